@@ -1,0 +1,75 @@
+import { existsSync } from "node:fs";
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
+import { build } from "esbuild";
+import { defineConfig } from "vitest/config";
+import { unstable_readConfig as readConfig } from "wrangler";
+
+const migrations = existsSync("migrations") ? await readD1Migrations("migrations") : [];
+const controlBindings = { ADMIN_TOKEN: "test-admin-token", DEV_CLOCK: "1" };
+
+/** Vite transforms only the Worker under test, so the other one is bundled first. */
+async function bundleControl(): Promise<string> {
+	const outfile = ".tmp/vitest/control.mjs";
+	await build({
+		entryPoints: ["control/index.ts"],
+		outfile,
+		bundle: true,
+		format: "esm",
+		target: "es2024",
+		conditions: ["workerd", "worker", "browser"],
+		mainFields: ["module", "main"],
+		external: ["cloudflare:*", "node:*"],
+		logLevel: "error",
+	});
+	return outfile;
+}
+
+export default defineConfig({
+	test: {
+		projects: [
+			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], environment: "node" } },
+			{
+				test: {
+					name: "integration",
+					include: ["test/integration/**/*.test.ts"],
+					environment: "node",
+					testTimeout: 30_000,
+					hookTimeout: 60_000,
+				},
+			},
+			{
+				plugins: [
+					cloudflareTest({
+						wrangler: { configPath: "./control/wrangler.toml" },
+						miniflare: { bindings: { ...controlBindings, TEST_MIGRATIONS: migrations } },
+					}),
+				],
+				test: { name: "control", include: ["test/workers/control/**/*.test.ts"], setupFiles: ["test/workers/setup.ts"] },
+			},
+			{
+				plugins: [
+					cloudflareTest(async () => ({
+						wrangler: { configPath: "./wrangler.toml" },
+						miniflare: {
+							bindings: { USER_HASH_KEY: "test-hash-key", DEV_CLOCK: "1", TEST_MIGRATIONS: migrations },
+							// Control's database, lent to the edge so that setup.ts can migrate it.
+							d1Databases: { DB: "tidegate" },
+							workers: [
+								{
+									name: "tidegate-control",
+									modules: true,
+									scriptPath: await bundleControl(),
+									compatibilityDate: readConfig({ config: "control/wrangler.toml" }).compatibility_date ?? "",
+									bindings: controlBindings,
+									kvNamespaces: { SNAPSHOTS: "snapshots" },
+									d1Databases: { DB: "tidegate" },
+								},
+							],
+						},
+					})),
+				],
+				test: { name: "edge", include: ["test/workers/edge/**/*.test.ts"], setupFiles: ["test/workers/setup.ts"] },
+			},
+		],
+	},
+});

@@ -1,0 +1,145 @@
+import { BUCKETS, hashText, seedOf } from "./bucket";
+import type { Condition, Flag, FlagValue, Serve } from "./model";
+
+export const SCHEMA = 1;
+/** The line that holds what the edge needs to attribute events. `!` sorts before every flag's key and is in none. */
+export const MEASURED_LINE = "!measured";
+
+/** The first line of a snapshot. */
+export interface SnapshotHeader {
+	readonly schema: number;
+	readonly environment: string;
+	readonly version: number;
+	readonly publishedAtMs: number;
+}
+
+/** A variant by its index, or the upper bounds of a split's buckets with the variant below each. */
+export type PackedServe = number | readonly (readonly [below: number, variant: number])[];
+
+/** What the rollout step of an evaluation needs. */
+export interface PackedRollout {
+	readonly key: string;
+	readonly seed: number;
+	/** Buckets served the candidate, of 100,000. */
+	readonly served: number;
+	readonly candidate: number;
+	readonly baseline: number;
+	readonly phase: string;
+}
+
+/** The served form of a flag: names resolved to indexes, defaults applied, seeds computed. */
+export interface PackedFlag {
+	readonly type: "boolean" | "string" | "number";
+	readonly names: readonly string[];
+	readonly values: readonly FlagValue[];
+	readonly enabled: boolean;
+	readonly off: number;
+	readonly rules: readonly { readonly id: string; readonly when: Condition; readonly serve: PackedServe }[];
+	readonly fallthrough: PackedServe;
+	readonly seed: number;
+	readonly rollout?: PackedRollout;
+}
+
+/** What a rollout served before its newest phase began, for events that come late. */
+export interface ServedBefore {
+	readonly stage: number;
+	readonly served: number;
+}
+
+/** A live rollout as the edge serves and measures it. */
+export interface LiveRollout {
+	readonly key: string;
+	/** Flag → the candidate variant's name. */
+	readonly flags: Readonly<Record<string, string>>;
+	readonly served: number;
+	readonly phase: string;
+	/** How many phases have been entered, this one included: unlike a phase's index it never comes twice. */
+	readonly stage: number;
+	readonly sinceMs: number;
+	readonly before: ServedBefore | null;
+}
+
+export interface MeasuredRollout {
+	readonly key: string;
+	readonly flags: readonly string[];
+	readonly served: number;
+	readonly stage: number;
+	readonly sinceMs: number;
+	readonly before: ServedBefore | null;
+}
+
+export interface EnvironmentState {
+	readonly environment: string;
+	readonly version: number;
+	readonly publishedAtMs: number;
+	readonly flags: readonly Flag[];
+	readonly rollouts: readonly LiveRollout[];
+}
+
+/** The same state always packs to the same bytes, so two publishers of one version write the same body. */
+export function pack(state: EnvironmentState): { readonly firstLine: string; readonly body: string } {
+	const header: SnapshotHeader = {
+		schema: SCHEMA,
+		environment: state.environment,
+		version: state.version,
+		publishedAtMs: state.publishedAtMs,
+	};
+	const rollouts = [...state.rollouts].sort((a, b) => compare(a.key, b.key));
+	const measured: MeasuredRollout[] = rollouts.map(({ key, flags, served, stage, sinceMs, before }) => ({
+		key,
+		flags: Object.keys(flags).sort(compare),
+		served,
+		stage,
+		sinceMs,
+		before,
+	}));
+	const lines: [string, string][] = state.flags.map((flag) => {
+		const rollout = rollouts.find((each) => Object.hasOwn(each.flags, flag.key));
+		return [flag.key, JSON.stringify(packFlag(flag, rollout))];
+	});
+	if (measured.length > 0) lines.push([MEASURED_LINE, JSON.stringify(measured)]);
+	lines.sort(([a], [b]) => compare(a, b));
+	const firstLine = JSON.stringify(header);
+	const body = lines.map(([key, json]) => `${key}\t${hashText(json, state.version).toString(16).padStart(8, "0")}\t${json}\n`).join("");
+	return { firstLine, body: `${firstLine}\n${body}` };
+}
+
+export function packFlag(flag: Flag, rollout: LiveRollout | undefined): PackedFlag {
+	const names = Object.keys(flag.variants);
+	const index = (name: string): number => {
+		const at = names.indexOf(name);
+		if (at < 0) throw new Error(`flag ${flag.key} has no variant ${name}`);
+		return at;
+	};
+	const packServe = (serve: Serve): PackedServe => {
+		if (typeof serve === "string") return index(serve);
+		let below = 0;
+		return serve.map((part) => [(below += part.weight), index(part.variant)] as const);
+	};
+	const packed: PackedFlag = {
+		type: flag.type,
+		names,
+		values: Object.values(flag.variants),
+		enabled: flag.enabled,
+		off: index(flag.offVariant),
+		rules: flag.rules.map(({ id, when, serve }) => ({ id, when, serve: packServe(serve) })),
+		fallthrough: packServe(flag.fallthrough),
+		seed: seedOf(flag.salt),
+	};
+	if (!rollout) return packed;
+	if (typeof packed.fallthrough !== "number")
+		throw new Error(`flag ${flag.key} splits its fallthrough, so rollout ${rollout.key} has no baseline`);
+	const { key, served, phase } = rollout;
+	const candidate = index(rollout.flags[flag.key] ?? "");
+	return { ...packed, rollout: { key, seed: seedOf(key), served, candidate, baseline: packed.fallthrough, phase } };
+}
+
+/** A percent with at most three decimals as buckets. */
+export function bucketsOf(percent: number): number {
+	return Math.round((percent * BUCKETS) / 100);
+}
+
+/** By UTF-16 unit, which for the ASCII keys is by byte, as the binary search of body.ts expects. */
+function compare(a: string, b: string): number {
+	return a < b ? -1 : a > b ? 1 : 0;
+}

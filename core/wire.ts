@@ -1,0 +1,42 @@
+import type { Overlay } from "./flags/overlay";
+import type { Point } from "./telemetry";
+
+/** What edge and control say to each other: the contract lives in core because worker and control never meet. */
+
+export interface EnvironmentHead {
+	readonly version: number;
+	/** SHA-256 of the body's first line without its newline, lower-case hex. */
+	readonly digest: string;
+	readonly overlay: Overlay;
+	readonly publishedAtMs: number;
+	/** Real time at which the last tick completed. */
+	readonly guardedAtMs: number;
+}
+
+export interface SdkKey {
+	readonly environment: string;
+	readonly kind: "server";
+}
+
+/** The small moving pointer. `revision` only grows, so the newer of two heads is known. */
+export interface Head {
+	readonly revision: number;
+	readonly environments: Readonly<Record<string, EnvironmentHead>>;
+	/** SHA-256 of an SDK key, lower-case hex → what it opens. */
+	readonly keys: Readonly<Record<string, SdkKey>>;
+}
+
+/** Control's `Head` entrypoint. */
+export interface HeadSource {
+	head(): Promise<Head>;
+	/** The body of a version for an edge that KV gave none or a damaged one; null when control no longer has that version. */
+	body(environment: string, version: number): Promise<string | null>;
+}
+
+/** Control's `Telemetry` entrypoint. Resolves once the points are stored; rejects when they are not, and then none are. */
+export interface PointStore {
+	record(environment: string, points: readonly Point[]): Promise<void>;
+}
+
+export const HEAD_KEY = "head";
+export const bodyKey = (environment: string, version: number): string => `snapshot/${environment}/${version}`;

@@ -1,0 +1,148 @@
+import { BUCKETS } from "../flags/bucket";
+import { doublingLeft } from "../health/guard";
+import { type Judgement, judge } from "../health/judge";
+import { SUSPICION } from "../health/level";
+import { type Evidence, type Observation, isFinite } from "../health/observation";
+import { printNumber } from "../health/print";
+import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason } from "./decision";
+import { durationMs, printDuration } from "./duration";
+import { type Plan, guardsOf, phaseName, servedIn } from "./plan";
+import { completed, enterPhase, paused, rolledBack } from "./transitions";
+import { type LiveState, type RolloutState, type Watch, isLive } from "./state";
+
+const ENGINE = "tidegate";
+const FAILED_READS_MAX = 5;
+/** A breach of both arms that shows within so many ticks of a phase's begin was caused by it: overload hurts everybody. */
+const OVERLOAD_TICKS = 2;
+
+/**
+ * What time and evidence do to a rollout. The order of checks is the policy: harm, broken split, hold time, enough data,
+ * advance. Missing evidence only ever holds; proven harm always rolls back, paused or not.
+ */
+export function decide(plan: Plan, state: RolloutState, observation: Observation, now: number): Decision {
+	if (!isLive(state) || now <= state.watch.tickedAtMs) return { kind: "none" };
+	if (observation.kind === "source_error") return unreadable(state, observation.message, now);
+	const isQuiet = observation.totals.every((total) => total.requests === 0) && observation.firstHarms.length === 0;
+	if (isQuiet || !isFinite(observation)) return quiet(state, now);
+
+	const { watch, judgement } = judge(plan, state, observation, now);
+	const next: LiveState = { ...state, watch };
+	return protect(plan, next, judgement, now) ?? proceed(plan, next, observation, judgement, now);
+}
+
+function unreadable(state: LiveState, message: string, now: number): Decision {
+	const watch: Watch = { ...state.watch, tickedAtMs: now, failedReads: state.watch.failedReads + 1 };
+	const next = { ...state, watch };
+	const said = `metrics could not be read, ${watch.failedReads} times in a row: ${message}`;
+	if (watch.failedReads >= FAILED_READS_MAX && state.status === "running")
+		return change("pause", "source_error", said, paused(next, now, ENGINE, said), null);
+	return hold("source_error", said, next, null);
+}
+
+/** The evidence is left untouched: its minutes are counted when data comes again. */
+function quiet(state: LiveState, now: number): Decision {
+	const watch: Watch = { ...state.watch, tickedAtMs: now, quietTicks: state.watch.quietTicks + 1, failedReads: 0 };
+	return hold("no_data", `no_data: nothing was reported for ${watch.quietTicks} tick(s)`, { ...state, watch }, null);
+}
+
+/** What must be undone, in order of certainty; undefined when nothing must. */
+function protect(plan: Plan, state: LiveState, judgement: Judgement, now: number): Decision | undefined {
+	const back = (reason: ChangeReason, message: string) =>
+		change("roll_back", reason, marked(message, judgement), rolledBack(state, now, ENGINE, message), judgement);
+	const { harm, verdicts, shared } = judgement;
+	if (harm.proven || harm.tripled) {
+		const said = verdicts.filter((each) => each.role === "guard").map((each) => `${each.criterion}: ${each.message}`);
+		const mean = harm.guards > 1 ? `, mean of ${harm.guards} guards ${printNumber(harm.e)}` : "";
+		return back("harm_proven", `${said.join("; ")}${mean} ≥ ${printNumber(harm.threshold)} (α = ${printNumber(state.alpha)})`);
+	}
+	const breached = verdicts.filter((each) => each.status === "breached");
+	if (breached.length === 0) return undefined;
+	const ofVariant = breached.filter((each) => !shared.includes(each.criterion));
+	const worst = ofVariant.find((each) => each.role === "red_flag") ?? ofVariant[0];
+	if (worst) return back(worst.role === "red_flag" ? "red_flag_breached" : "limit_breached", `${worst.criterion}: ${worst.message}`);
+
+	const message = `${shared.join(", ")}: breached by the candidate and by the control, so the variant is not to blame`;
+	const rose = state.before !== null && servedIn(plan, state.phase) > state.before.served;
+	if (rose && state.phase > 0 && state.status === "running" && state.watch.ticks <= OVERLOAD_TICKS)
+		return change(
+			"step_back",
+			"shared_overload",
+			`${message}, but it began with this phase`,
+			enterPhase(plan, state, state.phase - 1, now),
+			judgement,
+		);
+	return hold("control_breaches_too", message, state, judgement);
+}
+
+/** A rollback is never blocked by a broken split, but whoever reads of it must know. */
+function marked(message: string, judgement: Judgement): string {
+	return judgement.split.broken ? `${message} (the split is broken as well: BF = ${printNumber(judgement.split.bayesFactor)})` : message;
+}
+
+function proceed(plan: Plan, state: LiveState, evidence: Evidence, judgement: Judgement, now: number): Decision {
+	const blocker = firstBlocker(plan, state, evidence, judgement);
+	if (blocker) return hold(blocker[0], blocker[1], state, judgement);
+	const { users } = judgement.candidate;
+	const done = `${phaseName(plan, state.phase)}: held ${printDuration(state.watch.heldMs)} with ${printNumber(users)} users of the candidate`;
+	if (state.phase + 1 === plan.phases.length)
+		return change(
+			"complete",
+			"evidence_sufficient",
+			`${done}, no evidence of harm: everybody is served the candidate`,
+			completed(now, ENGINE),
+			judgement,
+		);
+	const to = plan.phases[state.phase + 1];
+	return change(
+		"advance",
+		"evidence_sufficient",
+		`${done}, no evidence of harm: on to ${to?.percent ?? 0} %`,
+		enterPhase(plan, state, state.phase + 1, now),
+		judgement,
+	);
+}
+
+function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgement: Judgement): [HoldReason, string] | undefined {
+	const { watch } = state;
+	const { split, harm, verdicts, candidate } = judgement;
+	const phase = plan.phases[state.phase];
+	if (!phase) throw new Error(`no phase ${state.phase}`);
+	if (split.broken)
+		return [
+			"split_broken",
+			`the users' split is not the planned one, BF = ${printNumber(split.bayesFactor)} ≥ 1,000: assignment or telemetry is broken`,
+		];
+	if (state.status === "paused") return ["paused", `paused by ${state.by}: ${state.reason}`];
+	const wanted = durationMs(phase.hold) ?? 0;
+	if (watch.heldMs < wanted) return ["hold_not_served", `held ${printDuration(watch.heldMs)} of ${phase.hold}`];
+	const usersMin = phase.min_users ?? plan.min_users;
+	if (candidate.users < usersMin)
+		return ["not_enough_users", `${printNumber(candidate.users)} users of the candidate < ${printNumber(usersMin)} needed`];
+	if (harm.e >= SUSPICION)
+		return [
+			"suspected_harm",
+			`E = ${printNumber(harm.e)} ≥ ${SUSPICION}: harm is suspected, ${printNumber(harm.threshold)} would prove it`,
+		];
+	const isFull = servedIn(plan, state.phase) >= BUCKETS;
+	const unmet = verdicts.find(
+		(each) => !(each.status === "met" || each.status === "not_applicable" || (each.role === "red_flag" && each.status !== "beyond")),
+	);
+	if (unmet) return [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`];
+	// At the end no proof is asked: ruling out a doubling among the few users held back would take months.
+	const isLast = state.phase + 1 === plan.phases.length;
+	if (isLast || isFull || plan.advance === "relaxed") return undefined;
+	for (const [i, guard] of guardsOf(plan).entries()) {
+		const guardWatch = watch.guards[i];
+		const left = guardWatch ? doublingLeft(guard, guardWatch, evidence) : undefined;
+		if (left) return ["doubling_not_ruled_out", left];
+	}
+	return undefined;
+}
+
+function hold(reason: HoldReason, message: string, state: LiveState, judgement: Judgement | null): Hold {
+	return { kind: "hold", reason, message, state, judgement };
+}
+
+function change(kind: ChangeKind, reason: ChangeReason, message: string, state: RolloutState, judgement: Judgement | null): Change {
+	return { kind, reason, message, state, judgement };
+}

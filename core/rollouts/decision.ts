@@ -1,0 +1,49 @@
+import type { Judgement } from "../health/judge";
+import type { LiveState, RolloutState } from "./state";
+
+/** Why a rollout stays where it is. */
+export type HoldReason =
+	| "no_data"
+	| "source_error"
+	| "control_breaches_too"
+	| "split_broken"
+	| "paused"
+	| "hold_not_served"
+	| "not_enough_users"
+	| "suspected_harm"
+	| "guard_unmet"
+	| "criterion_unmet"
+	| "doubling_not_ruled_out";
+
+export type ChangeKind = "start" | "advance" | "step_back" | "roll_back" | "complete" | "pause" | "resume" | "cancel";
+
+export type ChangeReason =
+	| "harm_proven"
+	| "red_flag_breached"
+	| "limit_breached"
+	| "shared_overload"
+	| "source_error"
+	| "engine_error"
+	| "evidence_sufficient"
+	| "operator";
+
+/** Same place, more known: the new state holds the evidence so far. */
+export interface Hold {
+	readonly kind: "hold";
+	readonly reason: HoldReason;
+	readonly message: string;
+	readonly state: LiveState;
+	readonly judgement: Judgement | null;
+}
+
+/** A change of state, with the reason and the numbers behind it. */
+export interface Change {
+	readonly kind: ChangeKind;
+	readonly reason: ChangeReason;
+	readonly message: string;
+	readonly state: RolloutState;
+	readonly judgement: Judgement | null;
+}
+
+/** `none`: this tick has been applied before, or the rollout is not live. */
+export type Decision = { readonly kind: "none" } | Hold | Change;

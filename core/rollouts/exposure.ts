@@ -1,0 +1,23 @@
+import type { LiveRollout } from "../flags/snapshot";
+import { type Plan, phaseName, servedIn } from "./plan";
+import { type RolloutState, isLive } from "./state";
+
+/**
+ * What the edge serves of a rollout; undefined when it is not live. `candidates`: flag → the candidate variant.
+ * A paused rollout keeps serving where it stopped.
+ */
+export function liveRollout(
+	key: string,
+	plan: Plan,
+	state: RolloutState,
+	candidates: Readonly<Record<string, string>>,
+): LiveRollout | undefined {
+	if (!isLive(state)) return undefined;
+	const { stage, sinceMs, before } = state;
+	return { key, flags: candidates, served: servedIn(plan, state.phase), phase: phaseName(plan, state.phase), stage, sinceMs, before };
+}
+
+/** The plan's candidate for every flag: named, or `true` for a boolean flag. */
+export function candidateOf(plan: Plan): string {
+	return plan.candidate ?? "true";
+}

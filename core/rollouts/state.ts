@@ -1,0 +1,74 @@
+import * as z from "zod";
+
+/** The state of a rollout: a union by `status`, each arm with its own fields only. The schema also guards what D1 returns. */
+
+const bets = z.strictObject({ toleratedRatio: z.number(), stakes: z.array(z.number()), reserve: z.number() });
+
+const guardWatch = z.strictObject({
+	/** The evidence for harm beyond the plan's margin. */
+	harm: bets,
+	/** The evidence that harm has more than tripled. */
+	tripling: bets,
+	/** Log evidence against a doubling, from this phase alone. */
+	doubling: z.array(z.number()),
+	/** First harms of this phase: x of k in the candidate, and both sides weighted by the other's share (Mantel–Haenszel). */
+	harmed: z.number(),
+	units: z.number(),
+	candidateWeight: z.number(),
+	controlWeight: z.number(),
+	/** Share of the candidate's seen units that were harmed, as of the last tick. */
+	harmedShare: z.number(),
+});
+
+/** What the ticks have learnt so far. */
+const watch = z.strictObject({
+	/** Up to where the metrics have been read; opaque, given out by the store. */
+	watermark: z.string().nullable(),
+	tickedAtMs: z.number(),
+	/** Up to when the evidence's minutes have been counted. */
+	appliedAtMs: z.number(),
+	/** Time in this phase, over ticks that had data. */
+	heldMs: z.number(),
+	/** Ticks with data in this phase. */
+	ticks: z.number(),
+	/** Ticks in a row without any data, and reads in a row that failed. */
+	quietTicks: z.number(),
+	failedReads: z.number(),
+	guards: z.array(guardWatch),
+	/** Users at their first exposure, by the share that was served (buckets). */
+	exposures: z.array(z.strictObject({ served: z.number(), candidate: z.number(), control: z.number() })),
+});
+
+const servedBefore = z.strictObject({ stage: z.number(), served: z.number() });
+
+const live = {
+	startedAtMs: z.number(),
+	/** False-alarm rate of the whole rollout; halved by each relaunch. */
+	alpha: z.number(),
+	/** Index into the plan's phases. */
+	phase: z.number(),
+	/** How many phases have been entered: unlike `phase` it never comes twice. */
+	stage: z.number(),
+	sinceMs: z.number(),
+	before: servedBefore.nullable(),
+	watch,
+};
+
+export const rolloutState = z.discriminatedUnion("status", [
+	z.strictObject({ status: z.literal("draft") }),
+	z.strictObject({ status: z.literal("running"), ...live }),
+	z.strictObject({ status: z.literal("paused"), ...live, pausedAtMs: z.number(), by: z.string(), reason: z.string() }),
+	z.strictObject({ status: z.literal("rolled_back"), atMs: z.number(), fromPhase: z.number(), by: z.string(), reason: z.string() }),
+	z.strictObject({ status: z.literal("completed"), atMs: z.number(), by: z.string() }),
+	z.strictObject({ status: z.literal("cancelled"), atMs: z.number(), by: z.string(), reason: z.string() }),
+]);
+
+export type RolloutState = z.infer<typeof rolloutState>;
+export type Status = RolloutState["status"];
+export type LiveState = Extract<RolloutState, { status: "running" | "paused" }>;
+export type Watch = z.infer<typeof watch>;
+export type GuardWatch = z.infer<typeof guardWatch>;
+
+export function isLive(state: RolloutState): state is LiveState {
+	return state.status === "running" || state.status === "paused";
+}

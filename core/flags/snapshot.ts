@@ -100,7 +100,8 @@ export function pack(state: EnvironmentState): { readonly firstLine: string; rea
 	if (measured.length > 0) lines.push([MEASURED_LINE, JSON.stringify(measured)]);
 	lines.sort(([a], [b]) => compare(a, b));
 	const firstLine = JSON.stringify(header);
-	const body = lines.map(([key, json]) => `${key}\t${hashText(json, state.version).toString(16).padStart(8, "0")}\t${json}\n`).join("");
+	const hash = (key: string, json: string): string => hashText(json, hashText(key, state.version)).toString(16).padStart(8, "0");
+	const body = lines.map(([key, json]) => `${key}\t${hash(key, json)}\t${json}\n`).join("");
 	return { firstLine, body: `${firstLine}\n${body}` };
 }
 

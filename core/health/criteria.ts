@@ -15,7 +15,7 @@ export interface Limit {
 	/** The side on which a value is bad. */
 	readonly bad: "above" | "below";
 	readonly limit: number;
-	/** Whether the limit itself still holds (`<=`, `>=`). */
+	/** Whether the limit itself is still good: with `<= 3%` in criteria it is, with `>= 3%` in red flags it is not. */
 	readonly inclusive: boolean;
 }
 
@@ -89,7 +89,7 @@ export function parseCriterion(text: string, role: "criterion" | "guard" | "red 
 	const limit = Number(number[1]) / (number[2] === "%" ? 100 : 1);
 	if (quantity.aggregate === "rate" && !(limit > 0 && limit < 0.95)) return fail(rest + 1, "a rate's limit lies above 0% and below 95%");
 	if (tokens.length > rest + 2) return fail(rest + 2, `unexpected "${tokens[rest + 2]?.text ?? ""}"`);
-	return ok({ kind: "limit", text: text.trim(), ...quantity, limit, inclusive: operator.endsWith("=") });
+	return ok({ kind: "limit", text: text.trim(), ...quantity, limit, inclusive: operator.endsWith("=") === (role === "criterion") });
 }
 
 /** Whether a point estimate lies on the good side. */

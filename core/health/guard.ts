@@ -122,7 +122,7 @@ export function judgeGuard(guard: VersusControl, watch: GuardWatch, evidence: Ev
 		return say("saturated", `${counts}: above ${SATURATION * 100} % of control is harmed, evidence stands still`);
 	const logE = logEvidence(watch.harm);
 	const e = `${counts}: E = ${printNumber(Math.exp(logE))}`;
-	if (logE >= proof) return say("breached", `${e} ≥ ${printNumber(Math.exp(proof))}`);
+	if (logE >= proof) return say("breached", e);
 	if (ratio !== null && ratio > guard.toleratedRatio) {
 		const estimate = `${e}, ratio ${printNumber(ratio)} > ${printNumber(guard.toleratedRatio)}`;
 		return candidate.users >= WARNING_USERS_MIN ? say("beyond", estimate) : say("insufficient", estimate);

@@ -50,11 +50,7 @@ function protect(plan: Plan, state: LiveState, judgement: Judgement, now: number
 	const back = (reason: ChangeReason, message: string) =>
 		change("roll_back", reason, marked(message, judgement), rolledBack(state, now, ENGINE, message), judgement);
 	const { harm, verdicts, shared } = judgement;
-	if (harm.proven || harm.tripled) {
-		const said = verdicts.filter((each) => each.role === "guard").map((each) => `${each.criterion}: ${each.message}`);
-		const mean = harm.guards > 1 ? `, mean of ${harm.guards} guards ${printNumber(harm.e)}` : "";
-		return back("harm_proven", `${said.join("; ")}${mean} ≥ ${printNumber(harm.threshold)} (α = ${printNumber(state.alpha)})`);
-	}
+	if (harm.proven || harm.tripled) return back("harm_proven", proofOf(judgement, state.alpha));
 	const breached = verdicts.filter((each) => each.status === "breached");
 	if (breached.length === 0) return undefined;
 	const ofVariant = breached.filter((each) => !shared.includes(each.criterion));
@@ -72,6 +68,13 @@ function protect(plan: Plan, state: LiveState, judgement: Judgement, now: number
 			judgement,
 		);
 	return hold("control_breaches_too", message, state, judgement);
+}
+
+/** "error_rate vs control <= +25%: harmed users 28 of 900 vs 212 of 17,100: E = 1,083; mean of 3 guards 361 ≥ 80 (α = 0.0125)" */
+function proofOf({ harm, verdicts }: Judgement, alpha: number): string {
+	const guards = verdicts.filter((each) => each.role === "guard").map((each) => `${each.criterion}: ${each.message}`);
+	const mean = `${harm.guards > 1 ? `mean of ${harm.guards} guards` : "E"} ${printNumber(harm.e)} ≥ ${printNumber(harm.threshold)} (α = ${printNumber(alpha)})`;
+	return `${guards.join("; ")}; ${harm.proven ? mean : `a ratio above 3 is proven by one guard (α = ${printNumber(alpha)})`}`;
 }
 
 /** A rollback is never blocked by a broken split, but whoever reads of it must know. */

@@ -1,0 +1,72 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { log, nameOf } from "../log";
+import type { Publisher } from "../tick/publish";
+import { audit } from "./audit";
+import { callerOf } from "./auth";
+import type { ApiEnv } from "./context";
+import { flags } from "./flags";
+import { health } from "./health";
+import { keys } from "./keys";
+import { type Refusal, Refused, problemOf, refuse } from "./refusals";
+import { rollouts } from "./rollouts";
+
+const BODY_BYTES_MAX = 262_144;
+
+export interface Composition {
+	readonly publisher: Publisher;
+	readonly adminToken: string | undefined;
+	/** The clock that stamps events, for this request. */
+	readonly now: number;
+}
+
+export function api(compose: (env: unknown, request: Request) => Composition): OpenAPIHono<ApiEnv> {
+	const app = new OpenAPIHono<ApiEnv>();
+
+	app.use(async (c, next) => {
+		const { publisher, now } = compose(c.env, c.req.raw);
+		const given = c.req.header("x-correlation-id") ?? "";
+		c.set("deps", publisher);
+		c.set("now", now);
+		c.set("correlationId", /^[\w.:/-]{1,100}$/.test(given) ? given : crypto.randomUUID());
+		await next();
+		c.header("x-correlation-id", c.get("correlationId"));
+	});
+	app.use("/api/*", bodyLimit({ maxSize: BODY_BYTES_MAX, onError: () => refuse({ kind: "too_large", limitBytes: BODY_BYTES_MAX }) }));
+	app.use("/api/*", async (c, next) => {
+		const { publisher, adminToken, now } = compose(c.env, c.req.raw);
+		c.set("actor", (await callerOf(publisher.db, c.req.header("authorization"), adminToken, now)) ?? refuse({ kind: "unauthorized" }));
+		await next();
+	});
+
+	app.route("/api/v1/flags", flags);
+	app.route("/api/v1/rollouts", rollouts);
+	app.route("/api/v1/keys", keys);
+	app.route("/api/v1/audit", audit);
+	app.route("/health", health);
+	app.openAPIRegistry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
+	app.doc31("/openapi.json", {
+		openapi: "3.1.0",
+		info: { title: "Tidegate control", version: "1", description: "Flags, rollouts under guard, SDK keys and their audit." },
+		servers: [{ url: "/" }],
+		security: [{ token: [] }],
+	});
+
+	app.notFound((c) => answer({ kind: "not_found", what: `${c.req.method} ${c.req.path}` }, c.get("correlationId")));
+	app.onError((error, c) => {
+		const correlationId = c.get("correlationId");
+		if (error instanceof Refused) return answer(error.refusal, correlationId);
+		if (error instanceof HTTPException && error.status < 500) return answer({ kind: "malformed", detail: error.message }, correlationId);
+		log("request_failed", { correlationId, path: c.req.path, error: nameOf(error) });
+		return answer({ kind: "internal" }, correlationId);
+	});
+	return app;
+}
+
+function answer(refusal: Refusal, correlationId: string): Response {
+	const problem = problemOf(refusal);
+	const headers = new Headers({ "content-type": "application/problem+json", "x-correlation-id": correlationId });
+	if (problem.status === 401) headers.set("www-authenticate", "Bearer");
+	return new Response(JSON.stringify(problem), { status: problem.status, headers });
+}

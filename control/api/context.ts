@@ -1,0 +1,73 @@
+import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { FieldError } from "../../core/flags/model";
+import type { Act } from "../store/audit";
+import type { Publisher } from "../tick/publish";
+import { publish } from "../tick/publish";
+import { log, nameOf } from "../log";
+import { refuse } from "./refusals";
+
+/** What handlers get: the parts of the composition root, the caller, and the clock that stamps events. */
+export interface Variables {
+	readonly deps: Publisher;
+	readonly actor: string;
+	readonly correlationId: string;
+	readonly now: number;
+}
+export interface ApiEnv {
+	Variables: Variables;
+}
+
+/** A sub-app of one resource: what does not fit its schema is refused with the fields' pointers. */
+export function resource(): OpenAPIHono<ApiEnv> {
+	return new OpenAPIHono<ApiEnv>({
+		defaultHook: (result) => {
+			if (!result.success) refuse({ kind: "invalid", errors: result.error.issues.flatMap(fieldErrors) });
+		},
+	});
+}
+
+export function actOf(c: Context<ApiEnv>, reason = ""): Act {
+	return { actor: c.get("actor"), reason, correlationId: c.get("correlationId"), atMs: c.get("now") };
+}
+
+/** Behind the answer: what was committed is safe, and the tick publishes whatever this cannot. */
+export function publishBehind(c: Context<ApiEnv>): void {
+	c.executionCtx.waitUntil(
+		publish(c.get("deps")).catch((error: unknown) =>
+			log("publish_failed", { correlationId: c.get("correlationId"), error: nameOf(error) }),
+		),
+	);
+}
+
+interface Issue {
+	readonly code?: string | undefined;
+	readonly path: readonly PropertyKey[];
+	readonly message: string;
+	readonly keys?: readonly string[];
+	readonly errors?: readonly (readonly Issue[])[];
+}
+
+function fieldErrors(issue: Issue): FieldError[] {
+	const pointer = issue.path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+	if (issue.code === "unrecognized_keys")
+		return (issue.keys ?? []).map((key) => ({ pointer: `${pointer}/${key}`, message: "unknown field" }));
+	return [{ pointer, message: issue.message }];
+}
+
+const problem = z.object({
+	type: z.string(),
+	title: z.string(),
+	status: z.number(),
+	detail: z.string(),
+	errors: z.array(z.object({ pointer: z.string(), message: z.string() })).optional(),
+});
+
+/** The documented refusals of a route. */
+export function refusals<S extends number>(...statuses: readonly S[]) {
+	const content = { "application/problem+json": { schema: problem } };
+	return Object.fromEntries(statuses.map((status) => [status, { description: "problem (RFC 9457)", content }])) as Record<
+		S,
+		{ description: string; content: typeof content }
+	>;
+}

@@ -1,0 +1,123 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { checkFlag, completeFlag, environmentName, flag, flagInput, flagKey, flagPatch } from "../../core/flags/model";
+import { type StoredFlag, changeFlag, configOf, createFlag, deleteFlag, getFlag, listFlags } from "../store/flags";
+import { actOf, publishBehind, refusals, resource } from "./context";
+import { orRefuse, refuse } from "./refusals";
+
+const stored = z.object({ environment: environmentName, ...flag.shape, version: z.int(), updatedAtMs: z.int() });
+const query = z.object({ environment: environmentName });
+const params = z.object({ key: flagKey });
+const ifMatch = z.object({ "if-match": z.string().optional().describe('the version that was read, as in "3"') });
+const json = <S extends z.ZodType>(schema: S) => ({ content: { "application/json": { schema } } });
+const body = <S extends z.ZodType>(schema: S) => ({ body: { ...json(schema), required: true as const } });
+
+export const flags = resource();
+
+flags.openapi(
+	createRoute({
+		method: "get",
+		path: "/",
+		summary: "All flags of an environment",
+		request: { query },
+		responses: { 200: { description: "the flags, by key", ...json(z.object({ flags: z.array(stored) })) }, ...refusals(401, 422) },
+	}),
+	async (c) => c.json({ flags: (await listFlags(c.get("deps").db, c.req.valid("query").environment)) as z.infer<typeof stored>[] }, 200),
+);
+
+flags.openapi(
+	createRoute({
+		method: "post",
+		path: "/",
+		summary: "Create a flag",
+		request: { query, ...body(flagInput) },
+		responses: { 201: { description: "created", ...json(stored) }, ...refusals(400, 401, 409, 413, 422) },
+	}),
+	async (c) => {
+		const { environment } = c.req.valid("query");
+		const complete = completeFlag(c.req.valid("json"));
+		const errors = checkFlag(complete);
+		if (errors.length > 0) refuse({ kind: "invalid", errors });
+		const created = orRefuse(await createFlag(c.get("deps").db, environment, complete, actOf(c)));
+		publishBehind(c);
+		return c.json(answer(created), 201, etag(created));
+	},
+);
+
+flags.openapi(
+	createRoute({
+		method: "get",
+		path: "/{key}",
+		summary: "One flag",
+		request: { params, query },
+		responses: { 200: { description: "the flag; its version is the ETag", ...json(stored) }, ...refusals(401, 404, 422) },
+	}),
+	async (c) => {
+		const found = await existing(c.get("deps").db, c.req.valid("query").environment, c.req.valid("param").key);
+		return c.json(answer(found), 200, etag(found));
+	},
+);
+
+flags.openapi(
+	createRoute({
+		method: "patch",
+		path: "/{key}",
+		summary: "Change a flag: the fields named are replaced",
+		description: 'Needs If-Match with the version that was read, except to kill: {"enabled": false} alone is taken at any time.',
+		request: { params, query, headers: ifMatch, ...body(flagPatch) },
+		responses: { 200: { description: "changed", ...json(stored) }, ...refusals(400, 401, 404, 409, 412, 413, 422, 428) },
+	}),
+	async (c) => {
+		const { db, realNow } = c.get("deps");
+		const patch = c.req.valid("json");
+		const isKill = patch.enabled === false && Object.keys(patch).length === 1;
+		for (let tries = 0; ; tries++) {
+			// oxlint-disable-next-line no-await-in-loop -- a kill that lost against another change is tried again on what that left
+			const before = await existing(db, c.req.valid("query").environment, c.req.valid("param").key);
+			const expected = c.req.valid("header")["if-match"];
+			if (expected === undefined && !isKill) refuse({ kind: "version_required", current: before.version });
+			if (expected !== undefined && versionIn(expected) !== before.version) refuse({ kind: "version_mismatch", current: before.version });
+			const named = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
+			const after = { ...configOf(before), ...named };
+			const errors = checkFlag(after);
+			if (errors.length > 0) refuse({ kind: "invalid", errors });
+			// oxlint-disable-next-line no-await-in-loop -- see above
+			const result = await changeFlag(db, before, after, actOf(c), realNow());
+			if (!result.ok && isKill && expected === undefined && result.error.kind === "version_mismatch" && tries < 5) continue;
+			const changed = orRefuse(result);
+			publishBehind(c);
+			return c.json(answer(changed), 200, etag(changed));
+		}
+	},
+);
+
+flags.openapi(
+	createRoute({
+		method: "delete",
+		path: "/{key}",
+		summary: "Delete a flag",
+		request: { params, query, headers: ifMatch },
+		responses: { 204: { description: "deleted" }, ...refusals(401, 404, 409, 412, 422, 428) },
+	}),
+	async (c) => {
+		const { db } = c.get("deps");
+		const before = await existing(db, c.req.valid("query").environment, c.req.valid("param").key);
+		const expected = c.req.valid("header")["if-match"];
+		if (expected === undefined) refuse({ kind: "version_required", current: before.version });
+		if (versionIn(expected) !== before.version) refuse({ kind: "version_mismatch", current: before.version });
+		orRefuse(await deleteFlag(db, before, actOf(c)));
+		publishBehind(c);
+		return c.body(null, 204);
+	},
+);
+
+async function existing(db: Parameters<typeof getFlag>[0], environment: string, key: string): Promise<StoredFlag> {
+	return (await getFlag(db, environment, key)) ?? refuse({ kind: "flag_missing", key });
+}
+
+const answer = (found: StoredFlag) => found as z.infer<typeof stored>;
+const etag = ({ version }: StoredFlag) => ({ etag: `"${version}"` });
+
+/** `"3"` and `3` are the same version; anything else matches none. */
+function versionIn(header: string): number {
+	return Number(/^"?(\d{1,9})"?$/.exec(header.trim())?.[1] ?? Number.NaN);
+}

@@ -1,0 +1,78 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { environmentName } from "../../core/flags/model";
+import { sha256Hex } from "../sha256";
+import { createKey, listKeys, revokeKey } from "../store/keys";
+import { actOf, publishBehind, refusals, resource } from "./context";
+import { refuse } from "./refusals";
+
+const key = z.object({
+	id: z.string(),
+	environment: z.string(),
+	kind: z.literal("server"),
+	name: z.string(),
+	createdAtMs: z.int(),
+	revokedAtMs: z.int().nullable(),
+});
+const json = <S extends z.ZodType>(schema: S) => ({ content: { "application/json": { schema } } });
+
+export const keys = resource();
+
+keys.openapi(
+	createRoute({
+		method: "post",
+		path: "/",
+		summary: "Create an SDK key; it is shown in this answer only",
+		request: {
+			body: {
+				...json(
+					z.strictObject({ environment: environmentName, kind: z.literal("server").default("server"), name: z.string().min(1).max(100) }),
+				),
+				required: true,
+			},
+		},
+		responses: { 201: { description: "created", ...json(key.extend({ key: z.string() })) }, ...refusals(400, 401, 413, 422) },
+	}),
+	async (c) => {
+		const wanted = c.req.valid("json");
+		const secret = `tg_${wanted.environment}_${randomText(24)}`;
+		const row = await createKey(c.get("deps").db, { id: randomText(9), ...wanted }, await sha256Hex(secret), actOf(c));
+		publishBehind(c);
+		return c.json({ ...row, key: secret }, 201);
+	},
+);
+
+keys.openapi(
+	createRoute({
+		method: "get",
+		path: "/",
+		summary: "SDK keys, without their secrets",
+		request: { query: z.object({ environment: environmentName.optional() }) },
+		responses: { 200: { description: "the keys", ...json(z.object({ keys: z.array(key) })) }, ...refusals(401, 422) },
+	}),
+	async (c) => c.json({ keys: await listKeys(c.get("deps").db, c.req.valid("query").environment) }, 200),
+);
+
+keys.openapi(
+	createRoute({
+		method: "delete",
+		path: "/{id}",
+		summary: "Revoke an SDK key: edges refuse it within 10 s",
+		request: { params: z.object({ id: z.string().max(100) }) },
+		responses: { 204: { description: "revoked" }, ...refusals(401, 404, 422) },
+	}),
+	async (c) => {
+		const { id } = c.req.valid("param");
+		if (!(await revokeKey(c.get("deps").db, id, actOf(c)))) refuse({ kind: "not_found", what: `key ${id}` });
+		publishBehind(c);
+		return c.body(null, 204);
+	},
+);
+
+/** Base64url of so many random bytes. */
+function randomText(bytes: number): string {
+	const random = crypto.getRandomValues(new Uint8Array(bytes));
+	return btoa(String.fromCharCode(...random))
+		.replaceAll("+", "-")
+		.replaceAll("/", "_")
+		.replaceAll("=", "");
+}

@@ -1,0 +1,102 @@
+import { assertNever } from "../../core/result";
+import type { FieldError } from "../../core/flags/model";
+import { type Refusal as CommandRefusal, printRefusal } from "../../core/rollouts/command";
+import type { FlagRefusal } from "../store/flags";
+
+/** Every way a request can be refused. The one switch below maps them to HTTP. */
+export type Refusal =
+	| FlagRefusal
+	| CommandRefusal
+	| { readonly kind: "invalid"; readonly errors: readonly FieldError[] }
+	| { readonly kind: "malformed"; readonly detail: string }
+	| { readonly kind: "too_large"; readonly limitBytes: number }
+	| { readonly kind: "unauthorized" }
+	| { readonly kind: "not_found"; readonly what: string }
+	| { readonly kind: "version_required"; readonly current: number }
+	| { readonly kind: "flag_active"; readonly flag: string; readonly rollout: string }
+	| { readonly kind: "changed_meanwhile" }
+	| { readonly kind: "internal" };
+
+/** RFC 9457. */
+export interface Problem {
+	readonly type: string;
+	readonly title: string;
+	readonly status: number;
+	readonly detail: string;
+	readonly errors?: readonly FieldError[];
+	readonly [extension: string]: unknown;
+}
+
+export function problemOf(refusal: Refusal): Problem {
+	const { kind } = refusal;
+	const problem = (status: number, title: string, detail: string, extension: object = {}): Problem => ({
+		type: `urn:tidegate:problem:${kind}`,
+		title,
+		status,
+		detail,
+		...extension,
+	});
+	switch (kind) {
+		case "invalid":
+			return problem(422, "Invalid content", refusal.errors.map(({ pointer, message }) => `${pointer}: ${message}`).join("; "), {
+				errors: refusal.errors,
+			});
+		case "malformed":
+			return problem(400, "Malformed request", refusal.detail);
+		case "too_large":
+			return problem(413, "Content too large", `the body exceeds ${refusal.limitBytes} bytes`, { limitBytes: refusal.limitBytes });
+		case "unauthorized":
+			return problem(401, "Unauthorized", "send a valid API token: Authorization: Bearer <token>");
+		case "not_found":
+			return problem(404, "Not found", `there is no ${refusal.what}`);
+		case "flag_missing":
+			return problem(404, "Not found", `there is no flag ${refusal.key} in this environment`);
+		case "flag_exists":
+			return problem(409, "Flag exists", `the flag ${refusal.key} exists in this environment: change it with PATCH`);
+		case "version_required":
+			return problem(428, "Version required", `send If-Match with the version you have read, now "${refusal.current}"`, {
+				currentVersion: refusal.current,
+			});
+		case "version_mismatch":
+			return problem(412, "Version mismatch", `the flag is at version ${refusal.current} now: read it again`, {
+				currentVersion: refusal.current,
+			});
+		case "flag_in_rollout":
+			return problem(
+				409,
+				"Flag in a rollout",
+				`${refusal.fields.join(", ")} cannot change while rollout ${refusal.rollout} is active: roll it back or cancel it first; "enabled" can change at any time`,
+				{ rollout: refusal.rollout },
+			);
+		case "flag_active":
+			return problem(409, "Flag in a rollout", `flag ${refusal.flag} is in the active rollout ${refusal.rollout}: one at a time`, {
+				rollout: refusal.rollout,
+			});
+		case "wrong_status":
+			return problem(409, "Command does not fit", printRefusal(refusal), { status_now: refusal.status, fits: refusal.fits });
+		case "changed_meanwhile":
+			return problem(409, "Changed meanwhile", "somebody changed this at the same time and nothing was written: look, and try again");
+		case "internal":
+			return problem(500, "Internal error", "the control plane failed to answer; its log has the cause under this correlation id");
+		default:
+			return assertNever(kind);
+	}
+}
+
+/** Thrown by handlers, answered in one place. */
+export class Refused extends Error {
+	readonly refusal: Refusal;
+	constructor(refusal: Refusal) {
+		super(refusal.kind);
+		this.refusal = refusal;
+	}
+}
+
+export function refuse(refusal: Refusal): never {
+	throw new Refused(refusal);
+}
+
+/** The value, or the refusal thrown. */
+export function orRefuse<T>(result: { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: Refusal }): T {
+	return result.ok ? result.value : refuse(result.error);
+}

@@ -1,0 +1,249 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { type FieldError, environmentName, flagKey } from "../../core/flags/model";
+import { command, placeOf } from "../../core/rollouts/command";
+import { candidateOf } from "../../core/rollouts/exposure";
+import { type Plan, checkPlan, holdbackOf, plan } from "../../core/rollouts/plan";
+import { isLive } from "../../core/rollouts/state";
+import type { Database } from "../store/database";
+import { type StoredFlag, getFlags } from "../store/flags";
+import {
+	type StoredRollout,
+	activeRolloutsOf,
+	commitChange,
+	createRollout,
+	getRollout,
+	latestCheck,
+	launchOf,
+	listEvents,
+	listRollouts,
+} from "../store/rollouts";
+import { actOf, publishBehind, refusals, resource } from "./context";
+import { orRefuse, refuse } from "./refusals";
+
+const json = <S extends z.ZodType>(schema: S) => ({ content: { "application/json": { schema } } });
+const body = <S extends z.ZodType>(schema: S) => ({ body: { ...json(schema), required: true as const } });
+const params = z.object({ id: flagKey });
+const status = z.enum(["draft", "running", "paused", "rolled_back", "completed", "cancelled"]);
+
+const summary = z.object({
+	id: z.string(),
+	environment: environmentName,
+	name: z.string(),
+	attempt: z.int(),
+	flags: z.array(z.string()),
+	status,
+	phase: z.string().nullable().describe("the phase it is in, while it is live"),
+	percent: z.number().describe("percent of users who are served the candidate, before any holdback"),
+	holdback: z.number().describe("percent of users who stay on the baseline until completion"),
+	revision: z.int(),
+	createdAtMs: z.int(),
+	startedAtMs: z.int().nullable(),
+});
+const health = z.object({
+	atMs: z.int(),
+	decision: z.string(),
+	reason: z.string(),
+	message: z.string(),
+	level: z.string(),
+	percent: z.number(),
+	judgement: z.unknown().describe("verdicts and evidence, with their arithmetic"),
+});
+const detail = z.object({
+	...summary.shape,
+	plan: z.unknown().describe("as it was approved"),
+	state: z.unknown(),
+	health: health.nullable().describe("what the last tick found"),
+});
+const event = z.object({
+	rollout: z.string(),
+	revision: z.int(),
+	atMs: z.int(),
+	recordedAtMs: z.int().describe("real time of the commit"),
+	kind: z.string(),
+	reason: z.string(),
+	message: z.string(),
+	actor: z.string(),
+	correlationId: z.string(),
+	before: z.unknown(),
+	after: z.unknown(),
+	evidence: z.unknown(),
+});
+
+export const rollouts = resource();
+
+rollouts.openapi(
+	createRoute({
+		method: "post",
+		path: "/",
+		summary: "Create a rollout from a plan; it is a draft until it is started",
+		request: body(plan),
+		responses: { 201: { description: "created", ...json(detail) }, ...refusals(400, 401, 409, 413, 422) },
+	}),
+	async (c) => {
+		const wanted = c.req.valid("json");
+		const { db } = c.get("deps");
+		await checked(db, wanted);
+		const row = await createRollout(db, wanted, actOf(c));
+		return c.json(await detailOf(db, row), 201, { location: `/api/v1/rollouts/${row.id}` });
+	},
+);
+
+rollouts.openapi(
+	createRoute({
+		method: "get",
+		path: "/",
+		summary: "Rollouts, newest first",
+		request: {
+			query: z.object({
+				environment: environmentName.optional(),
+				status: status.optional(),
+				limit: z.coerce.number().int().min(1).max(1_000).default(100),
+			}),
+		},
+		responses: { 200: { description: "the rollouts", ...json(z.object({ rollouts: z.array(summary) })) }, ...refusals(401, 422) },
+	}),
+	async (c) => {
+		const { limit, ...filter } = c.req.valid("query");
+		const rows = await listRollouts(c.get("deps").db, filter, limit);
+		return c.json({ rollouts: rows.map(summaryOf) }, 200);
+	},
+);
+
+rollouts.openapi(
+	createRoute({
+		method: "get",
+		path: "/{id}",
+		summary: "One rollout, with what the last tick found",
+		request: { params },
+		responses: { 200: { description: "the rollout", ...json(detail) }, ...refusals(401, 404, 422) },
+	}),
+	async (c) => {
+		const { db } = c.get("deps");
+		return c.json(await detailOf(db, await existing(db, c.req.valid("param").id)), 200);
+	},
+);
+
+rollouts.openapi(
+	createRoute({
+		method: "get",
+		path: "/{id}/events",
+		summary: "Every change of a rollout's state, with its evidence",
+		request: {
+			params,
+			query: z.object({
+				after: z.coerce.number().int().min(0).default(0).describe("a revision"),
+				limit: z.coerce.number().int().min(1).max(500).default(100),
+			}),
+		},
+		responses: {
+			200: { description: "the events, oldest first", ...json(z.object({ events: z.array(event) })) },
+			...refusals(401, 404, 422),
+		},
+	}),
+	async (c) => {
+		const { db } = c.get("deps");
+		const { id } = await existing(db, c.req.valid("param").id);
+		const { after, limit } = c.req.valid("query");
+		return c.json({ events: await listEvents(db, id, after, limit) }, 200);
+	},
+);
+
+rollouts.openapi(
+	createRoute({
+		method: "post",
+		path: "/{id}/commands",
+		summary: "Start, pause, resume, advance, roll back or cancel",
+		description: "A rollback is served at the edge within 10 s of this answer: users go back to the baseline.",
+		request: {
+			params,
+			...body(
+				z.strictObject({
+					command: z.enum(["start", "pause", "resume", "advance", "roll_back", "cancel"]),
+					reason: z.string().max(1_000).default("").describe("kept in the audit"),
+				}),
+			),
+		},
+		responses: { 200: { description: "done", ...json(detail) }, ...refusals(400, 401, 404, 409, 413, 422) },
+	}),
+	async (c) => {
+		const { db, realNow } = c.get("deps");
+		const given = c.req.valid("json");
+		const act = actOf(c, given.reason);
+		const row = await existing(db, c.req.valid("param").id);
+		const launch = given.command === "start" ? await launchOf(db, row, act.atMs) : 1;
+		const change = orRefuse(command(row.plan, row.state, { kind: given.command, by: act.actor, reason: given.reason, launch }, act.atMs));
+		const flags =
+			change.kind === "start"
+				? await checked(db, row.plan)
+				: change.kind === "complete"
+					? await getFlags(db, row.environment, row.plan.flags)
+					: [];
+		const isCommitted = await commitChange(db, {
+			row,
+			change,
+			act,
+			realNow: realNow(),
+			evidence: isLive(row.state) ? { health: (await latestCheck(db, row.id)) ?? null } : null,
+			flags,
+			candidate: candidateOf(row.plan),
+		});
+		if (!isCommitted) await explainLoss(db, row, change.kind === "start");
+		publishBehind(c);
+		return c.json(await detailOf(db, await existing(db, row.id)), 200);
+	},
+);
+
+/** The plan against the flags as they are now; refused with every reason at once. */
+async function checked(db: Database, wanted: Plan): Promise<readonly StoredFlag[]> {
+	const errors: FieldError[] = [...checkPlan(wanted)];
+	const flags = await getFlags(db, wanted.environment, wanted.flags);
+	const candidate = candidateOf(wanted);
+	wanted.flags.forEach((key, i) => {
+		const flag = flags.find((each) => each.key === key);
+		const pointer = `/flags/${i}`;
+		if (!flag) errors.push({ pointer, message: `there is no flag ${key} in ${wanted.environment}` });
+		else if (!Object.hasOwn(flag.variants, candidate))
+			errors.push({
+				pointer: "/candidate",
+				message: `flag ${key} has no variant "${candidate}": it has ${Object.keys(flag.variants).join(", ")}`,
+			});
+		else if (typeof flag.fallthrough !== "string")
+			errors.push({ pointer, message: `flag ${key} splits its fallthrough: a rollout needs one variant as its baseline` });
+		else if (flag.fallthrough === candidate)
+			errors.push({ pointer: "/candidate", message: `flag ${key} serves "${candidate}" to everybody already` });
+	});
+	if (errors.length > 0) refuse({ kind: "invalid", errors });
+	const [active] = await activeRolloutsOf(db, wanted.environment, wanted.flags);
+	if (active) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
+	return flags;
+}
+
+async function explainLoss(db: Database, row: StoredRollout, isStart: boolean): Promise<never> {
+	const [active] = isStart ? await activeRolloutsOf(db, row.environment, row.plan.flags) : [];
+	if (active && active.rollout !== row.id) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
+	return refuse({ kind: "changed_meanwhile" });
+}
+
+async function existing(db: Database, id: string): Promise<StoredRollout> {
+	return (await getRollout(db, id)) ?? refuse({ kind: "not_found", what: `rollout ${id}` });
+}
+
+function summaryOf(row: StoredRollout) {
+	return {
+		id: row.id,
+		environment: row.plan.environment,
+		name: row.name,
+		attempt: row.attempt,
+		flags: row.plan.flags,
+		status: row.state.status,
+		...placeOf(row.plan, row.state),
+		holdback: holdbackOf(row.plan),
+		revision: row.revision,
+		createdAtMs: row.createdAtMs,
+		startedAtMs: row.startedAtMs,
+	};
+}
+
+async function detailOf(db: Database, row: StoredRollout) {
+	return { ...summaryOf(row), plan: row.plan as unknown, state: row.state as unknown, health: (await latestCheck(db, row.id)) ?? null };
+}

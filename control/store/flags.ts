@@ -1,0 +1,152 @@
+import { and, asc, desc, eq, inArray, sql } from "drizzle-orm";
+import type { Flag } from "../../core/flags/model";
+import { type Result, err, ok } from "../../core/result";
+import { type Act, audited } from "./audit";
+import { isConflict } from "./conflict";
+import { type Database, type Statement, commit } from "./database";
+import { changed, headChanged, overlaid, overlayLifted } from "./environments";
+import { activeFlags, flagVersions, flags } from "./schema";
+
+export interface StoredFlag extends Flag {
+	readonly environment: string;
+	readonly version: number;
+	readonly updatedAtMs: number;
+}
+
+/** Fields that a rollout has judged its users by: they stand still while it is live. */
+const PROTECTED = ["type", "variants", "salt", "rules", "fallthrough"] as const satisfies readonly (keyof Flag)[];
+
+export type FlagRefusal =
+	| { readonly kind: "flag_exists"; readonly key: string }
+	| { readonly kind: "flag_missing"; readonly key: string }
+	| { readonly kind: "version_mismatch"; readonly current: number }
+	| { readonly kind: "flag_in_rollout"; readonly rollout: string; readonly fields: readonly string[] };
+
+const resource = (environment: string, key: string): string => `flags/${environment}/${key}`;
+
+export async function listFlags(db: Database, environment: string): Promise<StoredFlag[]> {
+	const rows = await db.select().from(flags).where(eq(flags.environment, environment)).orderBy(asc(flags.key));
+	return rows.map(stored);
+}
+
+export async function getFlag(db: Database, environment: string, key: string): Promise<StoredFlag | undefined> {
+	const [row] = await db.select().from(flags).where(at(environment, key));
+	return row && stored(row);
+}
+
+export async function getFlags(db: Database, environment: string, keys: readonly string[]): Promise<StoredFlag[]> {
+	const rows = await db
+		.select()
+		.from(flags)
+		.where(and(eq(flags.environment, environment), inArray(flags.key, [...keys])));
+	return rows.map(stored);
+}
+
+export async function createFlag(db: Database, environment: string, flag: Flag, act: Act): Promise<Result<StoredFlag, FlagRefusal>> {
+	const exists = err({ kind: "flag_exists" as const, key: flag.key });
+	if (await getFlag(db, environment, flag.key)) return exists;
+	// A key that was deleted before goes on with its versions: its history stays one.
+	const [last] = await db
+		.select({ version: flagVersions.version })
+		.from(flagVersions)
+		.where(and(eq(flagVersions.environment, environment), eq(flagVersions.key, flag.key)))
+		.orderBy(desc(flagVersions.version))
+		.limit(1);
+	const row = { environment, key: flag.key, version: (last?.version ?? 0) + 1, config: flag, updatedAtMs: act.atMs };
+	const isWritten = await write(db, [
+		db.insert(flagVersions).values({ ...versionOf(row), actor: act.actor }),
+		db.insert(flags).values(row),
+		changed(db, environment, act.atMs),
+		audited(db, act, resource(environment, flag.key), "flag.created", null, flag),
+	]);
+	return isWritten ? ok(stored(row)) : exists;
+}
+
+/** `before` is what the caller read and checked the change against; whoever has changed it since wins. */
+export async function changeFlag(
+	db: Database,
+	before: StoredFlag,
+	after: Flag,
+	act: Act,
+	realNow: number,
+): Promise<Result<StoredFlag, FlagRefusal>> {
+	const { environment, key } = before;
+	const touched = PROTECTED.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]));
+	const row = { environment, key, version: before.version + 1, config: after, updatedAtMs: act.atMs };
+	const isWritten = await write(db, [
+		db.insert(flagVersions).values({ ...versionOf(row), version: touched.length > 0 ? unlessActive(row) : row.version, actor: act.actor }),
+		db.update(flags).set(row).where(at(environment, key)),
+		changed(db, environment, act.atMs),
+		...killStatements(db, before, after, realNow),
+		audited(
+			db,
+			act,
+			resource(environment, key),
+			after.enabled === before.enabled ? "flag.changed" : killAction(after),
+			configOf(before),
+			after,
+		),
+	]);
+	return isWritten ? ok(stored(row)) : err(await lost(db, before, touched));
+}
+
+export async function deleteFlag(db: Database, before: StoredFlag, act: Act): Promise<Result<null, FlagRefusal>> {
+	const { environment, key } = before;
+	const row = { environment, key, version: before.version + 1, config: null, updatedAtMs: act.atMs };
+	const isWritten = await write(db, [
+		db.insert(flagVersions).values({ ...versionOf(row), version: unlessActive(row), actor: act.actor }),
+		db.delete(flags).where(at(environment, key)),
+		changed(db, environment, act.atMs),
+		audited(db, act, resource(environment, key), "flag.deleted", configOf(before), null),
+	]);
+	return isWritten ? ok(null) : err(await lost(db, before, ["the flag itself"]));
+}
+
+/** A kill reaches the edges with the head, before any snapshot does. */
+function killStatements(db: Database, before: StoredFlag, after: Flag, realNow: number): Statement[] {
+	if (before.enabled === after.enabled) return [];
+	const { environment, key } = before;
+	return [after.enabled ? overlayLifted(db, environment, "kill", key) : overlaid(db, environment, "kill", key, realNow), headChanged(db)];
+}
+
+const killAction = (after: Flag): string => (after.enabled ? "flag.enabled" : "flag.killed");
+
+/** NULL where the version must not be NULL aborts the batch: the check and the write are one transaction. */
+function unlessActive(row: { readonly environment: string; readonly key: string; readonly version: number }) {
+	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${activeFlags} WHERE ${activeFlags.environment} = ${row.environment} AND ${activeFlags.flag} = ${row.key}) THEN NULL ELSE ${row.version} END`;
+}
+
+async function write(db: Database, statements: readonly Statement[]): Promise<boolean> {
+	try {
+		await commit(db, statements);
+		return true;
+	} catch (error) {
+		if (isConflict(error, "flag_versions") || isConflict(error, "flags")) return false;
+		throw error;
+	}
+}
+
+async function lost(db: Database, before: StoredFlag, fields: readonly string[]): Promise<FlagRefusal> {
+	const now = await getFlag(db, before.environment, before.key);
+	if (!now) return { kind: "flag_missing", key: before.key };
+	const [active] = await db
+		.select()
+		.from(activeFlags)
+		.where(and(eq(activeFlags.environment, before.environment), eq(activeFlags.flag, before.key)));
+	if (now.version === before.version && active) return { kind: "flag_in_rollout", rollout: active.rollout, fields };
+	return { kind: "version_mismatch", current: now.version };
+}
+
+const at = (environment: string, key: string) => and(eq(flags.environment, environment), eq(flags.key, key));
+
+function stored(row: typeof flags.$inferSelect): StoredFlag {
+	return { ...row.config, environment: row.environment, version: row.version, updatedAtMs: row.updatedAtMs };
+}
+
+export function configOf({ environment: _environment, version: _version, updatedAtMs: _updatedAtMs, ...flag }: StoredFlag): Flag {
+	return flag;
+}
+
+function versionOf(row: { environment: string; key: string; version: number; config: Flag | null; updatedAtMs: number }) {
+	return { environment: row.environment, key: row.key, version: row.version, config: row.config, atMs: row.updatedAtMs };
+}

@@ -1,0 +1,51 @@
+import { and, asc, eq, isNull } from "drizzle-orm";
+import { type Act, audited } from "./audit";
+import { type Database, commit } from "./database";
+import { headChanged } from "./environments";
+import { sdkKeys } from "./schema";
+
+export interface KeyRow {
+	readonly id: string;
+	readonly environment: string;
+	readonly kind: "server";
+	readonly name: string;
+	readonly createdAtMs: number;
+	readonly revokedAtMs: number | null;
+}
+
+export async function createKey(db: Database, key: Omit<KeyRow, "createdAtMs" | "revokedAtMs">, hash: string, act: Act): Promise<KeyRow> {
+	const row: KeyRow = { ...key, createdAtMs: act.atMs, revokedAtMs: null };
+	// Edges learn keys from the head.
+	await commit(db, [
+		db.insert(sdkKeys).values({ ...row, hash }),
+		headChanged(db),
+		audited(db, act, `keys/${key.id}`, "key.created", null, row),
+	]);
+	return row;
+}
+
+export async function listKeys(db: Database, environment: string | undefined): Promise<KeyRow[]> {
+	const rows = await db
+		.select()
+		.from(sdkKeys)
+		.where(environment === undefined ? undefined : eq(sdkKeys.environment, environment))
+		.orderBy(asc(sdkKeys.createdAtMs), asc(sdkKeys.id));
+	return rows.map(({ hash: _hash, ...row }) => row);
+}
+
+/** False: there is no such key. Revoking a revoked key changes nothing. */
+export async function revokeKey(db: Database, id: string, act: Act): Promise<boolean> {
+	const [row] = await db.select().from(sdkKeys).where(eq(sdkKeys.id, id));
+	if (!row) return false;
+	if (row.revokedAtMs !== null) return true;
+	const { hash: _hash, ...before } = row;
+	await commit(db, [
+		db
+			.update(sdkKeys)
+			.set({ revokedAtMs: act.atMs })
+			.where(and(eq(sdkKeys.id, id), isNull(sdkKeys.revokedAtMs))),
+		headChanged(db),
+		audited(db, act, `keys/${id}`, "key.revoked", before, { ...before, revokedAtMs: act.atMs }),
+	]);
+	return true;
+}

@@ -1,0 +1,190 @@
+import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import * as z from "zod";
+import { flag } from "../../core/flags/model";
+import { plan } from "../../core/rollouts/plan";
+import { rolloutState } from "../../core/rollouts/state";
+import { json } from "./json";
+
+const anything = z.json();
+
+/**
+ * `changed` counts the changes of an environment and is the version of the state they made; `version` is the newest that is
+ * published. Changed > version: publication is pending. `changed_at_ms` belongs to the change, so that whoever packs it
+ * packs the same bytes.
+ */
+export const environments = sqliteTable("environments", {
+	name: text("name").primaryKey(),
+	changed: integer("changed").notNull(),
+	changedAtMs: integer("changed_at_ms").notNull(),
+	version: integer("version").notNull(),
+	digest: text("digest").notNull(),
+	publishedAtMs: integer("published_at_ms").notNull(),
+});
+
+/** One row. `content` is the revision of the newest change that KV's copy must have; `kv` the one that it has. */
+export const head = sqliteTable("head", {
+	id: integer("id").primaryKey(),
+	revision: integer("revision").notNull(),
+	content: integer("content").notNull(),
+	kv: integer("kv").notNull(),
+	kvPutAtMs: integer("kv_put_at_ms").notNull(),
+	/** Real time at which the last tick completed. */
+	guardedAtMs: integer("guarded_at_ms").notNull(),
+	/** `now` of the newest tick: an earlier one does nothing. */
+	lastTickMs: integer("last_tick_ms").notNull(),
+});
+
+/** Emergencies that edges learn from the head, before and beside the snapshot that absorbs them. */
+export const overlays = sqliteTable(
+	"overlays",
+	{
+		environment: text("environment").notNull(),
+		kind: text("kind", { enum: ["kill", "baseline"] }).notNull(),
+		key: text("key").notNull(),
+		/** The environment's change that made it. */
+		changed: integer("changed").notNull(),
+		addedAtMs: integer("added_at_ms").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.kind, t.key] })],
+);
+
+export const flags = sqliteTable(
+	"flags",
+	{
+		environment: text("environment").notNull(),
+		key: text("key").notNull(),
+		version: integer("version").notNull(),
+		config: json(flag)("config").notNull(),
+		updatedAtMs: integer("updated_at_ms").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.key] })],
+);
+
+/** Inserted first in every change of a flag: the second of two writers violates the primary key, and its whole batch with it. */
+export const flagVersions = sqliteTable(
+	"flag_versions",
+	{
+		environment: text("environment").notNull(),
+		key: text("key").notNull(),
+		version: integer("version").notNull(),
+		/** NULL: deleted in this version. */
+		config: json(flag)("config"),
+		atMs: integer("at_ms").notNull(),
+		actor: text("actor").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.key, t.version] })],
+);
+
+export const rollouts = sqliteTable(
+	"rollouts",
+	{
+		/** The plan's name and the attempt: `checkout.2`. */
+		id: text("id").primaryKey(),
+		environment: text("environment").notNull(),
+		name: text("name").notNull(),
+		attempt: integer("attempt").notNull(),
+		plan: json(plan)("plan").notNull(),
+		status: text("status").notNull(),
+		revision: integer("revision").notNull(),
+		state: json(rolloutState)("state").notNull(),
+		/** `now` of the newest tick that was applied. */
+		tickedAtMs: integer("ticked_at_ms").notNull(),
+		createdAtMs: integer("created_at_ms").notNull(),
+		startedAtMs: integer("started_at_ms"),
+	},
+	(t) => [index("rollouts_status").on(t.status), index("rollouts_environment").on(t.environment, t.createdAtMs)],
+);
+
+/** Inserted first in every batch that changes a rollout: the tick that comes second loses here and writes nothing. */
+export const rolloutEvents = sqliteTable(
+	"rollout_events",
+	{
+		rollout: text("rollout").notNull(),
+		revision: integer("revision").notNull(),
+		/** By the clock that decides. */
+		atMs: integer("at_ms").notNull(),
+		/** Real time. */
+		recordedAtMs: integer("recorded_at_ms").notNull(),
+		kind: text("kind").notNull(),
+		reason: text("reason").notNull(),
+		message: text("message").notNull(),
+		actor: text("actor").notNull(),
+		correlationId: text("correlation_id").notNull(),
+		before: json(rolloutState)("before").notNull(),
+		after: json(rolloutState)("after").notNull(),
+		/** What was observed and judged: enough to decide again. */
+		evidence: json(anything)("evidence"),
+	},
+	(t) => [primaryKey({ columns: [t.rollout, t.revision] })],
+);
+
+/** Which rollout a flag is in. The primary key is what refuses a second active rollout of a flag. */
+export const activeFlags = sqliteTable(
+	"active_flags",
+	{
+		environment: text("environment").notNull(),
+		flag: text("flag").notNull(),
+		rollout: text("rollout").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.flag] })],
+);
+
+/** The last findings of every live rollout, a row a tick. */
+export const healthChecks = sqliteTable(
+	"health_checks",
+	{
+		rollout: text("rollout").notNull(),
+		atMs: integer("at_ms").notNull(),
+		decision: text("decision").notNull(),
+		reason: text("reason").notNull(),
+		message: text("message").notNull(),
+		level: text("level").notNull(),
+		percent: real("percent").notNull(),
+		judgement: json(anything)("judgement"),
+	},
+	(t) => [primaryKey({ columns: [t.rollout, t.atMs] })],
+);
+
+export const audit = sqliteTable(
+	"audit",
+	{
+		id: integer("id").primaryKey({ autoIncrement: true }),
+		atMs: integer("at_ms").notNull(),
+		actor: text("actor").notNull(),
+		/** `flags/production/checkout`, `rollouts/checkout.2`, `keys/…`. */
+		resource: text("resource").notNull(),
+		action: text("action").notNull(),
+		reason: text("reason").notNull(),
+		correlationId: text("correlation_id").notNull(),
+		before: json(anything)("before"),
+		after: json(anything)("after"),
+	},
+	(t) => [index("audit_resource").on(t.resource, t.id)],
+);
+
+/** Events to be told to the outside, written with the change that they tell of. */
+export const outbox = sqliteTable("outbox", {
+	id: integer("id").primaryKey({ autoIncrement: true }),
+	atMs: integer("at_ms").notNull(),
+	type: text("type").notNull(),
+	subject: text("subject").notNull(),
+	payload: json(anything)("payload").notNull(),
+});
+
+export const sdkKeys = sqliteTable("sdk_keys", {
+	id: text("id").primaryKey(),
+	/** SHA-256 of the key, hex: the key itself is shown once and kept nowhere. */
+	hash: text("hash").notNull().unique(),
+	environment: text("environment").notNull(),
+	kind: text("kind", { enum: ["server"] }).notNull(),
+	name: text("name").notNull(),
+	createdAtMs: integer("created_at_ms").notNull(),
+	revokedAtMs: integer("revoked_at_ms"),
+});
+
+/** Bearer tokens of the API, hashed. */
+export const tokens = sqliteTable("tokens", {
+	name: text("name").primaryKey(),
+	hash: text("hash").notNull().unique(),
+	createdAtMs: integer("created_at_ms").notNull(),
+});

@@ -1,0 +1,99 @@
+import type { Observation } from "../../core/health/observation";
+import { placeOf } from "../../core/rollouts/command";
+import { decide } from "../../core/rollouts/decide";
+import type { Change, Hold } from "../../core/rollouts/decision";
+import { candidateOf } from "../../core/rollouts/exposure";
+import { paused } from "../../core/rollouts/transitions";
+import { log, nameOf } from "../log";
+import { prune } from "../metrics/embedded";
+import type { MetricsSource } from "../metrics/source";
+import { getFlags } from "../store/flags";
+import { readHead, tickCompleted } from "../store/publication";
+import { type Held, type StoredRollout, commitChange, listLive, recordCheck, recordHolds } from "../store/rollouts";
+import { observe } from "./observe";
+import { type Publisher, publish } from "./publish";
+
+export interface Tick extends Publisher {
+	readonly metrics: MetricsSource;
+}
+
+const ENGINE = "tidegate";
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+
+/**
+ * One pass: observe → decide → commit → publish. `now` is the scheduled time. Safe when run twice, late, or two at once: a
+ * decision's event has a key that only one of them can write, evidence is only ever kept beside the state it belongs to,
+ * and publishing derives everything anew.
+ */
+export async function tick(given: Tick, now: number): Promise<void> {
+	const { lastTickMs } = await readHead(given.db);
+	// An earlier tick that comes late would judge the past with the present's data. What is pending is published all the same.
+	if (now >= lastTickMs) await guard(given, now);
+	else log("tick_out_of_order", { now, lastTickMs });
+	await publish(given);
+	if (now >= lastTickMs) await tickCompleted(given.db, now, given.realNow());
+}
+
+async function guard(given: Tick, now: number): Promise<void> {
+	const { rows, corrupt } = await listLive(given.db);
+	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
+	if (rows.length > 0) {
+		const observations = await observe(given.metrics, rows, now);
+		const decided = rows.flatMap((row) => decideOne(row, observations.get(row.id), now) ?? []);
+		const changes = decided.filter((each) => each.decision.kind !== "hold");
+		// Whoever is being hurt comes first.
+		changes.sort((a, b) => Number(b.decision.kind === "roll_back") - Number(a.decision.kind === "roll_back"));
+		for (const change of changes) {
+			// oxlint-disable-next-line no-await-in-loop -- changes are few, and D1 has one writer
+			await apply(given, change, now);
+		}
+		const held = decided.flatMap(({ row, decision }): Held[] =>
+			decision.kind === "hold" ? [{ row, hold: decision, percent: placeOf(row.plan, row.state).percent }] : [],
+		);
+		await recordHolds(given.db, held, now);
+	}
+	if (now % HOUR_MS < MINUTE_MS) await prune(given.db.$client, now, given.realNow());
+}
+
+interface Decided {
+	readonly row: StoredRollout;
+	readonly observation: Observation;
+	readonly decision: Hold | Change;
+}
+
+/** One that cannot be judged is paused and reported, and never stops the others. */
+function decideOne(row: StoredRollout, observation: Observation | undefined, now: number): Decided | undefined {
+	if (!observation) return undefined;
+	try {
+		const decision = decide(row.plan, row.state, observation, now);
+		return decision.kind === "none" ? undefined : { row, observation, decision };
+	} catch (error) {
+		log("rollout_failed", { rollout: row.id, error: nameOf(error) });
+		if (row.state.status !== "running") return undefined;
+		const message = "the rollout could not be judged: see rollout_failed in the log";
+		const state = paused({ ...row.state, watch: { ...row.state.watch, tickedAtMs: now } }, now, ENGINE, message);
+		return { row, observation, decision: { kind: "pause", reason: "engine_error", message, state, judgement: null } };
+	}
+}
+
+/** A change that cannot be written is logged and decided again by the next tick. */
+async function apply(given: Tick, { row, observation, decision }: Decided, now: number): Promise<void> {
+	if (decision.kind === "hold") return;
+	try {
+		const isCommitted = await commitChange(given.db, {
+			row,
+			change: decision,
+			act: { actor: ENGINE, reason: decision.message, correlationId: `tick/${now}`, atMs: now },
+			realNow: given.realNow(),
+			evidence: { observation, judgement: decision.judgement },
+			flags: decision.kind === "complete" ? await getFlags(given.db, row.environment, row.plan.flags) : [],
+			candidate: candidateOf(row.plan),
+		});
+		// Lost: somebody else changed this rollout first, and the next tick sees what they did.
+		if (!isCommitted) log("decision_lost", { rollout: row.id, revision: row.revision + 1, kind: decision.kind });
+		else await recordCheck(given.db, { rollout: row.id, decision, percent: placeOf(row.plan, row.state).percent }, now);
+	} catch (error) {
+		log("change_failed", { rollout: row.id, kind: decision.kind, error: nameOf(error) });
+	}
+}

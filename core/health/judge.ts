@@ -7,7 +7,7 @@ import { logSplitBayesFactor } from "../statistics/split";
 import type { Limit } from "./criteria";
 import { judgeGuard, watchGuard } from "./guard";
 import { type Level, levelOf } from "./level";
-import { type Evidence, sumsOf, usersOf } from "./observation";
+import { type Arm, type Evidence, silentArm, sumsOf, usersOf } from "./observation";
 import { type Verdict, estimateOf, judgeLimit } from "./verdict";
 
 const MINUTE_MS = 60_000;
@@ -103,13 +103,16 @@ export function judge(
 	};
 }
 
+/** At 100 % there is no control. */
+export function armsServed(plan: Plan, phase: number): readonly Arm[] {
+	return servedIn(plan, phase) < BUCKETS ? ["candidate", "control"] : ["candidate"];
+}
+
 function learn(plan: Plan, state: LiveState, evidence: Evidence, now: number): Watch {
 	const { watch } = state;
 	const minutes = Math.max(0, Math.floor((now - watch.appliedAtMs) / MINUTE_MS));
-	const hasControl = servedIn(plan, state.phase) < BUCKETS;
-	const reported = (arm: "candidate" | "control") => evidence.totals.some((total) => total.arm === arm && total.requests > 0);
 	// Only time that could have shown harm counts: an arm that reports nothing shows none.
-	const hasData = reported("candidate") && (reported("control") || !hasControl);
+	const hasData = silentArm(evidence, armsServed(plan, state.phase)) === undefined;
 	const exposures = watch.exposures.map((each) => ({ ...each }));
 	for (const { arm, served, units } of evidence.firstExposures) {
 		let stratum = exposures.find((each) => each.served === served);

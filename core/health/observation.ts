@@ -64,6 +64,11 @@ export function usersOf(evidence: Evidence, arm: Arm): number {
 	return Math.max(0, ...evidence.userSums.filter((each) => each.arm === arm).map((each) => each.users.users));
 }
 
+/** An arm that reported nothing in the window, of those that are served. What it would have said is not known. */
+export function silentArm(evidence: Evidence, served: readonly Arm[]): Arm | undefined {
+	return served.find((arm) => !evidence.totals.some((total) => total.arm === arm && total.requests > 0));
+}
+
 /** Whether every number is one. What is not must never become evidence. */
 export function isFinite(evidence: Evidence): boolean {
 	const numbers = [

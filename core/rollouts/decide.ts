@@ -1,8 +1,8 @@
 import { BUCKETS } from "../flags/bucket";
 import { doublingLeft } from "../health/guard";
-import { type Judgement, judge } from "../health/judge";
+import { type Judgement, armsServed, judge } from "../health/judge";
 import { SUSPICION } from "../health/level";
-import { type Evidence, type Observation, isFinite } from "../health/observation";
+import { type Evidence, type Observation, isFinite, silentArm } from "../health/observation";
 import { printNumber } from "../health/print";
 import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason } from "./decision";
 import { durationMs, printDuration } from "./duration";
@@ -118,6 +118,9 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 	if (state.status === "paused") return ["paused", `paused by ${state.by}: ${state.reason}`];
 	const wanted = durationMs(phase.hold) ?? 0;
 	if (watch.heldMs < wanted) return ["hold_not_served", `held ${printDuration(watch.heldMs)} of ${phase.hold}`];
+	// The sums behind the other checks are the phase's: they would pass a candidate that has just fallen silent.
+	const silent = silentArm(evidence, armsServed(plan, state.phase));
+	if (silent) return ["no_data", `no_data: the ${silent} reported nothing since the tick before`];
 	const usersMin = phase.min_users ?? plan.min_users;
 	if (candidate.users < usersMin)
 		return ["not_enough_users", `${printNumber(candidate.users)} users of the candidate < ${printNumber(usersMin)} needed`];

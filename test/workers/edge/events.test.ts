@@ -1,0 +1,235 @@
+import { describe, expect, test } from "vitest";
+import { bucketOf, seedOf } from "../../../core/flags/bucket";
+import type { Point } from "../../../core/telemetry";
+import { aFlag, aRollout, aState, publish, SDK_KEY } from "./fixture";
+import { anEdge, down } from "./harness";
+
+const now = 1_760_000_000_000;
+const hour = 3_600_000;
+const minute = 60_000;
+const german = { id: "germans", description: "", when: { attribute: "country", op: "equals" as const, values: ["DE"] }, serve: "true" };
+
+/** Two flags in a rollout at 50 % since an hour ago (20 % before), one flag outside. */
+const state = aState({
+	flags: [aFlag({ key: "natal" }), aFlag({ key: "synastry", rules: [german] }), aFlag()],
+	rollouts: [aRollout({ flags: { natal: "true", synastry: "true" }, stage: 2, sinceMs: now - hour, before: { stage: 1, served: 20_000 } })],
+});
+const published = await publish([state]);
+const bucket = (key: string): number => bucketOf(key, seedOf("kerykeion"));
+/** A user whose bucket lies between the two, below the one and not below the other. */
+function userBetween(low: number, high: number): string {
+	for (let i = 0; ; i++) if (bucket(`user-${i}`) >= low && bucket(`user-${i}`) < high) return `user-${i}`;
+}
+const joined = userBetween(20_000, 50_000);
+const control = userBetween(50_000, 100_000);
+
+const anEvent = (change: Record<string, unknown> = {}) => ({
+	targetingKey: joined,
+	flag: "natal",
+	metric: "error",
+	value: false,
+	...change,
+});
+async function sent(
+	events: unknown[],
+): Promise<{ status: number; body: { accepted: number; rejected: unknown[] }; points: readonly Point[] }> {
+	const edge = await anEdge(published, { nowMs: now });
+	const response = await edge.post("/v1/events", { events });
+	return { status: response.status, body: await response.json(), points: edge.recorded.flatMap((each) => each.points) };
+}
+
+describe("a point", () => {
+	test("says who was in which arm, what happened, and nothing about who it was", async () => {
+		const { status, body, points } = await sent([anEvent({ id: "e1", value: true }), anEvent({ targetingKey: control })]);
+		expect([status, body]).toEqual([202, { accepted: 2, rejected: [] }]);
+		const unit = expect.stringMatching(/^[A-Za-z0-9_-]{22}$/);
+		const common = { rollout: "kerykeion", stage: 2, served: 50_000, metric: "error", unit };
+		expect(points).toEqual([
+			{ ...common, arm: "candidate", id: "e1", value: 1, harm: true },
+			{ ...common, arm: "control", id: null, value: 0, harm: false },
+		]);
+	});
+
+	test("carries a keyed hash that is the same for the same user, and never the key", async () => {
+		const { points } = await sent([anEvent(), anEvent({ metric: "latency_ms", value: 12.5 }), anEvent({ targetingKey: control })]);
+		const units = points.map(({ unit }) => unit);
+		expect(units[0]).toBe(units[1]);
+		expect(units[0]).not.toBe(units[2]);
+		expect(JSON.stringify(points)).not.toContain("user-");
+		const key = await crypto.subtle.importKey("raw", new TextEncoder().encode("test-hash-key"), { name: "HMAC", hash: "SHA-256" }, false, [
+			"sign",
+		]);
+		const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(joined)));
+		expect(units[0]).toBe(
+			btoa(String.fromCharCode(...mac.subarray(0, 16)))
+				.replaceAll("+", "-")
+				.replaceAll("/", "_")
+				.replace(/=+$/, ""),
+		);
+	});
+
+	test("is another under another secret", async () => {
+		const units: (string | undefined)[] = [];
+		for (const userHashKey of ["one", "two"]) {
+			const edge = await anEdge(published, { nowMs: now, userHashKey });
+			await edge.post("/v1/events", { events: [anEvent()] });
+			units.push(edge.recorded[0]?.points[0]?.unit);
+		}
+		expect(units[0]).toBeDefined();
+		expect(units[0]).not.toBe(units[1]);
+	});
+
+	test("of before the phase has the previous share's arm", async () => {
+		const { points } = await sent([anEvent({ at: now - hour }), anEvent({ at: now - hour - 1 })]);
+		expect(points.map(({ arm, stage, served }) => [arm, stage, served])).toEqual([
+			["candidate", 2, 50_000],
+			["control", 1, 20_000],
+		]);
+	});
+
+	test("counts once for an event that names no flag, however many flags the rollout has", async () => {
+		const { points } = await sent([anEvent({ flag: undefined, context: { country: "FR" } })]);
+		expect(points).toHaveLength(1);
+	});
+
+	test.each<[string, Record<string, unknown>]>([
+		["a rule served", { flag: "synastry", context: { country: "DE" } }],
+		["a rule might have served, had the attribute been there", { flag: "synastry", context: {} }],
+		["no rollout serves", { flag: "checkout" }],
+	])("does not come of a user whom %s", async (_, change) => {
+		const edge = await anEdge(published, { nowMs: now });
+		edge.parts.record = down;
+		const response = await edge.post("/v1/events", { events: [anEvent(change)] });
+		expect([response.status, await response.json()]).toEqual([202, { accepted: 1, rejected: [] }]);
+	});
+
+	test("does not come of a user whom the overlay has moved", async () => {
+		const overlay = { kill: [], baseline: ["kerykeion"] };
+		const edge = await anEdge(await publish([state], { overlay }), { nowMs: now });
+		expect(await (await edge.post("/v1/events", { events: [anEvent()] })).json()).toMatchObject({ accepted: 1 });
+		expect(edge.recorded).toEqual([]);
+	});
+
+	test("is bucketed by the event's targeting key, whatever its context says", async () => {
+		const { points } = await sent([anEvent({ context: { targetingKey: control, __proto__: { country: "DE" } } })]);
+		expect(points).toMatchObject([{ arm: "candidate" }]);
+	});
+
+	test("goes to the environment of the key, in one call", async () => {
+		const edge = await anEdge(published, { nowMs: now });
+		await edge.post("/v1/events", { events: [anEvent(), anEvent({ targetingKey: control })] });
+		expect(edge.recorded.map(({ environment, points }) => [environment, points.length])).toEqual([["production", 2]]);
+	});
+});
+
+describe("an event", () => {
+	test.each<[string, unknown, string]>([
+		["no object", "error", "is not an object"],
+		["a list", [], "is not an object"],
+		["an unknown field", anEvent({ variant: "true" }), 'unknown field "variant"'],
+		[
+			"an inherited name as field",
+			JSON.parse(JSON.stringify(anEvent()).replace('"metric"', '"__proto__":{},"metric"')),
+			'unknown field "__proto__"',
+		],
+		["no targeting key", anEvent({ targetingKey: undefined }), "targetingKey takes"],
+		["an empty targeting key", anEvent({ targetingKey: "" }), "targetingKey takes"],
+		["a number as targeting key", anEvent({ targetingKey: 7 }), "targetingKey takes"],
+		["a long targeting key", anEvent({ targetingKey: "x".repeat(1_001) }), "targetingKey takes"],
+		["an empty id", anEvent({ id: "" }), "id takes"],
+		["a long id", anEvent({ id: "x".repeat(101) }), "id takes"],
+		["a number as id", anEvent({ id: 1 }), "id takes"],
+		["a list as context", anEvent({ context: [] }), "context takes"],
+		["an unknown flag", anEvent({ flag: "unknown" }), 'unknown flag "unknown"'],
+		["an inherited name as flag", anEvent({ flag: "constructor" }), "unknown flag"],
+		["a number as flag", anEvent({ flag: 1 }), "flag takes"],
+		["an unknown metric", anEvent({ metric: "constructor" }), "metric takes one of error, fallback"],
+		["no metric", anEvent({ metric: undefined }), "metric takes one of"],
+		["a number as error", anEvent({ value: 1 }), "error takes true or false"],
+		["a latency below 0", anEvent({ metric: "latency_ms", value: -1 }), "latency_ms takes 0 to"],
+		["no value", anEvent({ value: undefined }), "error takes"],
+		["a time as text", anEvent({ at: "2026-01-01T00:00:00Z" }), "at takes whole milliseconds"],
+		["a broken millisecond", anEvent({ at: now + 0.5 }), "at takes whole milliseconds"],
+		["a time in the future", anEvent({ at: now + 5 * minute + 1 }), "300001 ms in the future > limit 300000 ms"],
+		["a time long ago", anEvent({ at: now - 24 * hour - 1 }), "86400001 ms ago > limit 86400000 ms"],
+	])("with %s is rejected alone, with the reason", async (_, event, reason) => {
+		const { status, body, points } = await sent([anEvent(), event]);
+		expect([status, body]).toEqual([202, { accepted: 1, rejected: [{ index: 1, reason: expect.stringContaining(reason) }] }]);
+		expect(points).toHaveLength(1);
+	});
+
+	test.each([now + 5 * minute, now - 24 * hour, now])("at the limit, %d, is accepted", async (at) => {
+		expect((await sent([anEvent({ at })])).body).toEqual({ accepted: 1, rejected: [] });
+	});
+
+	test("whose id is repeated in the batch counts once", async () => {
+		const { body, points } = await sent([anEvent({ id: "a" }), anEvent({ id: "a" }), anEvent({ id: "b" }), anEvent(), anEvent()]);
+		expect(body).toEqual({ accepted: 4, rejected: [] });
+		expect(points.map(({ id }) => id)).toEqual(["a", "b", null, null]);
+	});
+
+	test("is not shadowed by a rejected one of the same id", async () => {
+		const { body, points } = await sent([anEvent({ id: "a", value: 3 }), anEvent({ id: "a" })]);
+		expect([body.accepted, points.length]).toEqual([1, 1]);
+	});
+
+	test("may have a lone surrogate as targeting key", async () => {
+		const { body, points } = await sent([anEvent({ targetingKey: "\ud800" }), anEvent({ targetingKey: "\ufffd" })]);
+		expect(body).toEqual({ accepted: 2, rejected: [] });
+		expect(points[0]?.unit).toBe(points[1]?.unit);
+	});
+});
+
+describe("a batch", () => {
+	const isProblem = (response: Response): void => expect(response.headers.get("Content-Type")).toBe("application/problem+json");
+
+	test("of no events is fine, and no call", async () => {
+		const edge = await anEdge(published);
+		edge.parts.record = down;
+		const response = await edge.post("/v1/events", { events: [] });
+		expect([response.status, await response.json()]).toEqual([202, { accepted: 0, rejected: [] }]);
+	});
+
+	test.each(["{", "", "[]", "null", "{}", '{"events":{}}', '{"events":null}'])("that is none is refused: %j", async (body) => {
+		const edge = await anEdge(published);
+		const response = await edge.post("/v1/events", body);
+		isProblem(response);
+		expect(await response.json()).toMatchObject({ status: 400 });
+	});
+
+	test("of more than 500 events, or 64 KiB, names the limit", async () => {
+		const edge = await anEdge(published);
+		const many = await edge.post("/v1/events", { events: Array(501).fill(1) });
+		isProblem(many);
+		expect(await many.json()).toMatchObject({ status: 413, detail: expect.stringContaining("501 events > limit 500") });
+		const large = await edge.post("/v1/events", { events: [anEvent({ context: { text: "x".repeat(64 * 1024) } })] });
+		isProblem(large);
+		expect(await large.json()).toMatchObject({ status: 413, detail: expect.stringContaining("65536") });
+		expect((await edge.post("/v1/events", { events: Array(500).fill(1) })).status).toBe(202);
+	});
+
+	test("that could not be stored is 503 with the time to try again, and claims nothing", async () => {
+		const edge = await anEdge(published, { nowMs: now });
+		edge.parts.record = down;
+		const response = await edge.post("/v1/events", { events: [anEvent(), 1] });
+		isProblem(response);
+		expect([response.status, response.headers.get("Retry-After")]).toEqual([503, "5"]);
+		expect(await response.json()).not.toHaveProperty("accepted");
+	});
+
+	test.each([undefined, ""])("without the secret (%j) is 503 and says which to set", async (userHashKey) => {
+		const edge = await anEdge(published, { userHashKey });
+		const response = await edge.post("/v1/events", { events: [anEvent()] });
+		isProblem(response);
+		expect(await response.json()).toMatchObject({ status: 503, detail: expect.stringContaining("USER_HASH_KEY") });
+	});
+
+	test("without a key, or with a wrong one, is 401", async () => {
+		const edge = await anEdge(published);
+		for (const key of ["", "wrong", `${SDK_KEY}x`]) {
+			const response = await edge.post("/v1/events", { events: [] }, { "X-API-Key": key });
+			isProblem(response);
+			expect(response.status).toBe(401);
+		}
+	});
+});

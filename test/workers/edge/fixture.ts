@@ -1,0 +1,69 @@
+import type { Flag } from "../../../core/flags/model";
+import type { Overlay } from "../../../core/flags/overlay";
+import { type EnvironmentState, type LiveRollout, pack } from "../../../core/flags/snapshot";
+import type { Head } from "../../../core/wire";
+import { sha256 } from "../../../worker/digest";
+
+/** Valid by default: a test changes one field. Runs in Node and in workerd. */
+
+export const SDK_KEY = "production-key";
+export const STAGING_KEY = "staging-key";
+
+export const aFlag = (change: Partial<Flag> = {}): Flag => ({
+	key: "checkout",
+	type: "boolean",
+	variants: { true: true, false: false },
+	enabled: true,
+	offVariant: "false",
+	rules: [],
+	fallthrough: "false",
+	salt: change.key ?? "checkout",
+	description: "",
+	...change,
+});
+
+export const aRollout = (change: Partial<LiveRollout> = {}): LiveRollout => ({
+	key: "kerykeion",
+	flags: { natal: "true" },
+	served: 50_000,
+	phase: "phase_1",
+	stage: 1,
+	sinceMs: 0,
+	before: null,
+	...change,
+});
+
+export const aState = (change: Partial<EnvironmentState> = {}): EnvironmentState => ({
+	environment: "production",
+	version: 1,
+	publishedAtMs: 1_700_000_000_000,
+	flags: [aFlag()],
+	rollouts: [],
+	...change,
+});
+
+export interface Published {
+	readonly head: Head;
+	/** Bodies by `environment/version`. */
+	readonly bodies: ReadonlyMap<string, string>;
+}
+
+/** What control would publish of these environments. */
+export async function publish(
+	states: readonly EnvironmentState[],
+	{ revision = 1, overlay = { kill: [], baseline: [] } }: { revision?: number; overlay?: Overlay } = {},
+): Promise<Published> {
+	const bodies = new Map<string, string>();
+	const environments: Record<string, Head["environments"][string]> = {};
+	for (const state of states) {
+		const { environment, version, publishedAtMs } = state;
+		const { firstLine, body } = pack(state);
+		bodies.set(`${environment}/${version}`, body);
+		environments[environment] = { version, digest: await sha256(firstLine), overlay, publishedAtMs, guardedAtMs: publishedAtMs };
+	}
+	const keys: Head["keys"] = {
+		[await sha256(SDK_KEY)]: { environment: "production", kind: "server" },
+		[await sha256(STAGING_KEY)]: { environment: "staging", kind: "server" },
+	};
+	return { head: { revision, environments, keys }, bodies };
+}

@@ -1,0 +1,68 @@
+import { env } from "cloudflare:workers";
+import type { Point } from "../../../core/telemetry";
+import { bodyKey, type Head, HEAD_KEY } from "../../../core/wire";
+import type { Collector } from "../../../worker/events";
+import { storeOf } from "../../../worker/kv";
+import { answer } from "../../../worker/router";
+import { coldIsolate } from "../../../worker/snapshots";
+import type { Sources } from "../../../worker/sources";
+import { type Published, SDK_KEY } from "./fixture";
+
+export const down = async (): Promise<never> => {
+	throw new Error("down");
+};
+
+/** A cold edge before the real KV, with a control that a test can break. */
+export async function anEdge(published: Published, change: { nowMs?: number; userHashKey?: string | undefined } = {}) {
+	let skippedMs = 0;
+	const works: Promise<unknown>[] = [];
+	const isolate = coldIsolate();
+	const keys = new Map<string, string>();
+	const recorded: { environment: string; points: readonly Point[] }[] = [];
+	/** What a test may replace. */
+	const parts = {
+		head: published.head,
+		askHead: async (): Promise<Head> => parts.head,
+		record: async (environment: string, points: readonly Point[]): Promise<void> => void recorded.push({ environment, points }),
+	};
+	const wait = (ms: number, signal?: AbortSignal): Promise<void> => scheduler.wait(ms, signal ? { signal } : {});
+	const sources: Sources = {
+		control: { head: () => parts.askHead(), body: async () => null },
+		store: storeOf(env.SNAPSHOTS),
+		now: () => Date.now() + skippedMs,
+		wait,
+		waitUntil: (work) => void works.push(work),
+	};
+	const collector = (): Collector => ({
+		points: { record: (environment, points) => parts.record(environment, points) },
+		userHashKey: "userHashKey" in change ? change.userHashKey : "test-hash-key",
+		nowMs: change.nowMs ?? Date.now(),
+		wait,
+	});
+	/** The answer alone. */
+	const respond = (path: string, init: RequestInit = {}): Promise<Response> =>
+		answer(new Request(`https://edge.example${path}`, init), { isolate, keys, sources, collector: collector() });
+	/** The answer, and the end of what went on behind it. */
+	const send = async (path: string, init: RequestInit = {}): Promise<Response> => {
+		const response = await respond(path, init);
+		await Promise.all(works.splice(0));
+		return response;
+	};
+	/** POST of JSON, or of a text as it is, with the production key unless the headers name another. */
+	const post = (path: string, body: unknown, headers: Record<string, string> = { Authorization: `Bearer ${SDK_KEY}` }): Promise<Response> =>
+		send(path, { method: "POST", headers, body: typeof body === "string" ? body : JSON.stringify(body) });
+	/** Lets time pass for the isolate: the clock only, no timer. */
+	const later = (ms: number): void => void (skippedMs += ms);
+
+	await put(published);
+	return { parts, recorded, respond, send, post, later };
+}
+
+/** Writes to KV what control would. */
+export async function put({ head, bodies }: Published): Promise<void> {
+	for (const [name, body] of bodies) {
+		const [environment = "", version = ""] = name.split("/");
+		await env.SNAPSHOTS.put(bodyKey(environment, Number(version)), body);
+	}
+	await env.SNAPSHOTS.put(HEAD_KEY, JSON.stringify(head));
+}

@@ -1,0 +1,44 @@
+import type { HeadSource, PointStore } from "../core/wire";
+import type { KnownKeys } from "./keys";
+import { storeOf } from "./kv";
+import { answer } from "./router";
+import { coldIsolate } from "./snapshots";
+import type { Sources } from "./sources";
+
+interface Env {
+	readonly SNAPSHOTS: KVNamespace;
+	/** Control's entrypoints. */
+	readonly HEAD: HeadSource;
+	readonly TELEMETRY: PointStore;
+	readonly USER_HASH_KEY?: string;
+	readonly DEV_CLOCK?: string;
+}
+
+/** Plain data only: this outlives the request that wrote it. */
+const isolate = coldIsolate();
+const keys: KnownKeys = new Map();
+
+export default {
+	async fetch(request, env, ctx): Promise<Response> {
+		const sources: Sources = {
+			control: env.HEAD,
+			store: storeOf(env.SNAPSHOTS),
+			now: () => Date.now(),
+			wait: (ms, signal) => scheduler.wait(ms, signal ? { signal } : {}),
+			waitUntil: (work) => ctx.waitUntil(work),
+		};
+		const collector = {
+			points: env.TELEMETRY,
+			userHashKey: env.USER_HASH_KEY,
+			nowMs: eventClockMs(request, env),
+			wait: sources.wait,
+		};
+		return answer(request, { isolate, keys, sources, collector });
+	},
+} satisfies ExportedHandler<Env>;
+
+/** In development a header moves the clock that stamps events, and no other. */
+function eventClockMs(request: Request, env: Env): number {
+	const moved = env.DEV_CLOCK === "1" ? Number(request.headers.get("x-tidegate-now") ?? NaN) : NaN;
+	return Number.isSafeInteger(moved) ? moved : Date.now();
+}

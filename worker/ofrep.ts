@@ -1,0 +1,102 @@
+import { evaluate, type Reason } from "../core/flags/evaluate";
+import type { Context } from "../core/flags/match";
+import type { FlagValue } from "../core/flags/model";
+import { err, ok, type Result } from "../core/result";
+import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
+import { sha256 } from "./digest";
+import type { Serving } from "./snapshots";
+
+/** OpenFeature's remote evaluation protocol: https://github.com/open-feature/protocol */
+
+type ErrorCode = "FLAG_NOT_FOUND" | "PARSE_ERROR" | "INVALID_CONTEXT" | "GENERAL";
+interface Failure {
+	readonly key?: string;
+	readonly errorCode: ErrorCode;
+	readonly errorDetails: string;
+}
+interface Success {
+	readonly key: string;
+	readonly value: FlagValue;
+	readonly reason: Reason | "STALE";
+	readonly variant: string;
+	readonly metadata: object;
+}
+interface Asked {
+	readonly context: Context;
+	readonly text: string;
+}
+interface Refused extends Failure {
+	readonly status: 400 | 413;
+}
+
+const NO_CONTEXT: Context = {};
+const DETAILS = {
+	FLAG_NOT_FOUND: "This environment has no flag of this key: check its spelling, and the environment of your SDK key.",
+	PARSE_ERROR: "The stored flag cannot be read: publish it again, and report it when that does not help.",
+};
+
+export async function evaluateOne(request: Request, { snapshot, overlay, isStale }: Serving, key: string): Promise<Response> {
+	const asked = await ask(request);
+	if (!asked.ok) return refuse(asked.error, key);
+	const answer = resolve(snapshot, overlay, key, asked.value.context, isStale);
+	if (!("errorCode" in answer)) return Response.json(answer);
+	return Response.json(answer, { status: answer.errorCode === "FLAG_NOT_FOUND" ? 404 : 400 });
+}
+
+export async function evaluateAll(request: Request, serving: Serving, environment: string): Promise<Response> {
+	const asked = await ask(request);
+	if (!asked.ok) return refuse(asked.error);
+	const etag = await etagOf(serving, environment, asked.value.text);
+	if (isHeld(etag, request.headers.get("If-None-Match"))) return new Response(null, { status: 304, headers: { ETag: etag } });
+	const { snapshot, overlay, isStale } = serving;
+	const flags = snapshot.keys().map((key) => resolve(snapshot, overlay, key, asked.value.context, isStale));
+	return Response.json({ flags, metadata: { snapshot: snapshot.version } }, { headers: { ETag: etag } });
+}
+
+function resolve(
+	snapshot: Serving["snapshot"],
+	overlay: Serving["overlay"],
+	key: string,
+	context: Context,
+	isStale: boolean,
+): Success | Failure {
+	const resolution = evaluate(snapshot, overlay, key, context);
+	if (resolution.reason === "ERROR") return { key, errorCode: resolution.errorCode, errorDetails: DETAILS[resolution.errorCode] };
+	const { value, variant, reason, metadata } = resolution;
+	return { key, value, reason: isStale ? "STALE" : reason, variant, metadata };
+}
+
+async function ask(request: Request): Promise<Result<Asked, Refused>> {
+	const body = await readJson(request);
+	if (!body.ok) {
+		switch (body.error) {
+			case "too_large":
+				return err({ status: 413, errorCode: "GENERAL", errorDetails: `The body is larger than ${BODY_BYTES_MAX} bytes.` });
+			case "malformed":
+				return err({ status: 400, errorCode: "PARSE_ERROR", errorDetails: 'The body is not JSON: send {"context": {…}}.' });
+		}
+	}
+	const invalid = (errorDetails: string): Result<Asked, Refused> => err({ status: 400, errorCode: "INVALID_CONTEXT", errorDetails });
+	const { value = {}, text } = body;
+	if (!isJsonObject(value)) return invalid('The body is not an object: send {"context": {…}}.');
+	const { context = NO_CONTEXT } = value;
+	if (!isJsonObject(context)) return invalid("context is not an object.");
+	if (Object.hasOwn(context, "targetingKey") && typeof context["targetingKey"] !== "string")
+		return invalid("context.targetingKey is not a string: send the user's id as one, or leave it out.");
+	return ok({ context, text });
+}
+
+function refuse({ status, ...failure }: Refused, key?: string): Response {
+	return Response.json(key === undefined ? failure : { key, ...failure }, { status });
+}
+
+/** Strong, over all that an answer depends on. JSON keeps the parts apart. */
+async function etagOf({ snapshot, overlay, isStale }: Serving, environment: string, text: string): Promise<string> {
+	const { version, publishedAtMs } = snapshot.header;
+	return `"${await sha256(JSON.stringify([environment, version, publishedAtMs, [...overlay.kill], [...overlay.baseline], isStale, text]))}"`;
+}
+
+/** Weak comparison, for whoever compresses on the way weakens the tag. */
+function isHeld(etag: string, ifNoneMatch: string | null): boolean {
+	return (ifNoneMatch ?? "").split(",").some((each) => each.trim().replace(/^W\//, "") === etag);
+}

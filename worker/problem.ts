@@ -1,0 +1,15 @@
+const TITLES = {
+	400: "Bad Request",
+	401: "Unauthorized",
+	404: "Not Found",
+	405: "Method Not Allowed",
+	413: "Content Too Large",
+	500: "Internal Server Error",
+	503: "Service Unavailable",
+} as const;
+
+/** An error as application/problem+json (RFC 9457). */
+export function problem(status: keyof typeof TITLES, detail: string, headers: Readonly<Record<string, string>> = {}): Response {
+	const body = { type: "about:blank", title: TITLES[status], status, detail };
+	return new Response(JSON.stringify(body), { status, headers: { ...headers, "Content-Type": "application/problem+json" } });
+}

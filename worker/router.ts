@@ -1,0 +1,90 @@
+import { isForBrowsers, openToBrowsers, preflight } from "./cors";
+import { collect, type Collector } from "./events";
+import { liveness, readiness } from "./health";
+import { authenticate, type KnownKeys } from "./keys";
+import { log } from "./log";
+import { evaluateAll, evaluateOne } from "./ofrep";
+import { problem } from "./problem";
+import { currentHead, type Isolate, serving, type Serving } from "./snapshots";
+import type { Sources } from "./sources";
+
+/** All that answering a request takes. */
+export interface Edge {
+	readonly isolate: Isolate;
+	readonly keys: KnownKeys;
+	readonly sources: Sources;
+	readonly collector: Collector;
+}
+
+const FLAGS = "/ofrep/v1/evaluate/flags";
+
+/** Answers any request; what nobody expected becomes a 500 that says nothing. */
+export async function answer(request: Request, edge: Edge): Promise<Response> {
+	const path = new URL(request.url).pathname;
+	try {
+		if (!isForBrowsers(path)) return await route(request, path, edge);
+		if (request.method === "OPTIONS") return preflight();
+		return openToBrowsers(await route(request, path, edge));
+	} catch (error) {
+		log("unexpected_error", {
+			method: request.method,
+			path,
+			error: String(error),
+			stack: error instanceof Error ? error.stack : undefined,
+		});
+		const generic = refuse(path, 500, "Something went wrong here: try again.");
+		return isForBrowsers(path) ? openToBrowsers(generic) : generic;
+	}
+}
+
+async function route(request: Request, path: string, edge: Edge): Promise<Response> {
+	if (path === FLAGS) return posted(request, path, edge, (open, environment) => evaluateAll(request, open, environment));
+	if (path.startsWith(`${FLAGS}/`)) {
+		const key = decode(path.slice(FLAGS.length + 1));
+		return posted(request, path, edge, (open) => evaluateOne(request, open, key));
+	}
+	if (path === "/v1/events") return posted(request, path, edge, (open, name) => collect(request, open, name, edge.collector));
+	if (path === "/health/liveness") return isRead(request) ? liveness() : notAllowed("GET, HEAD");
+	if (path === "/health/readiness") return isRead(request) ? readiness(edge.isolate, edge.sources) : notAllowed("GET, HEAD");
+	return problem(404, "There is nothing at this path.");
+}
+
+/** Answers a POST with an SDK key, from the snapshot of the key's environment. */
+async function posted(
+	request: Request,
+	path: string,
+	{ isolate, keys, sources }: Edge,
+	handle: (open: Serving, environment: string) => Promise<Response>,
+): Promise<Response> {
+	if (request.method !== "POST") return notAllowed("POST, OPTIONS");
+	const unready = (): Response => refuse(path, 503, "No snapshot could be loaded yet: try again.", { "Retry-After": "1" });
+	const head = await currentHead(isolate, sources);
+	if (!head) return unready();
+	const key = await authenticate(request, head, keys);
+	if (!key) {
+		const detail = "A valid SDK key is needed: send it as `Authorization: Bearer <key>` or as `X-API-Key`.";
+		return refuse(path, 401, detail, { "WWW-Authenticate": "Bearer" });
+	}
+	const open = await serving(isolate, sources, key.environment);
+	return open ? handle(open, key.environment) : unready();
+}
+
+/** OFREP has an error shape of its own. */
+function refuse(path: string, status: 401 | 500 | 503, detail: string, headers: Readonly<Record<string, string>> = {}): Response {
+	return path.startsWith("/ofrep/") ? Response.json({ errorDetails: detail }, { status, headers }) : problem(status, detail, headers);
+}
+
+function notAllowed(allow: string): Response {
+	return problem(405, `The methods here are ${allow}.`, { Allow: allow });
+}
+
+const isRead = ({ method }: Request): boolean => method === "GET" || method === "HEAD";
+
+/** What is no percent-encoding stays as it is: such a key is no flag's, and is answered so. */
+function decode(encoded: string): string {
+	try {
+		return decodeURIComponent(encoded);
+	} catch {
+		return encoded;
+	}
+}

@@ -1,0 +1,19 @@
+import type { HeadSource } from "../core/wire";
+import type { Wait } from "./within";
+
+/** KV, as far as the edge reads it. */
+export interface SnapshotStore {
+	head(): Promise<unknown>;
+	body(environment: string, version: number): Promise<ArrayBuffer | null>;
+}
+
+/** Where one request gets a head and bodies from. */
+export interface Sources {
+	readonly control: HeadSource;
+	readonly store: SnapshotStore;
+	/** Real time, whatever clock events are stamped with. */
+	readonly now: () => number;
+	readonly wait: Wait;
+	/** Lets work go on after the answer. */
+	readonly waitUntil: (work: Promise<unknown>) => void;
+}

@@ -12,10 +12,18 @@ import {
 const CONFIG = { control: "control/wrangler.toml", edge: "wrangler.toml" };
 
 /**
- * `bindings`: role → secrets and variables that are in no wrangler.toml. With `tickMs` 0 nothing ticks by itself.
- * The returned `stop` ends workerd; a killed parent does not.
+ * `bindings`: role → secrets and variables that are in no wrangler.toml. With `tickMs` 0 nothing ticks by itself. `adapt`
+ * may change Miniflare's workers before they start. The returned `stop` ends workerd; a killed parent does not.
  */
-export async function startDev({ ports, state, bindings, watch = false, tickMs = 60_000, log = console.log }) {
+export async function startDev({
+	ports,
+	state,
+	bindings,
+	watch = false,
+	tickMs = 60_000,
+	log = console.log,
+	adapt = (workers) => workers,
+}) {
 	const code = {};
 	let mf;
 	const options = () =>
@@ -27,17 +35,19 @@ export async function startDev({ ports, state, bindings, watch = false, tickMs =
 			log: new Log(LogLevel.WARN),
 			// Miniflare 5 name; the Miniflare 4 names (kvPersist, d1Persist, ...) are ignored without a word.
 			resourcePersistencePath: state,
-			workers: Object.entries(CONFIG).map(([role, path]) => {
-				const { workerOptions } = fromToml(path);
-				return {
-					...workerOptions,
-					name: readConfig({ config: path }).name,
-					rootPath: process.cwd(),
-					modules: [{ type: "ESModule", path: `${role}.mjs`, contents: code[role] }],
-					bindings: { ...workerOptions.bindings, ...bindings[role] },
-					unsafeDirectSockets: role === "control" ? [] : [{ host: "127.0.0.1", port: ports[role] }],
-				};
-			}),
+			workers: adapt(
+				Object.entries(CONFIG).map(([role, path]) => {
+					const { workerOptions } = fromToml(path);
+					return {
+						...workerOptions,
+						name: readConfig({ config: path }).name,
+						rootPath: process.cwd(),
+						modules: [{ type: "ESModule", path: `${role}.mjs`, contents: code[role] }],
+						bindings: { ...workerOptions.bindings, ...bindings[role] },
+						unsafeDirectSockets: role === "control" ? [] : [{ host: "127.0.0.1", port: ports[role] }],
+					};
+				}),
+			),
 		});
 	const reload = (role) => ({
 		name: "reload",

@@ -26,13 +26,13 @@ const TOTALS = `INSERT INTO telemetry_totals (rollout, epoch, metric, arm, reque
 	WITH ${POINTS} SELECT rollout, epoch, metric, arm, count(*), sum(harm), sum(v) FROM points WHERE true GROUP BY rollout, epoch, metric, arm
 	ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, harms = harms + excluded.harms, sum = sum + excluded.sum`;
 
-/** What each user's growth from (r0, y0, s0) to (r1, y1, s1) adds to the sums over users. */
+/** What each user's growth from (r0, y0, s0) to (r1, y1, s1) adds to the sums over users. 0.0: whole values would divide as integers. */
 const ARMS = `INSERT INTO telemetry_arms (rollout, stage, metric, arm, users, harmed_users, requests, harms, harms_squared,
 		harms_times_requests, requests_squared, sum_of_means, sum_of_squared_means, harmed_first)
 	WITH ${POINTS}, ${BY_UNIT}, grown AS (
 		SELECT b.rollout, b.stage, b.metric, b.arm, b.harmed_first, u.unit IS NULL AS is_new,
 			coalesce(u.requests, 0) AS r0, coalesce(u.harms, 0) AS y0, coalesce(u.sum / u.requests, 0) AS m0,
-			coalesce(u.requests, 0) + b.r AS r1, coalesce(u.harms, 0) + b.y AS y1, (coalesce(u.sum, 0) + b.s) / (coalesce(u.requests, 0) + b.r) AS m1
+			coalesce(u.requests, 0) + b.r AS r1, coalesce(u.harms, 0) + b.y AS y1, (coalesce(u.sum, 0.0) + b.s) / (coalesce(u.requests, 0) + b.r) AS m1
 		FROM by_unit AS b LEFT JOIN telemetry_units AS u ON u.rollout = b.rollout AND u.stage = b.stage AND u.metric = b.metric AND u.unit = b.unit)
 	SELECT rollout, stage, metric, arm, sum(is_new), sum(y0 = 0 AND y1 > 0), sum(r1 - r0), sum(y1 - y0), sum(y1 * y1 - y0 * y0),
 		sum(y1 * r1 - y0 * r0), sum(r1 * r1 - r0 * r0), sum(m1 - m0), sum(m1 * m1 - m0 * m0), sum(is_new AND harmed_first)
@@ -69,7 +69,7 @@ const WRITES = [TOTALS, ARMS, UNITS, HARMS, EXPOSED, EXPOSURES, IDS];
 export async function recordPoints(db: D1Database, environment: string, points: readonly Point[], nowMs: number): Promise<void> {
 	if (points.length === 0) return;
 	const json = JSON.stringify(
-		points.map(({ id, rollout, stage, served, arm, metric, unit, value, harm }) => [
+		withoutRepetitions(points).map(({ id, rollout, stage, served, arm, metric, unit, value, harm }) => [
 			id,
 			rollout,
 			stage,
@@ -84,6 +84,18 @@ export async function recordPoints(db: D1Database, environment: string, points: 
 	await db.batch(
 		WRITES.map((sql) => (sql === IDS ? db.prepare(sql).bind(json, environment, nowMs) : db.prepare(sql).bind(json, environment))),
 	);
+}
+
+/** An event is one point in each of its rollouts. Ids of earlier batches are found in SQL, those of this batch here. */
+function withoutRepetitions(points: readonly Point[]): readonly Point[] {
+	const seen = new Set<string>();
+	return points.filter(({ id, rollout }) => {
+		if (id === null) return true;
+		const key = JSON.stringify([id, rollout]);
+		const isNew = !seen.has(key);
+		seen.add(key);
+		return isNew;
+	});
 }
 
 /**

@@ -83,10 +83,12 @@ export async function readHead(db: Database): Promise<CurrentHead> {
 		head: {
 			revision: row.revision,
 			environments: Object.fromEntries(
-				environmentRows.map(({ name, version, digest, publishedAtMs }) => [
-					name,
-					{ version, digest, overlay: overlayOf(name), publishedAtMs, guardedAtMs: row.guardedAtMs },
-				]),
+				environmentRows
+					.filter(({ version }) => version > 0) // until its first publication an environment is none
+					.map(({ name, version, digest, publishedAtMs }) => [
+						name,
+						{ version, digest, overlay: overlayOf(name), publishedAtMs, guardedAtMs: row.guardedAtMs },
+					]),
 			),
 			keys: Object.fromEntries(keyRows.map(({ hash, environment, kind }) => [hash, { environment, kind }])),
 		},

@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, lt, max, ne, sql } from "drizzle-orm";
 import type { Change, Hold } from "../../core/rollouts/decision";
 import { type Plan, plan as planSchema } from "../../core/rollouts/plan";
 import { isLive, rolloutState } from "../../core/rollouts/state";
@@ -199,7 +199,7 @@ function exposureStatements(db: Database, { row, change, act, realNow, flags: of
 	const statements: Statement[] = [changed(db, environment, act.atMs)];
 	if (change.kind === "start") statements.push(...of.map((flag) => heldBy(db, flag, id)));
 	if (!isLive(change.state)) statements.push(db.delete(activeFlags).where(eq(activeFlags.rollout, id)));
-	if (change.kind === "complete") statements.push(...of.flatMap((flag) => fellThrough(db, flag, candidate, id, act)));
+	if (change.kind === "complete") statements.push(...of.flatMap((flag) => fellThrough(db, flag, candidate, act)));
 	// Users go back with the head at once; the snapshot that leaves the rollout out travels behind it.
 	if (change.kind === "roll_back" || change.kind === "cancel")
 		statements.push(overlaid(db, environment, "baseline", id, realNow), headChanged(db));
@@ -212,7 +212,7 @@ function heldBy(db: Database, flag: StoredFlag, rollout: string): Statement {
 	return db.insert(activeFlags).values({ environment: flag.environment, flag: unchanged, rollout });
 }
 
-function fellThrough(db: Database, flag: StoredFlag, candidate: string, rollout: string, act: Act): Statement[] {
+function fellThrough(db: Database, flag: StoredFlag, candidate: string, act: Act): Statement[] {
 	const { environment, version: _version, updatedAtMs: _updatedAtMs, ...config } = flag;
 	const after = { ...config, fallthrough: candidate };
 	const version = flag.version + 1;
@@ -222,7 +222,7 @@ function fellThrough(db: Database, flag: StoredFlag, candidate: string, rollout:
 			.update(flags)
 			.set({ version, config: after, updatedAtMs: act.atMs })
 			.where(and(eq(flags.environment, environment), eq(flags.key, flag.key))),
-		audited(db, act, `flags/${environment}/${flag.key}`, `flag.rolled_out by ${rollout}`, config, after),
+		audited(db, act, `flags/${environment}/${flag.key}`, "flag.rolled_out", config, after),
 	];
 }
 
@@ -284,4 +284,13 @@ function checksStatement(db: Database, checks: readonly Check[], now: number): D
 			FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING`,
 		)
 		.bind(JSON.stringify(rows), now);
+}
+
+const CHECKS_KEPT_MS = 30 * 86_400_000;
+
+/** By rollout, so that the primary key finds what is old. */
+export async function pruneChecks(db: Database, now: number): Promise<void> {
+	await db
+		.delete(healthChecks)
+		.where(and(inArray(healthChecks.rollout, db.select({ id: rollouts.id }).from(rollouts)), lt(healthChecks.atMs, now - CHECKS_KEPT_MS)));
 }

@@ -3,7 +3,7 @@ import { HEAD_KEY, bodyKey } from "../../core/wire";
 import type { Database } from "../store/database";
 import { commitPublication, headPut, pendingEnvironments, readHead, stateOf } from "../store/publication";
 import { sha256Hex } from "../sha256";
-import { log } from "../log";
+import { log, nameOf } from "../log";
 
 export interface Publisher {
 	readonly db: Database;
@@ -33,14 +33,14 @@ export async function publish(publisher: Publisher): Promise<readonly string[]> 
 		} catch (error) {
 			// Publication stays pending in D1; edges go on with the body they have, under the head's overlay.
 			failed.push(environment);
-			log("publish_failed", { environment, error: String(error) });
+			log("publish_failed", { environment, error: nameOf(error) });
 		}
 	}
 	try {
 		await putHead(publisher);
 	} catch (error) {
 		// Edges read the head from control; KV's copy is for when they can't.
-		log("head_put_failed", { error: String(error) });
+		log("head_put_failed", { error: nameOf(error) });
 	}
 	return failed;
 }
@@ -53,17 +53,22 @@ async function publishEnvironment({ db, kv, realNow }: Publisher, environment: s
 	await commitPublication(db, { environment, version: state.version, digest: await sha256Hex(firstLine) }, realNow());
 }
 
-/** Of two publishers the one that put the older head sees, after its put, that a newer one exists, and puts that. */
+/**
+ * Of two publishers the one that put the older head sees, after its put, that a newer one exists, and puts that. Should it
+ * die in between, the renewal heals KV's copy.
+ */
 async function putHead({ db, kv, realNow }: Publisher): Promise<void> {
+	let mine: number | undefined;
 	for (let round = 0; round < HEAD_ROUNDS_MAX; round++) {
 		// oxlint-disable-next-line no-await-in-loop -- looks again after each put
 		const current = await readHead(db);
-		const isDue = current.content > current.kv || realNow() - current.kvPutAtMs >= HEAD_RENEWED_MS;
+		const isDue = current.content > (mine ?? current.kv) || realNow() - current.kvPutAtMs >= HEAD_RENEWED_MS;
 		if (!isDue) return;
+		mine = current.head.revision;
 		// oxlint-disable-next-line no-await-in-loop -- see above
 		await within(PUT_TIMEOUT_MS, kv.put(HEAD_KEY, JSON.stringify(current.head)));
 		// oxlint-disable-next-line no-await-in-loop -- see above
-		await headPut(db, current.head.revision, realNow());
+		await headPut(db, mine, realNow());
 	}
 }
 

@@ -9,7 +9,7 @@ import { prune } from "../metrics/embedded";
 import type { MetricsSource } from "../metrics/source";
 import { getFlags } from "../store/flags";
 import { readHead, tickCompleted } from "../store/publication";
-import { type Held, type StoredRollout, commitChange, listLive, recordCheck, recordHolds } from "../store/rollouts";
+import { type Held, type StoredRollout, commitChange, listLive, pruneChecks, recordCheck, recordHolds } from "../store/rollouts";
 import { observe } from "./observe";
 import { type Publisher, publish } from "./publish";
 
@@ -53,7 +53,9 @@ async function guard(given: Tick, now: number): Promise<void> {
 		);
 		await recordHolds(given.db, held, now);
 	}
-	if (now % HOUR_MS < MINUTE_MS) await prune(given.db.$client, now, given.realNow());
+	if (now % HOUR_MS >= MINUTE_MS) return;
+	await prune(given.db.$client, now, given.realNow());
+	await pruneChecks(given.db, now);
 }
 
 interface Decided {

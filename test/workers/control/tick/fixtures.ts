@@ -1,0 +1,97 @@
+import { env } from "cloudflare:workers";
+import { completeFlag } from "../../../../core/flags/model";
+import { command } from "../../../../core/rollouts/command";
+import { type Plan, plan } from "../../../../core/rollouts/plan";
+import type { Point } from "../../../../core/telemetry";
+import { embedded, recordPoints } from "../../../../control/metrics/embedded";
+import type { MetricsSource } from "../../../../control/metrics/source";
+import { type Database, open } from "../../../../control/store/database";
+import { createFlag, getFlags } from "../../../../control/store/flags";
+import { type StoredRollout, commitChange, createRollout, getRollout } from "../../../../control/store/rollouts";
+import type { Tick } from "../../../../control/tick/tick";
+
+export const MINUTE_MS = 60_000;
+/** A round minute, far from any hour's end. */
+export const START_MS = 1_800_000_000_000;
+
+export const db: Database = open(env.DB);
+
+export function aTick(change: Partial<{ kv: KVNamespace; metrics: MetricsSource; db: Database }> = {}): Tick {
+	return { db, kv: env.SNAPSHOTS, realNow: () => Date.now(), metrics: embedded(env.DB), ...change };
+}
+
+export function aPlan(name: string, change: Partial<Plan> = {}): Plan {
+	return plan.parse({
+		rollout: name,
+		environment: "production",
+		flags: [name],
+		phases: [
+			{ percent: 5, hold: "2m" },
+			{ percent: 100, hold: "2m" },
+		],
+		guards: ["error_rate vs control <= +25%"],
+		advance: "relaxed",
+		...change,
+	});
+}
+
+const act = (atMs: number) => ({ actor: "test", reason: "because", correlationId: "c", atMs });
+
+/** A flag and a running rollout of it, both named so. */
+export async function started(name: string, change: Partial<Plan> = {}): Promise<StoredRollout> {
+	const wanted = aPlan(name, change);
+	const flag = completeFlag({ key: name, type: "boolean", enabled: true, rules: [], description: "" });
+	await createFlag(db, "production", flag, act(START_MS));
+	const row = await createRollout(db, wanted, act(START_MS));
+	const result = command(wanted, row.state, { kind: "start", by: "test", reason: "go", launch: 1 }, START_MS);
+	if (!result.ok) throw new Error(result.error.kind);
+	const flags = await getFlags(db, "production", wanted.flags);
+	const given = { row, change: result.value, act: act(START_MS), realNow: Date.now(), evidence: null, flags, candidate: "true" };
+	if (!(await commitChange(db, given))) throw new Error("not started");
+	return current(row.id);
+}
+
+export async function current(id: string): Promise<StoredRollout> {
+	const row = await getRollout(db, id);
+	if (!row) throw new Error(`no rollout ${id}`);
+	return row;
+}
+
+/** So many users in each arm with one request each, of whom so many are harmed; the arms change places when most are candidates. */
+export async function outcomes(
+	row: StoredRollout,
+	arms: { candidate: [users: number, harmed: number]; control: [users: number, harmed: number] },
+	name = "u",
+) {
+	const { state } = row;
+	if (state.status !== "running" && state.status !== "paused") throw new Error(`${row.id} is ${state.status}`);
+	const served = Math.min(row.plan.phases[state.phase]?.percent ?? 0, 95) * 1_000;
+	const of = served > 50_000 ? { candidate: arms.control, control: arms.candidate } : arms;
+	const points = (["candidate", "control"] as const).flatMap((arm) =>
+		Array.from({ length: of[arm][0] }, (_, i): Point => {
+			const harm = i < of[arm][1];
+			return {
+				id: null,
+				rollout: row.id,
+				stage: state.stage,
+				served,
+				arm,
+				metric: "error",
+				unit: `${name}-${arm}-${i}`,
+				value: Number(harm),
+				harm,
+			};
+		}),
+	);
+	await recordPoints(env.DB, row.environment, points, Date.now());
+}
+
+export const HEALTHY: Parameters<typeof outcomes>[1] = { candidate: [50, 1], control: [950, 19] };
+export const HARMFUL: Parameters<typeof outcomes>[1] = { candidate: [50, 25], control: [950, 10] };
+
+/** Everything that a tick may change about rollouts. */
+export async function everything(): Promise<string> {
+	const tables = ["rollouts", "rollout_events", "audit", "outbox", "active_flags", "flags", "flag_versions", "health_checks", "overlays"];
+	const found = await env.DB.batch(tables.map((table) => env.DB.prepare(`SELECT * FROM ${table}`)));
+	return JSON.stringify(found.map(({ results }) => results));
+}

@@ -1,0 +1,16 @@
+declare namespace Cloudflare {
+	/** What the Workers' tests are given: vitest.config.ts. */
+	interface Env {
+		SNAPSHOTS: KVNamespace;
+		DB: D1Database;
+		DEV_CLOCK: string;
+		/** Control only. */
+		ADMIN_TOKEN: string;
+		/** Edge only. */
+		USER_HASH_KEY: string;
+		TEST_MIGRATIONS: import("@cloudflare/vitest-plugin").D1Migration[];
+	}
+	interface GlobalProps {
+		mainModule: typeof import("../../worker/index") & typeof import("../../control/index");
+	}
+}

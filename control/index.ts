@@ -24,8 +24,8 @@ const app = api((bindings, request): Composition => {
 });
 
 function clock(env: Env, request: Request): number {
-	const moved = env.DEV_CLOCK === "1" ? Number(request.headers.get("x-tidegate-now") ?? Number.NaN) : Number.NaN;
-	return Number.isSafeInteger(moved) && moved >= 0 ? moved : realNow();
+	const moved = env.DEV_CLOCK === "1" ? request.headers.get("x-tidegate-now") : null;
+	return moved !== null && /^\d{1,15}$/.test(moved) ? Number(moved) : realNow();
 }
 
 /** The edge's source of truth: the head, and bodies that KV could not give. */

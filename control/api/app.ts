@@ -57,6 +57,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.onError((error, c) => {
 		const correlationId = c.get("correlationId");
 		if (error instanceof Refused) return answer(error.refusal, correlationId);
+		if (error instanceof HTTPException && error.status === 415) return answer({ kind: "wrong_media_type" }, correlationId);
 		if (error instanceof HTTPException && error.status < 500) return answer({ kind: "malformed", detail: error.message }, correlationId);
 		log("request_failed", { correlationId, path: c.req.path, error: nameOf(error) });
 		return answer({ kind: "internal" }, correlationId);

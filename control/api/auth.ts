@@ -3,7 +3,7 @@ import type { Database } from "../store/database";
 import { keepToken, nameOfToken } from "../store/tokens";
 
 const ADMIN = "admin";
-const TOKEN_CHARACTERS_MAX = 200;
+const TOKEN_CHARACTERS_MAX = 1_000;
 
 /**
  * Who calls; undefined when the token is nobody's. Tokens are kept as hashes. The first is the secret ADMIN_TOKEN: it is

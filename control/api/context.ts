@@ -49,10 +49,14 @@ interface Issue {
 }
 
 function fieldErrors(issue: Issue): FieldError[] {
-	const pointer = issue.path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 	if (issue.code === "unrecognized_keys")
-		return (issue.keys ?? []).map((key) => ({ pointer: `${pointer}/${key}`, message: "unknown field" }));
-	return [{ pointer, message: issue.message }];
+		return (issue.keys ?? []).map((key) => ({ pointer: pointerTo([...issue.path, key]), message: "unknown field" }));
+	return [{ pointer: pointerTo(issue.path), message: issue.message }];
+}
+
+/** JSON Pointer (RFC 6901). */
+function pointerTo(path: readonly PropertyKey[]): string {
+	return path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
 const problem = z.object({

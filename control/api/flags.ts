@@ -30,7 +30,7 @@ flags.openapi(
 		path: "/",
 		summary: "Create a flag",
 		request: { query, ...body(flagInput) },
-		responses: { 201: { description: "created", ...json(stored) }, ...refusals(400, 401, 409, 413, 422) },
+		responses: { 201: { description: "created", ...json(stored) }, ...refusals(400, 401, 409, 413, 415, 422) },
 	}),
 	async (c) => {
 		const { environment } = c.req.valid("query");
@@ -64,11 +64,13 @@ flags.openapi(
 		summary: "Change a flag: the fields named are replaced",
 		description: 'Needs If-Match with the version that was read, except to kill: {"enabled": false} alone is taken at any time.',
 		request: { params, query, headers: ifMatch, ...body(flagPatch) },
-		responses: { 200: { description: "changed", ...json(stored) }, ...refusals(400, 401, 404, 409, 412, 413, 422, 428) },
+		responses: { 200: { description: "changed", ...json(stored) }, ...refusals(400, 401, 404, 409, 412, 413, 415, 422, 428) },
 	}),
 	async (c) => {
 		const { db, realNow } = c.get("deps");
 		const patch = c.req.valid("json");
+		if (Object.keys(patch).length === 0)
+			refuse({ kind: "invalid", errors: [{ pointer: "", message: "name at least one field to change" }] });
 		const isKill = patch.enabled === false && Object.keys(patch).length === 1;
 		for (let tries = 0; ; tries++) {
 			// oxlint-disable-next-line no-await-in-loop -- a kill that lost against another change is tried again on what that left

@@ -30,7 +30,7 @@ keys.openapi(
 				required: true,
 			},
 		},
-		responses: { 201: { description: "created", ...json(key.extend({ key: z.string() })) }, ...refusals(400, 401, 413, 422) },
+		responses: { 201: { description: "created", ...json(key.extend({ key: z.string() })) }, ...refusals(400, 401, 413, 415, 422) },
 	}),
 	async (c) => {
 		const wanted = c.req.valid("json");

@@ -10,6 +10,7 @@ export type Refusal =
 	| { readonly kind: "invalid"; readonly errors: readonly FieldError[] }
 	| { readonly kind: "malformed"; readonly detail: string }
 	| { readonly kind: "too_large"; readonly limitBytes: number }
+	| { readonly kind: "wrong_media_type" }
 	| { readonly kind: "unauthorized" }
 	| { readonly kind: "not_found"; readonly what: string }
 	| { readonly kind: "version_required"; readonly current: number }
@@ -45,6 +46,8 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(400, "Malformed request", refusal.detail);
 		case "too_large":
 			return problem(413, "Content too large", `the body exceeds ${refusal.limitBytes} bytes`, { limitBytes: refusal.limitBytes });
+		case "wrong_media_type":
+			return problem(415, "Unsupported media type", "send JSON, and say so: Content-Type: application/json");
 		case "unauthorized":
 			return problem(401, "Unauthorized", "send a valid API token: Authorization: Bearer <token>");
 		case "not_found":

@@ -77,7 +77,7 @@ rollouts.openapi(
 		path: "/",
 		summary: "Create a rollout from a plan; it is a draft until it is started",
 		request: body(plan),
-		responses: { 201: { description: "created", ...json(detail) }, ...refusals(400, 401, 409, 413, 422) },
+		responses: { 201: { description: "created", ...json(detail) }, ...refusals(400, 401, 409, 413, 415, 422) },
 	}),
 	async (c) => {
 		const wanted = c.req.valid("json");
@@ -163,7 +163,7 @@ rollouts.openapi(
 				}),
 			),
 		},
-		responses: { 200: { description: "done", ...json(detail) }, ...refusals(400, 401, 404, 409, 413, 422) },
+		responses: { 200: { description: "done", ...json(detail) }, ...refusals(400, 401, 404, 409, 413, 415, 422) },
 	}),
 	async (c) => {
 		const { db, realNow } = c.get("deps");

@@ -63,27 +63,22 @@ const EXPOSURES = `INSERT INTO telemetry_exposures (rollout, unit)
 const IDS = `INSERT INTO telemetry_event_ids (environment, id, at_ms)
 	WITH ${POINTS} SELECT DISTINCT ?2, id, ?3 FROM points WHERE id IS NOT NULL ON CONFLICT DO NOTHING`;
 
-const WRITES = [TOTALS, ARMS, UNITS, HARMS, EXPOSED, EXPOSURES, IDS];
+const WRITES = [TOTALS, ARMS, UNITS, HARMS, EXPOSED, EXPOSURES];
+/** A parameter holds 2 MB at most, and a point some 150 bytes: an event is one in every live rollout. */
+const POINTS_A_STATEMENT = 5_000;
 
 /** Stores all points or, rejecting, none. */
 export async function recordPoints(db: D1Database, environment: string, points: readonly Point[], nowMs: number): Promise<void> {
 	if (points.length === 0) return;
-	const json = JSON.stringify(
-		withoutRepetitions(points).map(({ id, rollout, stage, served, arm, metric, unit, value, harm }) => [
-			id,
-			rollout,
-			stage,
-			served,
-			arm,
-			metric,
-			unit,
-			value,
-			Number(harm),
-		]),
+	const rows = withoutRepetitions(points).map(({ id, rollout, stage, served, arm, metric, unit, value, harm }) =>
+		JSON.stringify([id, rollout, stage, served, arm, metric, unit, value, Number(harm)]),
 	);
-	await db.batch(
-		WRITES.map((sql) => (sql === IDS ? db.prepare(sql).bind(json, environment, nowMs) : db.prepare(sql).bind(json, environment))),
-	);
+	const parts: string[] = [];
+	for (let i = 0; i < rows.length; i += POINTS_A_STATEMENT) parts.push(`[${rows.slice(i, i + POINTS_A_STATEMENT).join()}]`);
+	await db.batch([
+		...parts.flatMap((part) => WRITES.map((sql) => db.prepare(sql).bind(part, environment))),
+		...parts.map((part) => db.prepare(IDS).bind(part, environment, nowMs)),
+	]);
 }
 
 /** An event is one point in each of its rollouts. Ids of earlier batches are found in SQL, those of this batch here. */

@@ -57,6 +57,8 @@ export async function createFlag(db: Database, environment: string, flag: Flag, 
 		db.insert(flagVersions).values({ ...versionOf(row), actor: act.actor }),
 		db.insert(flags).values(row),
 		changed(db, environment, act.atMs),
+		// The kill of a flag that was deleted since is not the new one's.
+		...(last && flag.enabled ? [overlayLifted(db, environment, "kill", flag.key), headChanged(db)] : []),
 		audited(db, act, resource(environment, flag.key), "flag.created", null, flag),
 	]);
 	return isWritten ? ok(stored(row)) : exists;

@@ -1,5 +1,6 @@
-import { and, asc, eq, isNull } from "drizzle-orm";
+import { asc, eq, sql } from "drizzle-orm";
 import { type Act, audited } from "./audit";
+import { isConflict } from "./conflict";
 import { type Database, commit } from "./database";
 import { headChanged } from "./environments";
 import { sdkKeys } from "./schema";
@@ -39,13 +40,16 @@ export async function revokeKey(db: Database, id: string, act: Act): Promise<boo
 	if (!row) return false;
 	if (row.revokedAtMs !== null) return true;
 	const { hash: _hash, ...before } = row;
-	await commit(db, [
-		db
-			.update(sdkKeys)
-			.set({ revokedAtMs: act.atMs })
-			.where(and(eq(sdkKeys.id, id), isNull(sdkKeys.revokedAtMs))),
-		headChanged(db),
-		audited(db, act, `keys/${id}`, "key.revoked", before, { ...before, revokedAtMs: act.atMs }),
-	]);
+	// Of two at once the second is aborted by the NULL: one revocation, one row in the audit.
+	const unlessRevoked = sql<string>`CASE WHEN ${sdkKeys.revokedAtMs} IS NULL THEN ${sdkKeys.hash} END`;
+	try {
+		await commit(db, [
+			db.update(sdkKeys).set({ revokedAtMs: act.atMs, hash: unlessRevoked }).where(eq(sdkKeys.id, id)),
+			headChanged(db),
+			audited(db, act, `keys/${id}`, "key.revoked", before, { ...before, revokedAtMs: act.atMs }),
+		]);
+	} catch (error) {
+		if (!isConflict(error, "sdk_keys")) throw error;
+	}
 	return true;
 }

@@ -1,9 +1,10 @@
-import { and, eq, gt, inArray, isNull, lt, lte, sql } from "drizzle-orm";
+import { and, eq, gt, isNull, lt, lte, sql } from "drizzle-orm";
 import { type EnvironmentState, pack } from "../../core/flags/snapshot";
 import { candidateOf, liveRollout } from "../../core/rollouts/exposure";
 import type { Head } from "../../core/wire";
 import type { Database } from "./database";
-import { environments, flags, head, overlays, rollouts, sdkKeys } from "./schema";
+import { parsed, selectLive } from "./rollouts";
+import { environments, flags, head, overlays, sdkKeys } from "./schema";
 
 /** What the edges are told, read from D1 anew each time: publishing has no state of its own that could be wrong. */
 
@@ -20,14 +21,15 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 	const [rows, flagRows, rolloutRows] = await db.batch([
 		db.select().from(environments).where(eq(environments.name, environment)),
 		db.select().from(flags).where(eq(flags.environment, environment)),
-		db
-			.select()
-			.from(rollouts)
-			.where(and(eq(rollouts.environment, environment), inArray(rollouts.status, ["running", "paused"]))),
+		selectLive(db, environment),
 	]);
 	const row = rows[0];
 	if (!row) return undefined;
-	const live = rolloutRows.flatMap(({ id, plan, state }) => {
+	const live = rolloutRows.flatMap((raw) => {
+		const rollout = parsed(raw);
+		// Nobody can tell what a corrupt row wants served: its users get the baseline, and the other flags their snapshot.
+		if (!rollout) return [];
+		const { id, plan, state } = rollout;
 		const candidates = Object.fromEntries(plan.flags.map((flag) => [flag, candidateOf(plan)]));
 		return liveRollout(id, plan, state, candidates) ?? [];
 	});
@@ -63,6 +65,7 @@ export interface CurrentHead {
 	readonly kv: number;
 	readonly kvPutAtMs: number;
 	readonly lastTickMs: number;
+	readonly guardedAtMs: number;
 }
 
 export async function readHead(db: Database): Promise<CurrentHead> {
@@ -96,6 +99,7 @@ export async function readHead(db: Database): Promise<CurrentHead> {
 		kv: row.kv,
 		kvPutAtMs: row.kvPutAtMs,
 		lastTickMs: row.lastTickMs,
+		guardedAtMs: row.guardedAtMs,
 	};
 }
 

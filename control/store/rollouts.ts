@@ -1,5 +1,6 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, lt, max, ne, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, lt, max, ne, sql } from "drizzle-orm";
 import type { Change, Hold } from "../../core/rollouts/decision";
+import { candidateOf } from "../../core/rollouts/exposure";
 import { type Plan, plan as planSchema } from "../../core/rollouts/plan";
 import { isLive, rolloutState } from "../../core/rollouts/state";
 import { type Act, audited, plain } from "./audit";
@@ -66,23 +67,34 @@ export async function listRollouts(db: Database, filter: { environment?: string 
 		.limit(limit);
 }
 
-/** Each row is parsed by itself: one that is corrupt is named, and does not hide the others from the tick. */
+/** The live rollouts of all environments; those whose row is corrupt are named, and do not hide the others. */
 export async function listLive(db: Database): Promise<{ readonly rows: readonly StoredRollout[]; readonly corrupt: readonly string[] }> {
-	const raw = await db
-		.select({ ...getTableColumns(rollouts), plan: sql<string>`${rollouts.plan}`, state: sql<string>`${rollouts.state}` })
-		.from(rollouts)
-		.where(inArray(rollouts.status, LIVE))
-		.orderBy(asc(rollouts.id));
 	const rows: StoredRollout[] = [];
 	const corrupt: string[] = [];
-	for (const row of raw) {
-		try {
-			rows.push({ ...row, plan: planSchema.parse(JSON.parse(row.plan)), state: rolloutState.parse(JSON.parse(row.state)) });
-		} catch {
-			corrupt.push(row.id);
-		}
+	for (const raw of await selectLive(db).orderBy(asc(rollouts.id))) {
+		const row = parsed(raw);
+		if (row) rows.push(row);
+		else corrupt.push(raw.id);
 	}
 	return { rows, corrupt };
+}
+
+/** Live rollouts with their JSON as text, for `parsed`; one statement, so it can stand in a batch. */
+export function selectLive(db: Database, environment?: string) {
+	return db
+		.select({ ...getTableColumns(rollouts), plan: sql<string>`${rollouts.plan}`, state: sql<string>`${rollouts.state}` })
+		.from(rollouts)
+		.where(and(inArray(rollouts.status, LIVE), environment === undefined ? undefined : eq(rollouts.environment, environment)))
+		.$dynamic();
+}
+
+/** Each row is parsed by itself; undefined when it is corrupt. */
+export function parsed(raw: Awaited<ReturnType<typeof selectLive>>[number]): StoredRollout | undefined {
+	try {
+		return { ...raw, plan: planSchema.parse(JSON.parse(raw.plan)), state: rolloutState.parse(JSON.parse(raw.state)) };
+	} catch {
+		return undefined;
+	}
 }
 
 export async function listEvents(db: Database, rollout: string, after: number, limit: number) {
@@ -107,20 +119,15 @@ export async function activeRolloutsOf(db: Database, environment: string, keys: 
 		.where(and(eq(activeFlags.environment, environment), inArray(activeFlags.flag, [...keys])));
 }
 
-/** Which launch of the same plan this is within 30 days, counted from 1: every relaunch halves the tolerated false-alarm rate. */
+/** Which launch of the same flag and candidate this is within 30 days, counted from 1: every relaunch halves the tolerated false-alarm rate. */
 export async function launchOf(db: Database, row: StoredRollout, now: number): Promise<number> {
-	const [earlier] = await db
-		.select({ n: count() })
+	const earlier = await db
+		.select({ plan: rollouts.plan })
 		.from(rollouts)
-		.where(
-			and(
-				eq(rollouts.name, row.name),
-				eq(rollouts.environment, row.environment),
-				ne(rollouts.id, row.id),
-				gte(rollouts.startedAtMs, now - RELAUNCH_WITHIN_MS),
-			),
-		);
-	return 1 + (earlier?.n ?? 0);
+		.where(and(eq(rollouts.environment, row.environment), ne(rollouts.id, row.id), gte(rollouts.startedAtMs, now - RELAUNCH_WITHIN_MS)));
+	const isSame = ({ plan }: { readonly plan: Plan }): boolean =>
+		candidateOf(plan) === candidateOf(row.plan) && plan.flags.some((flag) => row.plan.flags.includes(flag));
+	return 1 + earlier.filter(isSame).length;
 }
 
 export interface RolloutChange {

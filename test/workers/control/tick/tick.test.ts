@@ -13,7 +13,7 @@ const at = (minute: number) => START_MS + minute * MINUTE_MS;
 
 async function scheduled(nowMs: number): Promise<void> {
 	const context = createExecutionContext();
-	await worker.scheduled(createScheduledController({ cron: "* * * * *", scheduledTime: new Date(nowMs) }), env as never);
+	await worker.scheduled(createScheduledController({ cron: "* * * * *", scheduledTime: new Date(nowMs) }), env);
 	await waitOnExecutionContext(context);
 }
 
@@ -96,7 +96,7 @@ test("a tick that comes later than its successor judges nothing", async () => {
 	expect((await current(row.id)).status).toBe("rolled_back");
 });
 
-test("two ticks at once apply one decision, whichever comes first, and count nothing twice", async () => {
+test("two ticks at once apply one decision, whichever comes first, and count nothing twice", { timeout: 60_000 }, async () => {
 	for (let round = 0; round < 25; round++) {
 		// oxlint-disable-next-line no-await-in-loop -- one race after another
 		const row = await started(`race-${round}`);

@@ -1,0 +1,108 @@
+import { expect, test } from "vitest";
+import { FLAGS, ROLLOUTS, TOKEN, aFlag, aPlan, createFlag, newKey, send } from "./harness";
+
+const BODIES = 200;
+const SEED = 20_261_120;
+
+/** mulberry32: the same bodies in every run. */
+function random(seed: number): () => number {
+	let state = seed;
+	return () => {
+		state = (state + 0x6d2b79f5) | 0;
+		let t = Math.imul(state ^ (state >>> 15), 1 | state);
+		t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+		return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+	};
+}
+
+/** JSON as a text, so that it may hold what no value can. */
+const HOSTILE: readonly ((draw: () => number) => string)[] = [
+	() => "null",
+	() => "true",
+	() => "-0",
+	() => "1e999",
+	() => "-1e999",
+	() => "9007199254740993",
+	() => "0.00001",
+	() => "NaN",
+	() => "Infinity",
+	() => '"NaN"',
+	() => '""',
+	() => '"\\ud800"',
+	() => '"\\udc00\\ud800"',
+	() => '"\\u0000"',
+	() => '"\ufeff"',
+	() => '"\'; DROP TABLE flags; --"',
+	() => '"__proto__"',
+	() => '"constructor"',
+	() => '{"__proto__": {"enabled": false}}',
+	() => '{"constructor": {"prototype": {"admin": true}}}',
+	() => '{"toString": null, "valueOf": 1, "hasOwnProperty": 1, "then": 1, "toJSON": 1}',
+	() => '{"": ""}',
+	() => '{"a": 1, "a": 2}',
+	() => "[]",
+	() => "{}",
+	(draw) => nested("[", "]", draw),
+	(draw) => nested('{"a":', "}", draw),
+	(draw) => nested('{"all":[', "]}", draw),
+	(draw) => `"${"x".repeat(Math.floor(draw() * 50_000))}"`,
+	() => `"${"x".repeat(1_000_000)}"`,
+	(draw) => `[${Array.from({ length: Math.floor(draw() * 3_000) }, () => "1").join(",")}]`,
+	(draw) => `{${Array.from({ length: Math.floor(draw() * 2_000) }, (_, i) => `"k${i}":${i}`).join(",")}}`,
+];
+
+function nested(open: string, close: string, draw: () => number): string {
+	const depth = 1 + Math.floor(draw() * 20_000);
+	return `${open.repeat(depth)}1${close.repeat(depth)}`;
+}
+
+/** A valid body in which about that share of the values, anywhere, are hostile ones, and sometimes one more field. */
+function spoiled(body: unknown, draw: () => number, share: number): string {
+	const hostile = () => (HOSTILE[Math.floor(draw() * HOSTILE.length)] ?? (() => "null"))(draw);
+	if (draw() < share) return hostile();
+	if (Array.isArray(body)) return `[${body.map((each) => spoiled(each, draw, share)).join(",")}${draw() < share ? `,${hostile()}` : ""}]`;
+	if (typeof body !== "object" || body === null) return JSON.stringify(body);
+	const fields = Object.entries(body).map(([name, value]) => `${JSON.stringify(name)}:${spoiled(value, draw, share)}`);
+	if (draw() < share) fields.push(`${draw() < 0.5 ? '"__proto__"' : '"\\ud800"'}:${hostile()}`);
+	return `{${fields.join(",")}}`;
+}
+
+test.each([
+	["a flag", FLAGS],
+	["a rollout", ROLLOUTS],
+	["a key", "/api/v1/keys"],
+])("whatever is sent as %s, the answer is no failure, and is JSON", { timeout: 60_000 }, async (what, path) => {
+	const { key } = await createFlag();
+	const valid = (): unknown => {
+		if (what === "a flag")
+			return aFlag({
+				variants: { true: true, false: false },
+				rules: [
+					{ id: "r", description: "", when: { attribute: "a", op: "in", values: ["x", 1] }, serve: [{ variant: "true", weight: 100_000 }] },
+				],
+				fallthrough: "false",
+				salt: newKey(),
+				description: "text",
+			});
+		return what === "a rollout"
+			? aPlan({ flags: [key], candidate: "true", holdback: 5, min_users: 10 })
+			: { environment: "production", kind: "server", name: newKey() };
+	};
+	const draw = random(SEED);
+	const statuses = new Map<number, number>();
+	for (let i = 0; i < BODIES; i++) {
+		const body = spoiled(valid(), draw, draw() * draw() * 0.2);
+		// oxlint-disable-next-line no-await-in-loop -- one after the other, so that a failure names its body
+		const { status, headers, text } = await send("POST", path, { body, headers: { authorization: `Bearer ${TOKEN}` } });
+		expect(status, `${body.slice(0, 500)} → ${text}`).toBeLessThan(500);
+		expect(headers.get("content-type"), body.slice(0, 500)).toMatch(status < 300 ? /^application\/json/ : /^application\/problem\+json$/);
+		statuses.set(status, (statuses.get(status) ?? 0) + 1);
+	}
+	// The bodies are worth something: some are taken, and some refused for each reason.
+	expect([...statuses.keys()].sort((a, b) => a - b)).toEqual([201, 400, 413, 422]);
+	// What was taken can be read again.
+	for (const list of [FLAGS, ROLLOUTS, "/api/v1/keys", "/api/v1/audit"]) {
+		// oxlint-disable-next-line no-await-in-loop -- four requests
+		expect((await send("GET", list)).status, list).toBe(200);
+	}
+});

@@ -1,0 +1,128 @@
+import { beforeAll, expect, test } from "vitest";
+import { done, send } from "./harness";
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+interface Operation {
+	readonly summary?: string;
+	readonly security?: readonly unknown[];
+	readonly parameters?: readonly { readonly name: string; readonly in: string }[];
+	readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, { readonly schema: unknown }>> };
+	readonly responses: Readonly<
+		Record<string, { readonly description: string; readonly content?: Readonly<Record<string, { readonly schema: unknown }>> }>
+	>;
+}
+interface Document {
+	readonly openapi: string;
+	readonly info: { readonly title: string; readonly version: string };
+	readonly security: readonly Record<string, unknown>[];
+	readonly components: { readonly securitySchemes: Record<string, { readonly type: string; readonly scheme: string }> };
+	readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+
+/** Every route of the API. */
+const ROUTES = [
+	"get /api/v1/flags",
+	"post /api/v1/flags",
+	"get /api/v1/flags/{key}",
+	"patch /api/v1/flags/{key}",
+	"delete /api/v1/flags/{key}",
+	"get /api/v1/rollouts",
+	"post /api/v1/rollouts",
+	"get /api/v1/rollouts/{id}",
+	"get /api/v1/rollouts/{id}/events",
+	"post /api/v1/rollouts/{id}/commands",
+	"get /api/v1/keys",
+	"post /api/v1/keys",
+	"delete /api/v1/keys/{id}",
+	"get /api/v1/audit",
+];
+
+let document: Document;
+beforeAll(async () => {
+	document = await done<Document>("GET", "/openapi.json", { headers: { authorization: "" } });
+});
+const operations = (): [route: string, operation: Operation][] =>
+	Object.entries(document.paths).flatMap(([path, item]) =>
+		Object.entries(item).map(([method, operation]): [string, Operation] => [`${method} ${path}`, operation]),
+	);
+
+test("is OpenAPI 3.1, and open to everybody", async () => {
+	expect(document.openapi).toMatch(/^3\.1\.\d+$/);
+	expect(document.info).toMatchObject({ title: expect.stringMatching(/./), version: expect.stringMatching(/./) });
+	expect((await send("GET", "/openapi.json", { headers: { authorization: "" } })).headers.get("content-type")).toContain(
+		"application/json",
+	);
+});
+
+test("has every route and no other", () => {
+	expect(
+		operations()
+			.map(([route]) => route)
+			.sort(),
+	).toEqual([...ROUTES].sort());
+});
+
+test("asks for a token everywhere, by a scheme that is declared", () => {
+	expect(document.security.length).toBeGreaterThan(0);
+	for (const requirement of document.security)
+		for (const name of Object.keys(requirement))
+			expect(document.components.securitySchemes[name]).toMatchObject({ type: "http", scheme: "bearer" });
+	for (const [route, operation] of operations()) {
+		expect(operation.security ?? document.security, route).not.toEqual([]);
+		expect(operation.responses["401"], route).toBeDefined();
+	}
+});
+
+test("names every parameter of a path, once", () => {
+	for (const [route, { parameters = [] }] of operations()) {
+		const inPath = [...route.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
+		expect(
+			parameters.filter((each) => each.in === "path").map((each) => each.name),
+			route,
+		).toEqual(inPath);
+		const all = parameters.map((each) => `${each.in} ${each.name}`);
+		expect(new Set(all).size, route).toBe(all.length);
+	}
+});
+
+test("describes each answer, a success among them, and each refusal as a problem", () => {
+	for (const [route, { summary, responses, requestBody }] of operations()) {
+		expect(summary, route).toMatch(/./);
+		expect(
+			Object.keys(responses).some((status) => status.startsWith("2")),
+			route,
+		).toBe(true);
+		for (const [status, { description, content = {} }] of Object.entries(responses)) {
+			expect(description, route).toMatch(/./);
+			if (Number(status) >= 400) expect(Object.keys(content), `${route} ${status}`).toEqual(["application/problem+json"]);
+			for (const each of Object.values(content)) expect(each.schema, `${route} ${status}`).toBeDefined();
+		}
+		if (requestBody === undefined) continue;
+		expect(requestBody.required, route).toBe(true);
+		expect(requestBody.content["application/json"]?.schema, route).toBeDefined();
+		for (const status of ["400", "413", "415", "422"]) expect(responses[status], `${route} ${status}`).toBeDefined();
+	}
+});
+
+test("every $ref resolves", () => {
+	const resolves = (ref: string): boolean => {
+		let at: Json | undefined = document as unknown as Json;
+		for (const part of ref.replace(/^#\//, "").split("/")) {
+			const name = decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~");
+			at = typeof at === "object" && at !== null && !Array.isArray(at) ? at[name] : undefined;
+		}
+		return ref.startsWith("#/") && at !== undefined;
+	};
+	const visit = (value: Json): void => {
+		if (typeof value !== "object" || value === null) return;
+		if (!Array.isArray(value) && typeof value["$ref"] === "string") expect(resolves(value["$ref"]), value["$ref"]).toBe(true);
+		Object.values(value).forEach(visit);
+	};
+	visit(document as unknown as Json);
+});
+
+test("uses nothing that 3.1 has dropped", () => {
+	const text = JSON.stringify(document.paths);
+	expect(text).not.toContain('"nullable"');
+	expect(text).not.toMatch(/"exclusiveM(in|ax)imum":(true|false)/);
+});

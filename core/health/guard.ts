@@ -88,8 +88,8 @@ export function ratioOf(watch: GuardWatch): number | null {
 
 /** Why a doubling is not ruled out yet; undefined when it is. */
 export function doublingLeft(guard: VersusControl, watch: GuardWatch, evidence: Evidence): string | undefined {
-	const users = sumsOf(evidence, guard.metric, "candidate")?.users.users ?? 0;
-	if (watch.units === 0) {
+	const { users = 0, harmedUsers = 0 } = sumsOf(evidence, guard.metric, "candidate")?.users ?? {};
+	if (watch.units === 0 && harmedUsers === 0) {
 		// Nothing to double, so no ratio to test: what is left is that a harm of its own would have shown.
 		if (users >= HARMLESS_USERS_MIN) return undefined;
 		return `${guard.metric}: no harm yet among ${printNumber(users)} users < ${HARMLESS_USERS_MIN}, too few to rule any out`;

@@ -1,0 +1,228 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { evaluate } from "../../../core/flags/evaluate";
+import { NO_OVERLAY } from "../../../core/flags/overlay";
+import { openSnapshot } from "../../../core/flags/ruleset";
+import { type EnvironmentState, bucketsOf, pack, packFlag } from "../../../core/flags/snapshot";
+import { aContext, aFlag, aRollout, aRule, anEnvironment, decode, encode, open, rulesetOf, someEnvironment } from "./fixtures";
+
+const TAB = 9;
+const NEWLINE = 10;
+
+/** n flags, each with a text of its own; keys that are one another's beginnings. */
+function flagsOf(n: number) {
+	return Array.from({ length: n }, (_, i) => {
+		const key = `f${i.toString(7)}`;
+		return aFlag({ key, type: "string", variants: { only: `value of ${key}` }, offVariant: "only", fallthrough: "only", salt: key });
+	});
+}
+
+test("a flag packs to indexes, upper bounds and seeds", () => {
+	const flag = aFlag({
+		fallthrough: "false",
+		rules: [
+			aRule({
+				serve: [
+					{ variant: "true", weight: 30_000 },
+					{ variant: "false", weight: 70_000 },
+				],
+			}),
+		],
+	});
+	expect(packFlag(flag, aRollout())).toMatchObject({
+		names: ["true", "false"],
+		values: [true, false],
+		off: 1,
+		fallthrough: 1,
+		rules: [
+			{
+				id: "swiss",
+				serve: [
+					[30_000, 0],
+					[100_000, 1],
+				],
+			},
+		],
+		rollout: { key: "checkout.1", served: 5_000, candidate: 0, baseline: 1, phase: "phase_1" },
+	});
+});
+
+test.each<[string, () => unknown, RegExp]>([
+	["an unknown variant", () => packFlag(aFlag({ fallthrough: "on" }), undefined), /flag checkout has no variant on/],
+	["an unknown candidate", () => packFlag(aFlag(), aRollout({ flags: { checkout: "on" } })), /flag checkout has no variant on/],
+	[
+		"a rollout without a baseline",
+		() => packFlag(aFlag({ fallthrough: [{ variant: "true", weight: 100_000 }] }), aRollout()),
+		/rollout checkout\.1 has no baseline/,
+	],
+])("%s cannot be packed", (_, packing, message) => expect(packing).toThrow(message));
+
+test.each([
+	[0, 0],
+	[0.001, 1],
+	[0.1, 100],
+	[1.005, 1_005],
+	[33.333, 33_333],
+	[64.1, 64_100],
+	[95, 95_000],
+	[100, 100_000],
+])("%d %% are %d buckets", (percent, buckets) => expect(bucketsOf(percent)).toBe(buckets));
+
+test("the same state packs to the same bytes, in whatever order it comes", () => {
+	fc.assert(
+		fc.property(someEnvironment, (state) => {
+			const reversed: EnvironmentState = {
+				...state,
+				flags: state.flags.toReversed(),
+				rollouts: state.rollouts
+					.toReversed()
+					.map((rollout) => ({ ...rollout, flags: Object.fromEntries(Object.entries(rollout.flags).toReversed()) })),
+			};
+			expect(pack(reversed)).toEqual(pack(state));
+		}),
+	);
+});
+
+test("the first line is the body's first line, and says what it is", () => {
+	const { firstLine, body } = pack(anEnvironment());
+	expect(body.startsWith(`${firstLine}\n`)).toBe(true);
+	expect(JSON.parse(firstLine)).toEqual({ schema: 1, environment: "production", version: 7, publishedAtMs: 1_000 });
+	expect(open(anEnvironment()).header).toEqual(JSON.parse(firstLine));
+});
+
+test("an opened snapshot evaluates as the authoring form does", () => {
+	fc.assert(
+		fc.property(someEnvironment, aContext, (state, context) => {
+			const snapshot = open(state);
+			const direct = rulesetOf(state);
+			expect(snapshot.keys().toSorted()).toEqual(state.flags.map(({ key }) => key).toSorted());
+			for (const { key } of state.flags)
+				expect(evaluate(snapshot, NO_OVERLAY, key, context)).toEqual(evaluate(direct, NO_OVERLAY, key, context));
+		}),
+	);
+});
+
+test.each([0, 1, 2, 3, 1_000])("of %i flags every one is found, and none that is not there", (n) => {
+	const flags = flagsOf(n);
+	const snapshot = open(anEnvironment({ flags }));
+	for (const { key, variants } of flags) expect(snapshot.flag(key)).toMatchObject({ values: [variants["only"]] });
+	const known = new Set(flags.map(({ key }) => key));
+	const near = flags.flatMap(({ key }) => [key.slice(0, -1), `${key}0`, `${key}\t`, `${key}\t0`, `${key}\n`, `${key}ü`, key.toUpperCase()]);
+	for (const key of ["", "!", "!measured", "a", "zzz", "\t", "\n", "f", "\u00ff", "🌊", ...near])
+		if (!known.has(key)) expect(snapshot.flag(key), key).toBeUndefined();
+	expect(snapshot.keys()).toEqual([...known].sort());
+});
+
+test("text of every script and lone surrogates come back as they were", () => {
+	const values = { a: "größe\t\n\u2028", b: "🌊 日本語", c: "\ud800", d: "\udc00\ud800", e: "\u0000\uffff" };
+	const flag = aFlag({ type: "string", variants: values, offVariant: "a", fallthrough: "a" });
+	expect(open(anEnvironment({ flags: [flag] })).flag("checkout")).toMatchObject({ values: Object.values(values) });
+});
+
+test("what is measured rides along and is no flag", () => {
+	const rollout = aRollout({ flags: { search: "true", checkout: "true" }, before: { stage: 1, served: 5_000 }, stage: 2 });
+	const snapshot = open(anEnvironment({ rollouts: [rollout] }));
+	expect(snapshot.measured()).toEqual([
+		{ key: "checkout.1", flags: ["checkout", "search"], served: 5_000, stage: 2, sinceMs: 1_000, before: { stage: 1, served: 5_000 } },
+	]);
+	expect(snapshot.keys()).toEqual(["checkout"]);
+	expect(open(anEnvironment()).measured()).toEqual([]);
+});
+
+test.each<[string, string]>([
+	["another schema", '{"schema":2,"version":1}\n'],
+	["no JSON", "\n"],
+	["null", "null\n"],
+	["nothing", ""],
+])("a snapshot whose first line is %s is not opened", (_, body) => {
+	expect(() => openSnapshot(encode(body), decode)).toThrow();
+});
+
+test("a line whose hash is right and whose JSON is not fails alone", () => {
+	const bytes = encode(pack(anEnvironment({ flags: flagsOf(2) })).body);
+	const snapshot = openSnapshot(bytes, (line) => (decode(line).includes("value of f0") ? "{" : decode(line)));
+	expect(evaluate(snapshot, NO_OVERLAY, "f0", {})).toMatchObject({ errorCode: "PARSE_ERROR" });
+	expect(evaluate(snapshot, NO_OVERLAY, "f1", {})).toMatchObject({ value: "value of f1" });
+});
+
+const five = flagsOf(5);
+const body = encode(pack(anEnvironment({ flags: five, rollouts: [aRollout({ flags: { f0: "only" } })] })).body);
+const firstLineEnd = body.indexOf(NEWLINE) + 1;
+
+/** Where each flag's hash begins, its JSON, and its line ends. */
+const contents = five.map(({ key }) => {
+	const line = decode(body).indexOf(`\n${key}\t`) + 1;
+	const hash = line + key.length + 1;
+	return { key, hash, json: hash + 9, to: body.indexOf(NEWLINE, line) };
+});
+
+test("a damaged byte in a line is a PARSE_ERROR of that flag alone", () => {
+	for (const { key, hash, json, to } of contents)
+		for (let at = hash; at < to; at++) {
+			// The separator between them says nothing.
+			if (at === json - 1) continue;
+			const damaged = body.slice();
+			damaged[at] = (damaged[at] ?? 0) ^ 1;
+			// A byte that became the end of a line is the next test's.
+			if (damaged[at] === NEWLINE || damaged[at] === TAB) continue;
+			const snapshot = openSnapshot(damaged, decode);
+			for (const flag of five) {
+				const resolution = evaluate(snapshot, NO_OVERLAY, flag.key, {});
+				if (flag.key === key) expect(resolution, `${key} at ${at}`).toMatchObject({ errorCode: "PARSE_ERROR" });
+				else expect(resolution).toMatchObject({ value: `value of ${flag.key}` });
+			}
+		}
+});
+
+test("whatever a damaged byte makes of a body, no flag is served another one's values or wrong ones", () => {
+	const keys = [...five.map(({ key }) => key), "f5", "f6", "f8", "g0", "f"];
+	const check = (at: number, byte: number): void => {
+		const damaged = body.slice();
+		damaged[at] = byte;
+		const snapshot = openSnapshot(damaged, decode);
+		for (const key of keys) {
+			const resolution = evaluate(snapshot, NO_OVERLAY, key, { targetingKey: "anna" });
+			if (resolution.reason === "ERROR") continue;
+			expect(resolution.value, `byte ${at} is ${byte}`).toBe(`value of ${key}`);
+		}
+	};
+	for (let at = firstLineEnd; at < body.length; at++) {
+		for (let bit = 0; bit < 8; bit++) check(at, (body[at] ?? 0) ^ (1 << bit));
+		check(at, NEWLINE);
+		check(at, TAB);
+	}
+});
+
+test("a torn body serves the lines that are whole", () => {
+	for (let length = firstLineEnd; length < body.length; length++) {
+		const snapshot = openSnapshot(body.slice(0, length), decode);
+		for (const { key, to } of contents) {
+			const resolution = evaluate(snapshot, NO_OVERLAY, key, { targetingKey: "anna" });
+			if (length >= to) expect(resolution).toMatchObject({ value: `value of ${key}` });
+			else expect(resolution.reason).toBe("ERROR");
+		}
+	}
+});
+
+test("a line of another version is foreign", () => {
+	const other = pack(anEnvironment({ flags: five, version: 8 })).body;
+	const mixed = pack(anEnvironment({ flags: five })).firstLine + other.slice(other.indexOf("\n"));
+	expect(evaluate(openSnapshot(encode(mixed), decode), NO_OVERLAY, "f0", {})).toMatchObject({ errorCode: "PARSE_ERROR" });
+});
+
+test("a damaged line of what is measured measures nothing", () => {
+	const damaged = body.slice();
+	const at = decode(body).indexOf('"stage"');
+	damaged[at + 1] = 65;
+	expect(openSnapshot(damaged, decode).measured()).toEqual([]);
+});
+
+test("a line is decoded once, however often its flag is read", () => {
+	let decoded = 0;
+	const snapshot = openSnapshot(body, (line) => {
+		decoded++;
+		return decode(line);
+	});
+	for (let i = 0; i < 3; i++) expect(snapshot.flag("f1")).toBeDefined();
+	expect(decoded).toBe(2);
+});

@@ -1,0 +1,122 @@
+import { describe, expect, test } from "vitest";
+import { type Command, command, placeOf, printRefusal } from "../../../core/rollouts/command";
+import { type RolloutState, type Status, rolloutState } from "../../../core/rollouts/state";
+import { logEvidence } from "../../../core/statistics/evidence";
+import { ENDED, NOW_MS, aPlan, aSecondPhase, aState, pausedState } from "./fixtures";
+import { expectClose } from "../statistics/close";
+
+function aCommand(change: Partial<Command> = {}): Command {
+	return { kind: "pause", by: "anna", reason: "lunch", launch: 1, ...change };
+}
+
+const STATES: readonly RolloutState[] = [{ status: "draft" }, aState(), pausedState(), ...ENDED];
+const KINDS: readonly Command["kind"][] = ["start", "pause", "resume", "advance", "roll_back", "cancel"];
+
+/** What each command makes of each status; what is not here is refused. */
+const NEXT: Record<Command["kind"], Partial<Record<Status, Status>>> = {
+	start: { draft: "running" },
+	pause: { running: "paused" },
+	resume: { paused: "running" },
+	advance: { running: "running" },
+	roll_back: { running: "rolled_back", paused: "rolled_back" },
+	cancel: { draft: "cancelled", running: "cancelled", paused: "cancelled" },
+};
+
+describe.each(KINDS)("%s", (kind) => {
+	test.each(STATES)("of a rollout that is $status", (state) => {
+		const result = command(aPlan(), state, aCommand({ kind }), NOW_MS);
+		const next = NEXT[kind][state.status];
+		if (next === undefined) {
+			expect(result).toEqual({
+				ok: false,
+				error: { kind: "wrong_status", status: state.status, command: kind, fits: Object.keys(NEXT[kind]) },
+			});
+			return;
+		}
+		if (!result.ok) throw new Error(result.error.kind);
+		expect(result.value).toMatchObject({ kind, reason: "operator", message: "lunch", judgement: null, state: { status: next } });
+		expect(rolloutState.parse(JSON.parse(JSON.stringify(result.value.state)))).toEqual(result.value.state);
+	});
+});
+
+function after(state: RolloutState, change: Partial<Command>): RolloutState {
+	const result = command(aPlan(), state, aCommand(change), NOW_MS);
+	if (!result.ok) throw new Error(printRefusal(result.error));
+	return result.value.state;
+}
+
+test("a start enters the first phase with no evidence at all", () => {
+	const state = after({ status: "draft" }, { kind: "start" });
+	expect(state).toMatchObject({ status: "running", startedAtMs: NOW_MS, alpha: 0.0125, phase: 0, stage: 1, sinceMs: NOW_MS, before: null });
+	expect(state).toMatchObject({ watch: { watermark: null, tickedAtMs: NOW_MS, appliedAtMs: NOW_MS, heldMs: 0, ticks: 0, exposures: [] } });
+	expectClose(logEvidence((state as ReturnType<typeof aState>).watch.guards[0]?.harm ?? { toleratedRatio: 1, stakes: [], reserve: 0 }), 0);
+});
+
+test.each([
+	[1, 0.0125],
+	[2, 0.00625],
+	[3, 0.003125],
+])("the launch number %i has a false-alarm rate of %d", (launch, alpha) => {
+	expect(after({ status: "draft" }, { kind: "start", launch })).toMatchObject({ alpha });
+});
+
+test("pausing and resuming change nothing else", () => {
+	const state = aSecondPhase({ guard: { e: 7 } });
+	const paused = after(state, { kind: "pause" });
+	expect(paused).toEqual({ ...state, status: "paused", pausedAtMs: NOW_MS, by: "anna", reason: "lunch" });
+	expect(after(paused, { kind: "resume" })).toEqual(state);
+});
+
+test("an advance enters the next phase: evidence of harm stays, evidence of safety starts anew", () => {
+	const state = aState({ guard: { e: 7 } });
+	expect(after(state, { kind: "advance" })).toEqual({
+		...state,
+		phase: 1,
+		stage: 2,
+		sinceMs: NOW_MS,
+		before: { stage: 1, served: 5_000 },
+		watch: {
+			...state.watch,
+			heldMs: 0,
+			ticks: 0,
+			guards: state.watch.guards.map(({ harm, tripling }) => ({
+				harm,
+				tripling,
+				doubling: [0, 0, 0, 0],
+				harmed: 0,
+				units: 0,
+				candidateWeight: 0,
+				controlWeight: 0,
+				harmedShare: 0,
+			})),
+		},
+	});
+});
+
+test("an advance from the last phase completes", () => {
+	const result = command(aPlan(), aState({ phase: 2 }), aCommand({ kind: "advance" }), NOW_MS);
+	expect(result).toMatchObject({ ok: true, value: { kind: "complete", state: { status: "completed", atMs: NOW_MS, by: "anna" } } });
+});
+
+test("a rollback says from which phase, who and why", () => {
+	expect(after(aSecondPhase(), { kind: "roll_back" })).toEqual({
+		status: "rolled_back",
+		atMs: NOW_MS,
+		fromPhase: 1,
+		by: "anna",
+		reason: "lunch",
+	});
+});
+
+test("a refusal says what would fit", () => {
+	const result = command(aPlan(), { status: "draft" }, aCommand({ kind: "roll_back" }), NOW_MS);
+	expect(result.ok ? "" : printRefusal(result.error)).toBe("cannot roll back: the rollout is draft, and that fits running, paused only");
+});
+
+test.each<[RolloutState, string | null, number]>([
+	[{ status: "draft" }, null, 0],
+	[aSecondPhase(), "phase_2", 20],
+	[pausedState(), "phase_1", 5],
+	[aState({ phase: 2 }), "phase_3", 100],
+	...ENDED.map((state): [RolloutState, null, number] => [state, null, state.status === "completed" ? 100 : 0]),
+])("the place of %o", (state, phase, percent) => expect(placeOf(aPlan(), state)).toEqual({ phase, percent }));

@@ -1,0 +1,350 @@
+import { expect, test } from "vitest";
+import { judge } from "../../../core/health/judge";
+import type { Observation } from "../../../core/health/observation";
+import { decide } from "../../../core/rollouts/decide";
+import type { ChangeKind, ChangeReason, Decision, HoldReason } from "../../../core/rollouts/decision";
+import type { Plan } from "../../../core/rollouts/plan";
+import { type RolloutState, rolloutState } from "../../../core/rollouts/state";
+import { logEvidence } from "../../../core/statistics/evidence";
+import {
+	ENDED,
+	LAST_TICK_MS,
+	MINUTE_MS,
+	NOW_MS,
+	aGuardWatch,
+	aPhase,
+	aPlan,
+	aSecondPhase,
+	aState,
+	anEvidence,
+	pausedState,
+	sumsOf,
+} from "./fixtures";
+import { expectClose } from "../statistics/close";
+
+const SOURCE_ERROR: Observation = { kind: "source_error", message: "timeout" };
+const brokenSplit = { exposures: [{ served: 5_000, candidate: 0, control: 200 }] };
+const proven = { e: 81 };
+const tripled = { triplingE: 81 };
+const unserved = { heldMs: 8 * MINUTE_MS };
+const undoubled = { doubling: [0, 0, 0, 0] };
+
+/** 20 % of the requests fail: beyond the criterion and the red flag. */
+const breaching = { harmedUsers: 200 };
+/** 6 % fail: the criterion alone is breached. */
+const beyondCriterion = { users: 2_000, harmedUsers: 240 };
+const failing = { users: 9_500, harmedUsers: 4_000 };
+const [candidateTotal, controlTotal] = anEvidence().totals;
+const totalsOf = (...totals: (typeof candidateTotal)[]) => totals.flatMap((total) => total ?? []);
+
+interface Scene {
+	readonly plan?: Plan;
+	readonly state?: RolloutState;
+	readonly seen?: Observation;
+	readonly now?: number;
+}
+
+function decided({ plan = aPlan(), state = aState({}, plan), seen = anEvidence(), now = NOW_MS }: Scene): Decision {
+	return decide(plan, state, seen, now);
+}
+
+test("a healthy phase whose hold is served advances: where every other test starts", () => {
+	expect(decided({})).toMatchObject({
+		kind: "advance",
+		reason: "evidence_sufficient",
+		message: "phase_1: held 11m with 500 users of the candidate, no evidence of harm: on to 20 %",
+		state: { status: "running", phase: 1, stage: 2, sinceMs: NOW_MS, before: { stage: 1, served: 5_000 } },
+	});
+});
+
+const withFallback = aPlan({ phases: [aPhase({ criteria: ["error_rate < 3%", "fallback_rate < 3%"] }), aPhase({ percent: 100 })] });
+const relaxed = aPlan({ advance: "relaxed" });
+const criteriaOnly = aPlan({ guards: [], holdback: 0 });
+
+test.each<[string, HoldReason, Scene]>([
+	["no rows", "no_data", { seen: anEvidence({ totals: [], userSums: [] }) }],
+	[
+		"empty rows",
+		"no_data",
+		{ seen: anEvidence({ totals: totalsOf(candidateTotal, controlTotal).map((each) => ({ ...each, requests: 0 })) }) },
+	],
+	["NaN", "no_data", { seen: anEvidence({ totals: totalsOf(candidateTotal).map((each) => ({ ...each, requests: Number.NaN })) }) }],
+	[
+		"NaN among proof of harm",
+		"no_data",
+		{ state: aState({ guard: proven }), seen: anEvidence({ candidate: { harmedUsers: Number.NaN } }) },
+	],
+	["a source that fails", "source_error", { seen: SOURCE_ERROR }],
+	["a candidate that reports nothing", "no_data", { seen: anEvidence({ totals: totalsOf(controlTotal) }) }],
+	["a control that reports nothing", "no_data", { seen: anEvidence({ totals: totalsOf(candidateTotal) }) }],
+	["a broken split", "split_broken", { state: aState({ watch: brokenSplit }) }],
+	["a broken split before the hold", "split_broken", { state: aState({ watch: { ...brokenSplit, ...unserved } }) }],
+	["a pause", "paused", { state: pausedState() }],
+	["a hold not served", "hold_not_served", { state: aState({ watch: unserved }) }],
+	["a hold not served, and harm suspected", "hold_not_served", { state: aState({ watch: unserved, guard: { e: 6 } }) }],
+	["too few users", "not_enough_users", { seen: anEvidence({ candidate: { users: 99, harmedUsers: 0 } }) }],
+	["too few users for this phase", "not_enough_users", { plan: aPlan({ phases: [aPhase({ min_users: 501 }), aPhase({ percent: 100 })] }) }],
+	["suspected harm", "suspected_harm", { state: aState({ guard: { e: 5.01 } }) }],
+	["a ratio of harm beyond the margin", "guard_unmet", { state: aState({ guard: { candidateWeight: 2, controlWeight: 1 } }) }],
+	["a guard whose metric is not reported", "guard_unmet", { seen: anEvidence({ userSums: [sumsOf({ metric: "fallback" })] }) }],
+	["a saturated guard", "guard_unmet", { seen: anEvidence({ control: { users: 1_000, harmedUsers: 701, requestsEach: 40 } }) }],
+	["a criterion beyond", "criterion_unmet", { seen: anEvidence({ candidate: { harmedUsers: 31 } }) }],
+	["a criterion not reported", "criterion_unmet", { plan: withFallback }],
+	[
+		"a criterion reported by too few",
+		"criterion_unmet",
+		{ plan: withFallback, seen: anEvidence({ more: [sumsOf({ metric: "fallback", users: 99, harmedUsers: 0 })] }) },
+	],
+	[
+		"a red flag beyond, not proven",
+		"criterion_unmet",
+		{
+			plan: aPlan({ phases: [aPhase({ criteria: [] }), aPhase({ percent: 100 })] }),
+			seen: anEvidence({ candidate: { users: 110, harmedUsers: 23 } }),
+		},
+	],
+	["a doubling not ruled out", "doubling_not_ruled_out", { state: aState({ guard: undoubled }) }],
+	["both arms beyond the same limit", "control_breaches_too", { seen: anEvidence({ candidate: breaching, control: failing }) }],
+])("holds on %s", (_, reason, scene) => {
+	const decision = decided(scene);
+	expect(decision).toMatchObject({ kind: "hold", reason });
+	expect(decision.kind === "hold" && decision.message).toBeTruthy();
+});
+
+test.each<[string, ChangeReason, Scene]>([
+	["proven harm", "harm_proven", { state: aState({ guard: proven }) }],
+	["proven harm before the hold ends", "harm_proven", { state: aState({ guard: proven, watch: unserved }) }],
+	["proven harm while paused", "harm_proven", { state: pausedState({ guard: proven }) }],
+	[
+		"proven harm with few users",
+		"harm_proven",
+		{ state: aState({ guard: proven }), seen: anEvidence({ candidate: { users: 30, harmedUsers: 5 } }) },
+	],
+	["proven harm while the split is broken", "harm_proven", { state: aState({ guard: proven, watch: brokenSplit }) }],
+	[
+		"proven harm while both arms breach a limit",
+		"harm_proven",
+		{ state: aState({ guard: proven }), seen: anEvidence({ candidate: breaching, control: failing }) },
+	],
+	[
+		"proven harm while the candidate is silent",
+		"harm_proven",
+		{ state: aState({ guard: proven }), seen: anEvidence({ totals: totalsOf(controlTotal) }) },
+	],
+	["proven harm of a relaxed plan", "harm_proven", { plan: relaxed, state: aState({ guard: proven }, relaxed) }],
+	["a tripling alone", "harm_proven", { state: aState({ guard: tripled }) }],
+	["a breached red flag", "red_flag_breached", { seen: anEvidence({ candidate: breaching }) }],
+	[
+		"a breached red flag before the hold ends",
+		"red_flag_breached",
+		{ state: aState({ watch: unserved }), seen: anEvidence({ candidate: breaching }) },
+	],
+	["a breached red flag while paused", "red_flag_breached", { state: pausedState(), seen: anEvidence({ candidate: breaching }) }],
+	[
+		"five failures of five first requests",
+		"red_flag_breached",
+		{ seen: anEvidence({ candidate: { users: 9, harmedUsers: 9, harmedFirst: 9 } }) },
+	],
+	["a breached limit", "limit_breached", { seen: anEvidence({ candidate: beyondCriterion }) }],
+	["a breached limit without guards", "limit_breached", { plan: criteriaOnly, seen: anEvidence({ candidate: beyondCriterion }) }],
+	[
+		"a breached limit before the hold ends",
+		"limit_breached",
+		{ state: aState({ watch: unserved }), seen: anEvidence({ candidate: beyondCriterion }) },
+	],
+	[
+		"a red flag of its own beside a limit that control breaches too",
+		"red_flag_breached",
+		{ seen: anEvidence({ candidate: breaching, control: { harmedUsers: 1_000 } }) },
+	],
+	[
+		"a breached limit while the split is broken",
+		"limit_breached",
+		{ state: aState({ watch: brokenSplit }), seen: anEvidence({ candidate: beyondCriterion }) },
+	],
+])("rolls back on %s", (_, reason, scene) => {
+	const decision = decided(scene);
+	expect(decision).toMatchObject({
+		kind: "roll_back",
+		reason,
+		state: { status: "rolled_back", atMs: NOW_MS, fromPhase: 0, by: "tidegate" },
+	});
+});
+
+test("a rollback's message carries its arithmetic", () => {
+	const plan = aPlan({ guards: ["error_rate vs control <= +25%", "fallback_rate vs control <= +25%"] });
+	const state = aState({ watch: { guards: [aGuardWatch({ e: 170 }), aGuardWatch()] } }, plan);
+	const seen = anEvidence({ more: [sumsOf({ metric: "fallback" }), sumsOf({ metric: "fallback", arm: "control" })] });
+	expect(decided({ plan, state, seen })).toMatchObject({
+		message:
+			"error_rate vs control <= +25%: harmed users 5 of 500 vs 95 of 9,500: E = 170; " +
+			"fallback_rate vs control <= +25%: harmed users 5 of 500 vs 5 of 500: E = 1; mean of 2 guards 85.5 ≥ 80 (α = 0.0125)",
+	});
+});
+
+test("a tripling that is proven while harm is not is no false statement", () => {
+	const decision = decided({ state: aState({ guard: tripled }) });
+	expect("message" in decision && decision.message).toContain("a ratio above 3 is proven");
+	expect("message" in decision && decision.message).not.toContain("≥ 80");
+});
+
+test.each<[string, Scene["state"], boolean]>([
+	["broken", aState({ guard: proven, watch: brokenSplit }), true],
+	["sound", aState({ guard: proven }), false],
+])("a rollback says whether the split is %s", (_, state, isMarked) => {
+	const decision = decided(state ? { state } : {});
+	expect("message" in decision && decision.message.includes("(the split is broken as well: BF = ")).toBe(isMarked);
+});
+
+test("a source that fails five times in a row pauses, and never rolls back", () => {
+	let state: RolloutState = aState({ guard: proven });
+	const said: string[] = [];
+	for (let tick = 1; tick <= 12; tick++) {
+		const decision = decide(aPlan(), state, SOURCE_ERROR, LAST_TICK_MS + tick * MINUTE_MS);
+		if (decision.kind === "none") throw new Error("nothing decided");
+		said.push(decision.kind);
+		state = decision.state;
+	}
+	expect(said).toEqual([...Array<string>(4).fill("hold"), "pause", ...Array<string>(7).fill("hold")]);
+	expect(state).toMatchObject({ status: "paused", by: "tidegate", reason: "metrics could not be read, 5 times in a row: timeout" });
+});
+
+test.each<[string, Observation]>([
+	["data", anEvidence()],
+	["silence", anEvidence({ totals: [] })],
+])("%s between failed reads starts their count anew", (_, seen) => {
+	const decision = decided({ state: aState({ watch: { failedReads: 4 } }), seen });
+	expect(decision).toMatchObject({ state: { watch: { failedReads: 0 } } });
+});
+
+test.each<[string, Observation]>([
+	["silence", anEvidence({ totals: [] })],
+	["a failed read", SOURCE_ERROR],
+])("%s leaves the evidence, its minutes, its watermark and the hold untouched", (_, seen) => {
+	const state = aState({ guard: { e: 7 }, watch: unserved });
+	const decision = decided({ state, seen });
+	if (decision.kind !== "hold") throw new Error(decision.kind);
+	const { tickedAtMs, quietTicks, failedReads, ...kept } = decision.state.watch;
+	expect(state.watch).toMatchObject(kept);
+	expect([tickedAtMs, quietTicks + failedReads]).toEqual([NOW_MS, 1]);
+	const later = decided({ state: decision.state, now: NOW_MS + MINUTE_MS });
+	expect(later).toMatchObject({ state: { watch: { appliedAtMs: NOW_MS + MINUTE_MS, heldMs: 9 * MINUTE_MS } } });
+});
+
+test.each<[string, HoldReason | ChangeKind, Parameters<typeof aSecondPhase>[0]]>([
+	["in the first tick of a rise", "step_back", { watch: { ticks: 0 } }],
+	["in the second tick of a rise", "step_back", { watch: { ticks: 1 } }],
+	["in the third tick of a rise", "control_breaches_too", { watch: { ticks: 2 } }],
+	["after a step back", "control_breaches_too", { watch: { ticks: 0 }, before: { stage: 1, served: 95_000 } }],
+	["after a phase of the same share", "control_breaches_too", { watch: { ticks: 0 }, before: { stage: 1, served: 20_000 } }],
+	["in the first phase", "control_breaches_too", { watch: { ticks: 0 }, phase: 0, before: null }],
+])("both arms breaching a limit %s: %s", (_, expected, change) => {
+	const decision = decided({ state: aSecondPhase(change), seen: anEvidence({ candidate: breaching, control: failing }) });
+	expect(decision.kind === "hold" ? decision.reason : decision.kind).toBe(expected);
+});
+
+test("a step back returns to the phase before, as a new stage, keeping the evidence of harm", () => {
+	const state = aSecondPhase({ watch: { ticks: 0 }, guard: { e: 7 } });
+	const decision = decided({ state, seen: anEvidence({ candidate: breaching, control: failing }) });
+	expect(decision).toMatchObject({
+		kind: "step_back",
+		reason: "shared_overload",
+		state: { status: "running", phase: 0, stage: 3, sinceMs: NOW_MS, before: { stage: 2, served: 20_000 }, watch: { heldMs: 0, ticks: 0 } },
+	});
+	if (decision.kind !== "step_back" || decision.state.status !== "running") throw new Error(decision.kind);
+	expectClose(logEvidence(decision.state.watch.guards[0]?.harm ?? aGuardWatch().harm), Math.log(7));
+});
+
+test("a paused rollout does not step back", () => {
+	const state = pausedState({ phase: 1, stage: 2, before: { stage: 1, served: 5_000 }, watch: { ticks: 0 } });
+	expect(decided({ state, seen: anEvidence({ candidate: breaching, control: failing }) })).toMatchObject({
+		reason: "control_breaches_too",
+	});
+});
+
+test.each<[string, Scene]>([
+	["the hold is served exactly", { state: aState({ watch: { heldMs: 9 * MINUTE_MS } }) }],
+	["as many users as needed", { seen: anEvidence({ candidate: { users: 100, harmedUsers: 1 } }) }],
+	["hardly suspected harm", { state: aState({ guard: { e: 4.99 } }) }],
+	["a doubling not ruled out, where the plan is relaxed", { plan: relaxed, state: aState({ guard: undoubled }, relaxed) }],
+	["a plan without guards", { plan: criteriaOnly }],
+	["a phase without criteria", { plan: aPlan({ phases: [aPhase({ criteria: [] }), aPhase({ percent: 100 })] }) }],
+	["a red flag that nobody reports", { plan: aPlan({ red_flags: ["fallback_rate > 10%"] }) }],
+	[
+		"no harm at all among 300 users",
+		{
+			state: aState({ guard: { ...undoubled, harmed: 0, units: 0, candidateWeight: 0, controlWeight: 0 } }),
+			seen: anEvidence({ candidate: { users: 300, harmedUsers: 0 } }),
+		},
+	],
+])("advances with %s", (_, scene) => expect(decided(scene)).toMatchObject({ kind: "advance" }));
+
+test.each<[string, Scene, HoldReason]>([
+	["suspected harm", { state: aState({ guard: { e: 6 } }, relaxed) }, "suspected_harm"],
+	["too few users", { seen: anEvidence({ candidate: { users: 99, harmedUsers: 0 } }) }, "not_enough_users"],
+	["an unmet criterion", { seen: anEvidence({ candidate: { harmedUsers: 31 } }) }, "criterion_unmet"],
+	["a hold not served", { state: aState({ watch: unserved }, relaxed) }, "hold_not_served"],
+])("a relaxed plan holds on %s all the same", (_, scene, reason) => {
+	expect(decided({ plan: relaxed, ...scene })).toMatchObject({ kind: "hold", reason });
+});
+
+const last = (change: Parameters<typeof aState>[0] = {}, plan = aPlan()) => aState({ phase: 2, stage: 3, ...change }, plan);
+
+test.each<[string, Scene]>([
+	["with its hold served", { state: last() }],
+	["without ruling out a doubling", { state: last({ guard: undoubled }) }],
+	["without any control, by criteria alone", { plan: aPlan({ holdback: 0 }), seen: anEvidence({ totals: totalsOf(candidateTotal) }) }],
+])("the last phase completes %s", (_, { plan = aPlan(), state = last({}, plan), ...scene }) => {
+	expect(decided({ plan, state, ...scene })).toMatchObject({
+		kind: "complete",
+		reason: "evidence_sufficient",
+		state: { status: "completed", atMs: NOW_MS, by: "tidegate" },
+	});
+});
+
+test.each<[string, Scene, HoldReason]>([
+	["no data", { seen: anEvidence({ totals: [], userSums: [] }) }, "no_data"],
+	["data of the control alone", { seen: anEvidence({ totals: totalsOf(controlTotal) }) }, "no_data"],
+	["data of the candidate alone", { seen: anEvidence({ totals: totalsOf(candidateTotal) }) }, "no_data"],
+	["a failed read", { seen: SOURCE_ERROR }, "source_error"],
+	["a hold not served", { state: last({ watch: unserved }) }, "hold_not_served"],
+	["suspected harm", { state: last({ guard: { e: 6 } }) }, "suspected_harm"],
+	["a broken split", { state: last({ watch: brokenSplit }) }, "split_broken"],
+	["a pause", { state: pausedState({ phase: 2 }) }, "paused"],
+	["a criterion unmet", { seen: anEvidence({ candidate: { harmedUsers: 31 } }) }, "criterion_unmet"],
+])("the last phase does not complete on %s", (_, scene, reason) => {
+	expect(decided({ state: last(), ...scene })).toMatchObject({ kind: "hold", reason });
+});
+
+test("a tick advances one phase at most, however long the ticks before it were missed", () => {
+	const plan = aPlan({ phases: [5, 10, 20, 50, 100].map((percent) => aPhase({ percent, hold: "1m" })) });
+	const decision = decided({ plan, state: aState({}, plan), now: LAST_TICK_MS + 600 * MINUTE_MS });
+	expect(decision).toMatchObject({ kind: "advance", state: { phase: 1, stage: 2, watch: { heldMs: 0, ticks: 0 } } });
+	if (decision.kind !== "advance") throw new Error(decision.kind);
+	expect(decided({ plan, state: decision.state, now: LAST_TICK_MS + 601 * MINUTE_MS })).toMatchObject({ kind: "hold" });
+});
+
+test("missed ticks are aggregated: the next one counts their time", () => {
+	const state = aState({ watch: { heldMs: 0 } });
+	expect(decided({ state, now: LAST_TICK_MS + 9 * MINUTE_MS })).toMatchObject({ reason: "hold_not_served" });
+	expect(decided({ state, now: LAST_TICK_MS + 10 * MINUTE_MS })).toMatchObject({ kind: "advance" });
+});
+
+test.each<[string, RolloutState, number]>([
+	["a tick that has been applied", aState({ guard: proven }), LAST_TICK_MS],
+	["a tick that comes from the past", aState({ guard: proven }), LAST_TICK_MS - 1],
+	["a draft", { status: "draft" }, NOW_MS],
+	...ENDED.map((state): [string, RolloutState, number] => [`a rollout that is ${state.status}`, state, NOW_MS]),
+])("%s decides nothing", (_, state, now) => expect(decided({ state, now })).toEqual({ kind: "none" }));
+
+test("a hold keeps what was learnt, and its judgement", () => {
+	const state = aState({ watch: unserved });
+	const firstHarms = [{ metric: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 3 }] as const;
+	const seen = anEvidence({ firstHarms });
+	const decision = decided({ state, seen });
+	const { watch, judgement } = judge(aPlan(), state, seen, NOW_MS);
+	expect(decision).toMatchObject({ kind: "hold", state: { ...state, watch }, judgement });
+	expect(rolloutState.parse(JSON.parse(JSON.stringify("state" in decision && decision.state)))).toEqual(
+		"state" in decision && decision.state,
+	);
+});

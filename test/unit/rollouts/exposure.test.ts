@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import { candidateOf, liveRollout } from "../../../core/rollouts/exposure";
+import { ENDED, aPlan, aSecondPhase, aState, pausedState } from "./fixtures";
+
+const candidates = { checkout: "true" };
+
+test("a running rollout serves its phase's share, and remembers the share before", () => {
+	expect(liveRollout("checkout.1", aPlan(), aSecondPhase({ sinceMs: 42 }), candidates)).toEqual({
+		key: "checkout.1",
+		flags: candidates,
+		served: 20_000,
+		phase: "phase_2",
+		stage: 2,
+		sinceMs: 42,
+		before: { stage: 1, served: 5_000 },
+	});
+});
+
+test("the last phase leaves the holdback on the baseline", () => {
+	expect(liveRollout("checkout.1", aPlan(), aState({ phase: 2 }), candidates)?.served).toBe(95_000);
+	expect(liveRollout("checkout.1", aPlan({ holdback: 0 }), aState({ phase: 2 }), candidates)?.served).toBe(100_000);
+});
+
+test("a paused rollout keeps serving where it stopped", () => {
+	expect(liveRollout("checkout.1", aPlan(), pausedState(), candidates)).toEqual(liveRollout("checkout.1", aPlan(), aState(), candidates));
+});
+
+test.each([{ status: "draft" } as const, ...ENDED])("a rollout that is $status serves nothing", (state) => {
+	expect(liveRollout("checkout.1", aPlan(), state, candidates)).toBeUndefined();
+});
+
+test("the candidate is the plan's, or true", () => {
+	expect(candidateOf(aPlan())).toBe("true");
+	expect(candidateOf(aPlan({ candidate: "new" }))).toBe("new");
+});

@@ -1,0 +1,160 @@
+import { expect, test } from "vitest";
+import {
+	checkPlan,
+	criteriaOf,
+	guardsOf,
+	holdbackOf,
+	limitCount,
+	phaseName,
+	plan,
+	redFlagsOf,
+	servedIn,
+} from "../../../core/rollouts/plan";
+import { aPhase, aPlan, planInput } from "./fixtures";
+
+test("a plan needs a name, an environment, flags and phases; the rest has defaults", () => {
+	const parsed = plan.parse({
+		rollout: "checkout",
+		environment: "staging",
+		flags: ["checkout"],
+		phases: [{ percent: 100, hold: "1h", criteria: ["error_rate < 3%"] }],
+	});
+	expect(parsed).toEqual({
+		rollout: "checkout",
+		environment: "staging",
+		strategy: "phased",
+		flags: ["checkout"],
+		phases: [{ percent: 100, hold: "1h", criteria: ["error_rate < 3%"] }],
+		guards: [],
+		red_flags: [],
+		min_users: 100,
+		advance: "standard",
+	});
+	expect(checkPlan(parsed)).toEqual([]);
+});
+
+test("a parsed plan survives JSON", () => {
+	const parsed = aPlan({ candidate: "new", holdback: 2.5, advance: "relaxed" });
+	expect(plan.parse(JSON.parse(JSON.stringify(parsed)))).toEqual(parsed);
+	expect(checkPlan(parsed)).toEqual([]);
+});
+
+test.each<[string, Record<string, unknown>]>([
+	["an unknown field", { owner: "me" }],
+	["an unknown field of a phase", { phases: [aPhase({ approval: "manual" })] }],
+	["an unknown strategy", { strategy: "canary" }],
+	["an unknown environment", { environment: "test" }],
+	["a name in capitals", { rollout: "Checkout" }],
+	["a name that leaves no room for the attempt", { rollout: "c".repeat(58) }],
+	["no flags", { flags: [] }],
+	["no phases", { phases: [] }],
+	["a percent above 100", { phases: [aPhase({ percent: 100.001 })] }],
+	["a percent below 0", { phases: [aPhase({ percent: -1 })] }],
+	["a percent of four decimals", { phases: [aPhase({ percent: 0.0001 })] }],
+	["a percent of four decimals", { phases: [aPhase({ percent: 33.3333 })] }],
+	["a percent that is NaN", { phases: [aPhase({ percent: Number.NaN })] }],
+	["a percent in quotes", { phases: [aPhase({ percent: "5" })] }],
+	["a hold without unit", { phases: [aPhase({ hold: "10" })] }],
+	["a hold in two units", { phases: [aPhase({ hold: "1h30m" })] }],
+	["no hold", { phases: [{ percent: 100 }] }],
+	["an empty name of a phase", { phases: [aPhase({ name: "" })] }],
+	["a holdback above 50", { holdback: 50.001 }],
+	["a holdback below 0", { holdback: -5 }],
+	["min_users of 0", { min_users: 0 }],
+	["min_users with a fraction", { phases: [aPhase({ min_users: 1.5 })] }],
+	["an unknown way to advance", { advance: "strict" }],
+	["a criterion of 201 characters", { guards: ["x".repeat(201)] }],
+	["21 criteria", { red_flags: Array.from({ length: 21 }, () => "error_rate > 10%") }],
+])("the schema refuses %s", (_, change) => expect(plan.safeParse(planInput(change)).success).toBe(false));
+
+test.each([0.001, 0.1, 1.005, 8.3, 33.333, 64.1, 99.999])("%d %% is a percent", (percent) => {
+	expect(plan.safeParse(planInput({ phases: [aPhase({ percent })] })).success).toBe(true);
+});
+
+const whole = aPhase({ percent: 100 });
+test.each<[string, Record<string, unknown>, pointer: string, message: RegExp]>([
+	[
+		"percents that fall",
+		{ phases: [aPhase({ percent: 20 }), aPhase({ percent: 5 }), whole] },
+		"/phases/1/percent",
+		/^5 % falls below the 20 % of the phase before$/,
+	],
+	["a phase of 0 %", { phases: [aPhase({ percent: 0 }), whole] }, "/phases/0/percent", /^0 % serves nobody$/],
+	["a last phase below 100 %", { phases: [aPhase(), aPhase({ percent: 99.999 })] }, "/phases/1/percent", /^the last phase serves 100 %$/],
+	["a flag named twice", { flags: ["checkout", "search", "checkout"] }, "/flags/2", /^"checkout" is named twice$/],
+	[
+		"a phase that nothing judges",
+		{ guards: [], phases: [aPhase({ criteria: [] }), whole] },
+		"/phases/0",
+		/^nothing judges this phase: add guards to the plan or criteria to the phase$/,
+	],
+	["a phase judged by red flags alone", { guards: [], phases: [aPhase({ percent: 100, criteria: [] })] }, "/phases/0", /no control here/],
+	[
+		"a last phase with guards alone and no holdback",
+		{ holdback: 0, phases: [aPhase(), aPhase({ percent: 100, criteria: [] })] },
+		"/phases/1",
+		/^without a holdback there is no control here, so guards cannot judge: add criteria, or a holdback$/,
+	],
+	[
+		"a bad criterion",
+		{ phases: [aPhase({ criteria: ["error_rate < 3%", "error_rate > 3%"] }), whole] },
+		"/phases/0/criteria/1",
+		/did you mean "error_rate <".*\(at character 12\)$/,
+	],
+	[
+		"a bad guard",
+		{ guards: ["error_rate vs control <= +25%", "error_rate < 3%"] },
+		"/guards/1",
+		/compares with control.*\(at character 12\)$/,
+	],
+	["a bad red flag", { red_flags: ["latency_ms p95 > 5000"] }, "/red_flags/0", /unknown quantity "latency_ms".*\(at character 1\)$/],
+])("refused: %s", (_, change, pointer, message) => {
+	const errors = checkPlan(plan.parse(planInput(change)));
+	expect(errors.map((error) => error.pointer)).toEqual([pointer]);
+	expect(errors[0]?.message).toMatch(message);
+});
+
+test("all errors are reported at once", () => {
+	const errors = checkPlan(plan.parse(planInput({ flags: ["a", "a"], guards: ["x"], phases: [aPhase({ percent: 50, criteria: ["y"] })] })));
+	expect(errors.map(({ pointer }) => pointer)).toEqual(["/guards/0", "/flags/1", "/phases/0/criteria/0", "/phases/0/percent"]);
+});
+
+test.each<[string, Record<string, unknown>]>([
+	["equal percents in a row", { phases: [aPhase(), aPhase(), whole] }],
+	["a last phase judged by guards beside a holdback", { phases: [aPhase({ percent: 100, criteria: [] })] }],
+	["a last phase judged by criteria without a holdback", { holdback: 0 }],
+])("accepted: %s", (_, change) => expect(checkPlan(plan.parse(planInput(change)))).toEqual([]));
+
+test.each<[string, Record<string, unknown>, number]>([
+	["5 with guards", {}, 5],
+	["0 without guards", { guards: [] }, 0],
+	["what the plan says", { holdback: 0 }, 0],
+	["what the plan says, without guards too", { guards: [], holdback: 2.5 }, 2.5],
+])("the holdback is %s", (_, change, percent) => expect(holdbackOf(aPlan(change))).toBe(percent));
+
+test.each<[string, Record<string, unknown>, phase: number, served: number]>([
+	["the phase's percent", {}, 0, 5_000],
+	["less the holdback at the end", {}, 2, 95_000],
+	["everybody without a holdback", { holdback: 0 }, 2, 100_000],
+	["no more than the holdback leaves, in any phase", { holdback: 50, phases: [aPhase({ percent: 60 }), whole] }, 0, 50_000],
+	["a single bucket", { phases: [aPhase({ percent: 0.001 }), whole] }, 0, 1],
+	["nobody in a phase that is not there", {}, 3, 0],
+])("a phase serves %s", (_, change, phase, served) => expect(servedIn(aPlan(change), phase)).toBe(served));
+
+test("phases are named by the plan or by their number", () => {
+	const named = aPlan({ phases: [aPhase({ name: "friends" }), whole] });
+	expect([0, 1].map((index) => phaseName(named, index))).toEqual(["friends", "phase_2"]);
+});
+
+test("the limits that share one α are the red flags and the criteria of all phases", () => {
+	expect(limitCount(aPlan())).toBe(4);
+	expect(limitCount(aPlan({ red_flags: [], phases: [aPhase({ criteria: [] }), whole] }))).toBe(1);
+});
+
+test("a stored plan's criteria are parsed by their role", () => {
+	expect(guardsOf(aPlan())).toMatchObject([{ kind: "versus_control", toleratedRatio: 1.25 }]);
+	expect(redFlagsOf(aPlan())).toMatchObject([{ kind: "limit", limit: 0.1, inclusive: true }]);
+	expect(criteriaOf(aPlan(), 1)).toMatchObject([{ kind: "limit", limit: 0.03, inclusive: false }]);
+	expect(criteriaOf(aPlan(), 9)).toEqual([]);
+	expect(() => guardsOf(aPlan({ guards: ["nonsense"] }))).toThrow('stored plan has the invalid guard "nonsense"');
+});

@@ -1,5 +1,5 @@
 import { evaluate } from "./evaluate";
-import { attributeOf, type Context } from "./match";
+import { type Context, isPresent } from "./match";
 import type { ActiveOverlay } from "./overlay";
 import type { Snapshot } from "./ruleset";
 
@@ -45,6 +45,6 @@ function bucketInRollout(snapshot: Snapshot, overlay: ActiveOverlay, flagKey: st
 	if (rollout === undefined || bucket === undefined) return undefined;
 	const flag = snapshot.flag(flagKey);
 	if (flag === undefined || flag === "corrupt") return undefined;
-	const isKnown = flag.rules.every(({ when }) => attributeOf(context, when.attribute) !== undefined);
+	const isKnown = flag.rules.every(({ when }) => isPresent(context, when.attribute));
 	return isKnown ? bucket : undefined;
 }

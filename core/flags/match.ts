@@ -7,10 +7,16 @@ export function attributeOf(context: Context, name: string): unknown {
 	return Object.hasOwn(context, name) ? context[name] : undefined;
 }
 
+/** null is what many clients send for "not known". */
+export function isPresent(context: Context, name: string): boolean {
+	const found = attributeOf(context, name);
+	return found !== undefined && found !== null;
+}
+
 /** A missing attribute never matches, nor does a value of another type: "1" is not 1. */
 export function matches(condition: Condition, context: Context): boolean {
 	const found = attributeOf(context, condition.attribute);
-	if (found === undefined || found === null) return false;
+	if (!isPresent(context, condition.attribute)) return false;
 	switch (condition.op) {
 		case "equals":
 		case "in":

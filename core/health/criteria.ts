@@ -1,4 +1,5 @@
 import { type Result, err, ok } from "../result";
+import { METRICS } from "../telemetry";
 
 /**
  * The language of criteria: `error_rate < 3%`, `satisfaction mean > 8`, `error_rate vs control <= +25%`. In a plan's criteria
@@ -73,7 +74,7 @@ export function parseCriterion(text: string, role: "criterion" | "guard" | "red 
 	}
 
 	if (role === "guard")
-		return fail(rest, `a guard compares with control: "${first} vs control <= +25%"; a limit belongs in criteria or red_flags`);
+		return fail(rest, `a guard compares with control, as in "error_rate vs control <= +25%"; a limit belongs in criteria or red_flags`);
 	const operator = tokens[rest]?.text ?? "";
 	const isBelow = operator === "<" || operator === "<=";
 	if (!isBelow && operator !== ">" && operator !== ">=") return fail(rest, `expected <, <=, > or >= after "${name}"`);
@@ -88,6 +89,8 @@ export function parseCriterion(text: string, role: "criterion" | "guard" | "red 
 	if (number[2] === "%" && quantity.aggregate === "mean") return fail(rest + 1, "a mean has the metric's unit, not %");
 	const limit = Number(number[1]) / (number[2] === "%" ? 100 : 1);
 	if (quantity.aggregate === "rate" && !(limit > 0 && limit < 0.95)) return fail(rest + 1, "a rate's limit lies above 0% and below 95%");
+	const { min, max } = METRICS[quantity.metric];
+	if (quantity.aggregate === "mean" && (limit < min || limit > max)) return fail(rest + 1, `${quantity.metric} goes from ${min} to ${max}`);
 	if (tokens.length > rest + 2) return fail(rest + 2, `unexpected "${tokens[rest + 2]?.text ?? ""}"`);
 	return ok({ kind: "limit", text: text.trim(), ...quantity, limit, inclusive: operator.endsWith("=") === (role === "criterion") });
 }

@@ -8,7 +8,7 @@ import type { Limit } from "./criteria";
 import { judgeGuard, watchGuard } from "./guard";
 import { type Level, levelOf } from "./level";
 import { type Arm, type Evidence, silentArm, sumsOf, usersOf } from "./observation";
-import { type Verdict, estimateOf, judgeLimit } from "./verdict";
+import { BREACH_USERS_MIN, type Verdict, WARNING_USERS_MIN, estimateOf, judgeLimit } from "./verdict";
 
 const MINUTE_MS = 60_000;
 const SPLIT_ALARM = 1_000;
@@ -67,7 +67,7 @@ export function judge(
 	const usersMin = plan.phases[state.phase]?.min_users ?? plan.min_users;
 	const limit = (role: "criterion" | "red_flag") => (each: Limit) => {
 		const arms = { candidate: sumsOf(evidence, each.metric, "candidate"), control: sumsOf(evidence, each.metric, "control") };
-		return judgeLimit(each, role, arms, role === "criterion" ? usersMin : 0, limitAlpha);
+		return judgeLimit(each, role, arms, role === "criterion" ? usersMin : WARNING_USERS_MIN, limitAlpha);
 	};
 	const verdicts = [
 		...guards.map((guard, i) => {
@@ -80,7 +80,8 @@ export function judge(
 	];
 	const shared = [...redFlags, ...criteria].filter((each) => {
 		const isBreached = verdicts.some((verdict) => verdict.criterion === each.text && verdict.status === "breached");
-		const control = estimateOf(each, sumsOf(evidence, each.metric, "control"));
+		const sums = sumsOf(evidence, each.metric, "control");
+		const control = sums && sums.users.users >= BREACH_USERS_MIN ? estimateOf(each, sums) : null;
 		return isBreached && control !== null && (each.bad === "above" ? control > each.limit : control < each.limit);
 	});
 	const logSplit = watch.exposures.reduce((sum, each) => {

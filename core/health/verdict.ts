@@ -27,7 +27,8 @@ export interface Verdict {
 	readonly message: string;
 }
 
-const BREACH_USERS_MIN = 10;
+/** Fewer users prove nothing about a limit, in neither arm. */
+export const BREACH_USERS_MIN = 10;
 const BREACH_HARMED_MIN = 5;
 /** From here on a point estimate beyond its target is worth a warning. */
 export const WARNING_USERS_MIN = 100;

@@ -4,6 +4,7 @@ import { type Judgement, armsServed, judge } from "../health/judge";
 import { SUSPICION } from "../health/level";
 import { type Evidence, type Observation, isFinite, silentArm } from "../health/observation";
 import { printNumber } from "../health/print";
+import type { Verdict } from "../health/verdict";
 import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { type Plan, guardsOf, phaseName, servedIn } from "./plan";
@@ -47,8 +48,10 @@ function quiet(state: LiveState, now: number): Decision {
 
 /** What must be undone, in order of certainty; undefined when nothing must. */
 function protect(plan: Plan, state: LiveState, judgement: Judgement, now: number): Decision | undefined {
-	const back = (reason: ChangeReason, message: string) =>
-		change("roll_back", reason, marked(message, judgement), rolledBack(state, now, ENGINE, message), judgement);
+	const back = (reason: ChangeReason, said: string) => {
+		const message = marked(said, judgement);
+		return change("roll_back", reason, message, rolledBack(state, now, ENGINE, message), judgement);
+	};
 	const { harm, verdicts, shared } = judgement;
 	if (harm.proven || harm.tripled) return back("harm_proven", proofOf(judgement, state.alpha));
 	const breached = verdicts.filter((each) => each.status === "breached");
@@ -130,12 +133,10 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 			`E = ${printNumber(harm.e)} ≥ ${SUSPICION}: harm is suspected, ${printNumber(harm.threshold)} would prove it`,
 		];
 	const isFull = servedIn(plan, state.phase) >= BUCKETS;
-	const unmet = verdicts.find(
-		(each) => !(each.status === "met" || each.status === "not_applicable" || (each.role === "red_flag" && each.status !== "beyond")),
-	);
+	const isLast = state.phase + 1 === plan.phases.length;
+	const unmet = verdicts.find((each) => blocks(each, isLast));
 	if (unmet) return [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`];
 	// At the end no proof is asked: ruling out a doubling among the few users held back would take months.
-	const isLast = state.phase + 1 === plan.phases.length;
 	if (isLast || isFull || plan.advance === "relaxed") return undefined;
 	for (const [i, guard] of guardsOf(plan).entries()) {
 		const guardWatch = watch.guards[i];
@@ -143,6 +144,13 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		if (left) return ["doubling_not_ruled_out", left];
 	}
 	return undefined;
+}
+
+/** At the end the few users held back give a ratio that is mostly luck: there the evidence alone counts. */
+function blocks({ role, status }: Verdict, isLast: boolean): boolean {
+	if (status === "met" || status === "not_applicable") return false;
+	if (role === "red_flag") return status === "beyond";
+	return !(role === "guard" && isLast && (status === "beyond" || status === "insufficient"));
 }
 
 function hold(reason: HoldReason, message: string, state: LiveState, judgement: Judgement | null): Hold {

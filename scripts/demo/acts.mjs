@@ -16,7 +16,7 @@ const plan = (name, flag) => ({
 	phases: [5, 20, 50, 100].map((percent) => ({
 		name: `${percent}_percent`,
 		percent,
-		hold: "3m",
+		hold: "4m",
 		criteria: ["error_rate < 3%", "satisfaction mean > 8"],
 	})),
 	guards: ["error_rate vs control <= +25%"],

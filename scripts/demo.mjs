@@ -7,7 +7,7 @@ const known = new Set(["--json", "--help"]);
 const args = process.argv.slice(2);
 const unknown = args.find((arg) => !known.has(arg));
 if (args.includes("--help") || unknown !== undefined) {
-	const usage = `Usage: npm run demo [-- --json]
+	const usage = `Usage: npm run demo, or npm run --silent demo -- --json
 
 Plays two rollouts on an own local instance, in about 45 s:
   act 1  a healthy candidate is opened 5 → 20 → 50 → 100 %

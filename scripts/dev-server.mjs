@@ -86,7 +86,8 @@ export async function startDev({
 	if (watch) await Promise.all(contexts.map((each) => each.watch()));
 
 	const tick = async (at = new Date()) => (await mf.getWorker(control)).scheduled({ cron: "* * * * *", scheduledTime: at });
-	const timer = tickMs > 0 ? setInterval(() => void tick().catch((error) => log(`[cron] ${error.message}`)), tickMs) : undefined;
+	const onTime = () => tick().then(onTick);
+	const timer = tickMs > 0 ? setInterval(() => void onTime().catch((error) => log(`[cron] ${error.message}`)), tickMs) : undefined;
 	return {
 		tick,
 		async stop() {

@@ -31,7 +31,8 @@ interface Refused extends Failure {
 
 const NO_CONTEXT: Context = {};
 const DETAILS = {
-	FLAG_NOT_FOUND: "This environment has no flag of this key: check its spelling, and the environment of your SDK key.",
+	FLAG_NOT_FOUND:
+		"This environment has no flag of this key: check its spelling, and the environment of your SDK key. A new flag is known here within 10 s.",
 	PARSE_ERROR: "The stored flag cannot be read: publish it again, and report it when that does not help.",
 };
 

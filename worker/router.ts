@@ -40,13 +40,16 @@ export async function answer(request: Request, edge: Edge): Promise<Response> {
 async function route(request: Request, path: string, edge: Edge): Promise<Response> {
 	if (path === FLAGS) return posted(request, path, edge, (open, environment) => evaluateAll(request, open, environment));
 	if (path.startsWith(`${FLAGS}/`)) {
-		const key = decode(path.slice(FLAGS.length + 1));
-		return posted(request, path, edge, (open) => evaluateOne(request, open, key));
+		return posted(request, path, edge, (open) => evaluateOne(request, open, keyIn(path)));
 	}
 	if (path === "/v1/events") return posted(request, path, edge, (open, name) => collect(request, open, name, edge.collector));
 	if (path === "/health/liveness") return isRead(request) ? liveness() : notAllowed("GET, HEAD");
-	if (path === "/health/readiness") return isRead(request) ? readiness(edge.isolate, edge.sources) : notAllowed("GET, HEAD");
-	return problem(404, "There is nothing at this path.");
+	if (path === "/health/readiness")
+		return isRead(request) ? readiness(edge.isolate, edge.sources, Boolean(edge.collector.userHashKey)) : notAllowed("GET, HEAD");
+	return problem(
+		404,
+		`There is nothing at this path. There are: POST ${FLAGS}[/{key}], POST /v1/events, GET /health/liveness, GET /health/readiness.`,
+	);
 }
 
 /** Answers a POST with an SDK key, from the snapshot of the key's environment. */
@@ -62,7 +65,8 @@ async function posted(
 	if (!head) return unready();
 	const key = await authenticate(request, head, keys);
 	if (!key) {
-		const detail = "A valid SDK key is needed: send it as `Authorization: Bearer <key>` or as `X-API-Key`.";
+		const detail =
+			"A valid SDK key is needed, one that begins with tg_: send it as `Authorization: Bearer <key>` or as `X-API-Key`. A new one is known here within 10 s.";
 		return refuse(path, 401, detail, { "WWW-Authenticate": "Bearer" });
 	}
 	const open = await serving(isolate, sources, key.environment);
@@ -71,7 +75,9 @@ async function posted(
 
 /** OFREP has an error shape of its own. */
 function refuse(path: string, status: 401 | 500 | 503, detail: string, headers: Readonly<Record<string, string>> = {}): Response {
-	return path.startsWith("/ofrep/") ? Response.json({ errorDetails: detail }, { status, headers }) : problem(status, detail, headers);
+	if (!path.startsWith("/ofrep/")) return problem(status, detail, headers);
+	const key = path.startsWith(`${FLAGS}/`) ? { key: keyIn(path) } : {};
+	return Response.json({ ...key, errorCode: "GENERAL", errorDetails: detail }, { status, headers });
 }
 
 function notAllowed(allow: string): Response {
@@ -80,8 +86,9 @@ function notAllowed(allow: string): Response {
 
 const isRead = ({ method }: Request): boolean => method === "GET" || method === "HEAD";
 
-/** What is no percent-encoding stays as it is: such a key is no flag's, and is answered so. */
-function decode(encoded: string): string {
+/** The flag's key in a single evaluation's path. What is no percent-encoding stays as it is: such a key is no flag's, and is answered so. */
+function keyIn(path: string): string {
+	const encoded = path.slice(FLAGS.length + 1);
 	try {
 		return decodeURIComponent(encoded);
 	} catch {

@@ -25,10 +25,11 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	const app = new OpenAPIHono<ApiEnv>();
 
 	app.use(async (c, next) => {
-		const { publisher, now } = compose(c.env, c.req.raw);
+		const { publisher, adminToken: secret, now } = compose(c.env, c.req.raw);
 		const given = c.req.header("x-correlation-id") ?? "";
 		c.set("deps", publisher);
 		c.set("now", now);
+		c.set("hasAdminToken", Boolean(secret));
 		c.set("correlationId", /^[\w.:/-]{1,100}$/.test(given) ? given : crypto.randomUUID());
 		await next();
 		c.header("x-correlation-id", c.get("correlationId"));
@@ -36,7 +37,11 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.use("/api/*", bodyLimit({ maxSize: BODY_BYTES_MAX, onError: () => refuse({ kind: "too_large", limitBytes: BODY_BYTES_MAX }) }));
 	app.use("/api/*", async (c, next) => {
 		const { publisher, adminToken, now } = compose(c.env, c.req.raw);
-		c.set("actor", (await callerOf(publisher.db, c.req.header("authorization"), adminToken, now)) ?? refuse({ kind: "unauthorized" }));
+		c.set(
+			"actor",
+			(await callerOf(publisher.db, c.req.header("authorization"), adminToken, now)) ??
+				refuse({ kind: "unauthorized", why: whyNot(adminToken, c.req.header("authorization")) }),
+		);
 		await next();
 	});
 
@@ -70,4 +75,9 @@ function answer(refusal: Refusal, correlationId: string): Response {
 	const headers = new Headers({ "content-type": "application/problem+json", "x-correlation-id": correlationId });
 	if (problem.status === 401) headers.set("www-authenticate", "Bearer");
 	return new Response(JSON.stringify(problem), { status: problem.status, headers });
+}
+
+function whyNot(adminToken: string | undefined, authorization = ""): "no_token_set" | "sdk_key" | "unknown" {
+	if (!adminToken) return "no_token_set";
+	return /^Bearer tg_/i.test(authorization) ? "sdk_key" : "unknown";
 }

@@ -20,11 +20,12 @@ audit.openapi(
 	createRoute({
 		method: "get",
 		path: "/",
-		summary: "Who changed what, when and why; oldest first",
+		summary: "Who changed what, when and why",
 		request: {
-			query: z.object({
+			query: z.strictObject({
 				resource: z.string().max(200).optional().describe("as in rollouts/checkout.1, flags/production/checkout, keys/<id>"),
 				after: z.coerce.number().int().min(0).default(0).describe("the last id that was read"),
+				order: z.enum(["asc", "desc"]).default("asc").describe("desc: the newest first"),
 				limit: z.coerce.number().int().min(1).max(500).default(100),
 			}),
 		},
@@ -34,7 +35,7 @@ audit.openapi(
 		},
 	}),
 	async (c) => {
-		const { resource: of, after, limit } = c.req.valid("query");
-		return c.json({ audit: await listAudit(c.get("deps").db, of, after, limit) }, 200);
+		const { resource: of, after, order, limit } = c.req.valid("query");
+		return c.json({ audit: await listAudit(c.get("deps").db, of, after, order, limit) }, 200);
 	},
 );

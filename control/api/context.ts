@@ -13,6 +13,7 @@ export interface Variables {
 	readonly actor: string;
 	readonly correlationId: string;
 	readonly now: number;
+	readonly hasAdminToken: boolean;
 }
 export interface ApiEnv {
 	Variables: Variables;
@@ -51,7 +52,8 @@ interface Issue {
 function fieldErrors(issue: Issue): FieldError[] {
 	if (issue.code === "unrecognized_keys")
 		return (issue.keys ?? []).map((key) => ({ pointer: pointerTo([...issue.path, key]), message: "unknown field" }));
-	return [{ pointer: pointerTo(issue.path), message: issue.message }];
+	const message = issue.message.endsWith("received undefined") ? "is required" : issue.message;
+	return [{ pointer: pointerTo(issue.path), message }];
 }
 
 /** JSON Pointer (RFC 6901). */
@@ -75,3 +77,10 @@ export function refusals<S extends number>(...statuses: readonly S[]) {
 		{ description: string; content: typeof content }
 	>;
 }
+
+/** Content of a route's body or answer. */
+export const json = <S extends z.ZodType>(schema: S) => ({ content: { "application/json": { schema } } });
+export const body = <S extends z.ZodType>(schema: S) => ({ body: { ...json(schema), required: true as const } });
+
+/** Why somebody does it; kept in the audit. */
+export const reason = z.string().max(1_000).default("").describe("kept in the audit");

@@ -1,15 +1,15 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { checkFlag, completeFlag, environmentName, flag, flagInput, flagKey, flagPatch } from "../../core/flags/model";
 import { type StoredFlag, changeFlag, configOf, createFlag, deleteFlag, getFlag, listFlags } from "../store/flags";
-import { actOf, publishBehind, refusals, resource } from "./context";
+import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { orRefuse, refuse } from "./refusals";
 
 const stored = z.object({ environment: environmentName, ...flag.shape, version: z.int(), updatedAtMs: z.int() });
-const query = z.object({ environment: environmentName });
+const query = z.strictObject({ environment: environmentName });
+const change = z.strictObject({ environment: environmentName, reason });
+const damaged = z.array(z.string()).describe("keys of flags that cannot be read: delete and create them again");
 const params = z.object({ key: flagKey });
 const ifMatch = z.object({ "if-match": z.string().optional().describe('the version that was read, as in "3"') });
-const json = <S extends z.ZodType>(schema: S) => ({ content: { "application/json": { schema } } });
-const body = <S extends z.ZodType>(schema: S) => ({ body: { ...json(schema), required: true as const } });
 
 export const flags = resource();
 
@@ -19,9 +19,12 @@ flags.openapi(
 		path: "/",
 		summary: "All flags of an environment",
 		request: { query },
-		responses: { 200: { description: "the flags, by key", ...json(z.object({ flags: z.array(stored) })) }, ...refusals(401, 422) },
+		responses: { 200: { description: "the flags, by key", ...json(z.object({ flags: z.array(stored), damaged })) }, ...refusals(401, 422) },
 	}),
-	async (c) => c.json({ flags: (await listFlags(c.get("deps").db, c.req.valid("query").environment)) as z.infer<typeof stored>[] }, 200),
+	async (c) => {
+		const found = await listFlags(c.get("deps").db, c.req.valid("query").environment);
+		return c.json({ flags: found.flags as z.infer<typeof stored>[], damaged: found.damaged }, 200);
+	},
 );
 
 flags.openapi(
@@ -29,7 +32,7 @@ flags.openapi(
 		method: "post",
 		path: "/",
 		summary: "Create a flag",
-		request: { query, ...body(flagInput) },
+		request: { query: change, ...body(flagInput) },
 		responses: { 201: { description: "created", ...json(stored) }, ...refusals(400, 401, 409, 413, 415, 422) },
 	}),
 	async (c) => {
@@ -37,7 +40,7 @@ flags.openapi(
 		const complete = completeFlag(c.req.valid("json"));
 		const errors = checkFlag(complete);
 		if (errors.length > 0) refuse({ kind: "invalid", errors });
-		const created = orRefuse(await createFlag(c.get("deps").db, environment, complete, actOf(c)));
+		const created = orRefuse(await createFlag(c.get("deps").db, environment, complete, actOf(c, c.req.valid("query").reason)));
 		publishBehind(c);
 		return c.json(answer(created), 201, etag(created));
 	},
@@ -63,7 +66,7 @@ flags.openapi(
 		path: "/{key}",
 		summary: "Change a flag: the fields named are replaced",
 		description: 'Needs If-Match with the version that was read, except to kill: {"enabled": false} alone is taken at any time.',
-		request: { params, query, headers: ifMatch, ...body(flagPatch) },
+		request: { params, query: change, headers: ifMatch, ...body(flagPatch) },
 		responses: { 200: { description: "changed", ...json(stored) }, ...refusals(400, 401, 404, 409, 412, 413, 415, 422, 428) },
 	}),
 	async (c) => {
@@ -77,13 +80,13 @@ flags.openapi(
 			const before = await existing(db, c.req.valid("query").environment, c.req.valid("param").key);
 			const expected = c.req.valid("header")["if-match"];
 			if (expected === undefined && !isKill) refuse({ kind: "version_required", current: before.version });
-			if (expected !== undefined && versionIn(expected) !== before.version) refuse({ kind: "version_mismatch", current: before.version });
+			if (expected !== undefined && !matches(expected, before.version)) refuse({ kind: "version_mismatch", current: before.version });
 			const named = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
 			const after = { ...configOf(before), ...named };
 			const errors = checkFlag(after);
 			if (errors.length > 0) refuse({ kind: "invalid", errors });
 			// oxlint-disable-next-line no-await-in-loop -- see above
-			const result = await changeFlag(db, before, after, actOf(c), realNow());
+			const result = await changeFlag(db, before, after, actOf(c, c.req.valid("query").reason), realNow());
 			if (!result.ok && isKill && expected === undefined && result.error.kind === "version_mismatch" && tries < 5) continue;
 			const changed = orRefuse(result);
 			publishBehind(c);
@@ -97,7 +100,7 @@ flags.openapi(
 		method: "delete",
 		path: "/{key}",
 		summary: "Delete a flag",
-		request: { params, query, headers: ifMatch },
+		request: { params, query: change, headers: ifMatch },
 		responses: { 204: { description: "deleted" }, ...refusals(401, 404, 409, 412, 422, 428) },
 	}),
 	async (c) => {
@@ -105,8 +108,8 @@ flags.openapi(
 		const before = await existing(db, c.req.valid("query").environment, c.req.valid("param").key);
 		const expected = c.req.valid("header")["if-match"];
 		if (expected === undefined) refuse({ kind: "version_required", current: before.version });
-		if (versionIn(expected) !== before.version) refuse({ kind: "version_mismatch", current: before.version });
-		orRefuse(await deleteFlag(db, before, actOf(c)));
+		if (!matches(expected, before.version)) refuse({ kind: "version_mismatch", current: before.version });
+		orRefuse(await deleteFlag(db, before, actOf(c, c.req.valid("query").reason)));
 		publishBehind(c);
 		return c.body(null, 204);
 	},
@@ -119,7 +122,8 @@ async function existing(db: Parameters<typeof getFlag>[0], environment: string, 
 const answer = (found: StoredFlag) => found as z.infer<typeof stored>;
 const etag = ({ version }: StoredFlag) => ({ etag: `"${version}"` });
 
-/** `"3"` and `3` are the same version; anything else matches none. */
-function versionIn(header: string): number {
-	return Number(/^"?(\d{1,9})"?$/.exec(header.trim())?.[1] ?? Number.NaN);
+/** RFC 9110, If-Match: `"3"`, and the `3` and `W/"3"` that people and proxies make of it; `*` is any version. */
+function matches(header: string, version: number): boolean {
+	const given = header.trim();
+	return given === "*" || Number(/^(?:W\/)?"?(\d{1,9})"?$/.exec(given)?.[1] ?? Number.NaN) === version;
 }

@@ -1,5 +1,7 @@
 import { Hono } from "hono";
+import { nameOf } from "../log";
 import { pendingEnvironments, readHead } from "../store/publication";
+import { within } from "../within";
 import type { ApiEnv } from "./context";
 
 const DEADLINE_MS = 400;
@@ -11,16 +13,15 @@ health.get("/liveness", (c) => c.json({ status: "ok" }));
 
 health.get("/readiness", async (c) => {
 	const { db, realNow } = c.get("deps");
-	let timer: ReturnType<typeof setTimeout> | undefined;
-	const late = new Promise<never>((_, reject) => {
-		timer = setTimeout(() => reject(new Error("D1 did not answer in time")), DEADLINE_MS);
-	});
+	const notReady = (reason: string) => c.json({ status: "not ready", reason }, 503);
 	try {
-		const [{ guardedAtMs }, pending] = await Promise.race([Promise.all([readHead(db), pendingEnvironments(db)]), late]);
+		const [{ guardedAtMs }, pending] = await within(DEADLINE_MS, Promise.all([readHead(db), pendingEnvironments(db)]));
+		if (!c.get("hasAdminToken"))
+			return notReady("the secret ADMIN_TOKEN is not set: wrangler secret put ADMIN_TOKEN -c control/wrangler.toml");
+		// null: no tick yet. Cron may take 15 minutes after the first deployment.
 		return c.json({ status: "ready", lastTickAgeMs: guardedAtMs === 0 ? null : realNow() - guardedAtMs, pendingPublications: pending });
-	} catch {
-		return c.json({ status: "unavailable", reason: "the database does not answer" }, 503);
-	} finally {
-		clearTimeout(timer);
+	} catch (error) {
+		const isEmpty = nameOf(error).includes("no such table");
+		return notReady(isEmpty ? "the database has no tables: apply the migrations" : "the database does not answer");
 	}
 });

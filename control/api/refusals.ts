@@ -11,12 +11,19 @@ export type Refusal =
 	| { readonly kind: "malformed"; readonly detail: string }
 	| { readonly kind: "too_large"; readonly limitBytes: number }
 	| { readonly kind: "wrong_media_type" }
-	| { readonly kind: "unauthorized" }
+	| { readonly kind: "unauthorized"; readonly why: "no_token_set" | "sdk_key" | "unknown" }
 	| { readonly kind: "not_found"; readonly what: string }
 	| { readonly kind: "version_required"; readonly current: number }
 	| { readonly kind: "flag_active"; readonly flag: string; readonly rollout: string }
+	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
 	| { readonly kind: "internal" };
+
+const UNAUTHORIZED = {
+	no_token_set: "no API token is set up yet: wrangler secret put ADMIN_TOKEN -c control/wrangler.toml",
+	sdk_key: "this is an SDK key, which opens the edge: control takes an API token, Authorization: Bearer <token>",
+	unknown: "send a valid API token: Authorization: Bearer <token>",
+};
 
 /** RFC 9457. */
 export interface Problem {
@@ -49,7 +56,7 @@ export function problemOf(refusal: Refusal): Problem {
 		case "wrong_media_type":
 			return problem(415, "Unsupported media type", "send JSON, and say so: Content-Type: application/json");
 		case "unauthorized":
-			return problem(401, "Unauthorized", "send a valid API token: Authorization: Bearer <token>");
+			return problem(401, "Unauthorized", UNAUTHORIZED[refusal.why]);
 		case "not_found":
 			return problem(404, "Not found", `there is no ${refusal.what}`);
 		case "flag_missing":
@@ -71,6 +78,15 @@ export function problemOf(refusal: Refusal): Problem {
 				`${refusal.fields.join(", ")} cannot change while rollout ${refusal.rollout} is active: roll it back or cancel it first; "enabled" can change at any time`,
 				{ rollout: refusal.rollout },
 			);
+		case "snapshot_too_large":
+			return problem(
+				422,
+				"Snapshot too large",
+				`the flags of this environment would have ${refusal.bytes} bytes > limit ${refusal.limitBytes}: delete flags, or shorten their values`,
+				{ bytes: refusal.bytes, limitBytes: refusal.limitBytes },
+			);
+		case "rollout_damaged":
+			return problem(500, "Rollout damaged", `the stored row of rollout ${refusal.id} cannot be read; roll_back and cancel still work`);
 		case "flag_active":
 			return problem(409, "Flag in a rollout", `flag ${refusal.flag} is in the active rollout ${refusal.rollout}: one at a time`, {
 				rollout: refusal.rollout,

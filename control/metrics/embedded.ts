@@ -17,10 +17,13 @@ const POINTS = `points AS (
 	FROM json_each(?1)
 	WHERE value ->> 0 IS NULL OR NOT EXISTS (SELECT 1 FROM telemetry_event_ids AS known WHERE known.environment = ?2 AND known.id = value ->> 0))`;
 
+/** Unattributed ones are counted in the totals, and are no evidence. */
+const EVIDENCE = `evidence AS (SELECT * FROM points WHERE arm <> 'unattributed')`;
+
 /** By user; with one min() SQLite takes the bare columns from the row that has it, so `harmed_first` is the first request's. */
 const BY_UNIT = `by_unit AS (
 	SELECT rollout, stage, metric, unit, arm, harm AS harmed_first, min(n), count(*) AS r, sum(harm) AS y, sum(v) AS s
-	FROM points GROUP BY rollout, stage, metric, unit)`;
+	FROM evidence GROUP BY rollout, stage, metric, unit)`;
 
 const TOTALS = `INSERT INTO telemetry_totals (rollout, epoch, metric, arm, requests, harms, sum)
 	WITH ${POINTS} SELECT rollout, epoch, metric, arm, count(*), sum(harm), sum(v) FROM points WHERE true GROUP BY rollout, epoch, metric, arm
@@ -29,7 +32,7 @@ const TOTALS = `INSERT INTO telemetry_totals (rollout, epoch, metric, arm, reque
 /** What each user's growth from (r0, y0, s0) to (r1, y1, s1) adds to the sums over users. 0.0: whole values would divide as integers. */
 const ARMS = `INSERT INTO telemetry_arms (rollout, stage, metric, arm, users, harmed_users, requests, harms, harms_squared,
 		harms_times_requests, requests_squared, sum_of_means, sum_of_squared_means, harmed_first)
-	WITH ${POINTS}, ${BY_UNIT}, grown AS (
+	WITH ${POINTS}, ${EVIDENCE}, ${BY_UNIT}, grown AS (
 		SELECT b.rollout, b.stage, b.metric, b.arm, b.harmed_first, u.unit IS NULL AS is_new,
 			coalesce(u.requests, 0) AS r0, coalesce(u.harms, 0) AS y0, coalesce(u.sum / u.requests, 0) AS m0,
 			coalesce(u.requests, 0) + b.r AS r1, coalesce(u.harms, 0) + b.y AS y1, (coalesce(u.sum, 0.0) + b.s) / (coalesce(u.requests, 0) + b.r) AS m1
@@ -44,21 +47,21 @@ const ARMS = `INSERT INTO telemetry_arms (rollout, stage, metric, arm, users, ha
 		sum_of_squared_means = sum_of_squared_means + excluded.sum_of_squared_means, harmed_first = harmed_first + excluded.harmed_first`;
 
 const UNITS = `INSERT INTO telemetry_units (rollout, stage, metric, unit, arm, requests, harms, sum, harmed_first)
-	WITH ${POINTS}, ${BY_UNIT} SELECT rollout, stage, metric, unit, arm, r, y, s, harmed_first FROM by_unit WHERE true
+	WITH ${POINTS}, ${EVIDENCE}, ${BY_UNIT} SELECT rollout, stage, metric, unit, arm, r, y, s, harmed_first FROM by_unit WHERE true
 	ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, harms = harms + excluded.harms, sum = sum + excluded.sum`;
 
 const HARMS = `INSERT INTO telemetry_harms (rollout, metric, unit, arm, served, epoch)
-	WITH ${POINTS} SELECT DISTINCT rollout, metric, unit, arm, served, epoch FROM points WHERE harm ON CONFLICT DO NOTHING`;
+	WITH ${POINTS}, ${EVIDENCE} SELECT DISTINCT rollout, metric, unit, arm, served, epoch FROM evidence WHERE harm ON CONFLICT DO NOTHING`;
 
 const EXPOSED = `INSERT INTO telemetry_exposed (rollout, epoch, arm, served, units)
-	WITH ${POINTS}, first AS (SELECT rollout, epoch, unit, arm, served, min(n) FROM points GROUP BY rollout, unit)
+	WITH ${POINTS}, ${EVIDENCE}, first AS (SELECT rollout, epoch, unit, arm, served, min(n) FROM evidence GROUP BY rollout, unit)
 	SELECT rollout, epoch, arm, served, count(*) FROM first
 	WHERE NOT EXISTS (SELECT 1 FROM telemetry_exposures AS seen WHERE seen.rollout = first.rollout AND seen.unit = first.unit)
 	GROUP BY rollout, epoch, arm, served
 	ON CONFLICT DO UPDATE SET units = units + excluded.units`;
 
 const EXPOSURES = `INSERT INTO telemetry_exposures (rollout, unit)
-	WITH ${POINTS} SELECT DISTINCT rollout, unit FROM points WHERE true ON CONFLICT DO NOTHING`;
+	WITH ${POINTS}, ${EVIDENCE} SELECT DISTINCT rollout, unit FROM evidence WHERE true ON CONFLICT DO NOTHING`;
 
 const IDS = `INSERT INTO telemetry_event_ids (environment, id, at_ms)
 	WITH ${POINTS} SELECT DISTINCT ?2, id, ?3 FROM points WHERE id IS NOT NULL ON CONFLICT DO NOTHING`;

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt } from "drizzle-orm";
+import { and, asc, desc, eq, gt } from "drizzle-orm";
 import type { Database, Statement } from "./database";
 import { audit } from "./schema";
 
@@ -16,12 +16,12 @@ export function audited(db: Database, act: Act, resource: string, action: string
 	return db.insert(audit).values({ ...act, resource, action, before: plain(before), after: plain(after) });
 }
 
-export async function listAudit(db: Database, resource: string | undefined, after: number, limit: number) {
+export async function listAudit(db: Database, resource: string | undefined, after: number, order: "asc" | "desc", limit: number) {
 	return db
 		.select()
 		.from(audit)
 		.where(and(gt(audit.id, after), resource === undefined ? undefined : eq(audit.resource, resource)))
-		.orderBy(asc(audit.id))
+		.orderBy(order === "asc" ? asc(audit.id) : desc(audit.id))
 		.limit(limit);
 }
 

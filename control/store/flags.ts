@@ -1,10 +1,11 @@
-import { and, asc, desc, eq, inArray, sql } from "drizzle-orm";
-import type { Flag } from "../../core/flags/model";
+import { and, asc, desc, eq, getTableColumns, inArray, ne, sql } from "drizzle-orm";
+import { type Flag, flag as flagSchema } from "../../core/flags/model";
 import { type Result, err, ok } from "../../core/result";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid, overlayLifted } from "./environments";
+import { parseJson } from "./json";
 import { activeFlags, flagVersions, flags } from "./schema";
 
 export interface StoredFlag extends Flag {
@@ -20,13 +21,23 @@ export type FlagRefusal =
 	| { readonly kind: "flag_exists"; readonly key: string }
 	| { readonly kind: "flag_missing"; readonly key: string }
 	| { readonly kind: "version_mismatch"; readonly current: number }
+	| { readonly kind: "snapshot_too_large"; readonly bytes: number; readonly limitBytes: number }
 	| { readonly kind: "flag_in_rollout"; readonly rollout: string; readonly fields: readonly string[] };
 
 const resource = (environment: string, key: string): string => `flags/${environment}/${key}`;
 
-export async function listFlags(db: Database, environment: string): Promise<StoredFlag[]> {
-	const rows = await db.select().from(flags).where(eq(flags.environment, environment)).orderBy(asc(flags.key));
-	return rows.map(stored);
+/** One flag that cannot be read does not hide the others. */
+export async function listFlags(db: Database, environment: string): Promise<{ flags: StoredFlag[]; damaged: string[] }> {
+	const rows = await db
+		.select({ ...getTableColumns(flags), config: sql<string>`${flags.config}` })
+		.from(flags)
+		.where(eq(flags.environment, environment))
+		.orderBy(asc(flags.key));
+	const read = rows.map((row) => {
+		const config = parseJson(flagSchema, row.config);
+		return config ? stored({ ...row, config }) : row.key;
+	});
+	return { flags: read.filter((each) => typeof each !== "string"), damaged: read.filter((each) => typeof each === "string") };
 }
 
 export async function getFlag(db: Database, environment: string, key: string): Promise<StoredFlag | undefined> {
@@ -42,9 +53,24 @@ export async function getFlags(db: Database, environment: string, keys: readonly
 	return rows.map(stored);
 }
 
+/** What the snapshot of an environment may hold; KV would take 25 MiB, an isolate's memory would not. */
+const SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024;
+
+/** The size of an environment's flags with this one changed; the packed form is a little smaller. */
+async function sizeRefusal(db: Database, environment: string, flag: Flag): Promise<FlagRefusal | undefined> {
+	const [others] = await db
+		.select({ bytes: sql<number>`coalesce(sum(length(CAST(${flags.config} AS BLOB))), 0)` })
+		.from(flags)
+		.where(and(eq(flags.environment, environment), ne(flags.key, flag.key)));
+	const bytes = (others?.bytes ?? 0) + new TextEncoder().encode(JSON.stringify(flag)).length;
+	return bytes > SNAPSHOT_BYTES_MAX ? { kind: "snapshot_too_large", bytes, limitBytes: SNAPSHOT_BYTES_MAX } : undefined;
+}
+
 export async function createFlag(db: Database, environment: string, flag: Flag, act: Act): Promise<Result<StoredFlag, FlagRefusal>> {
 	const exists = err({ kind: "flag_exists" as const, key: flag.key });
 	if (await getFlag(db, environment, flag.key)) return exists;
+	const tooLarge = await sizeRefusal(db, environment, flag);
+	if (tooLarge) return err(tooLarge);
 	// A key that was deleted before goes on with its versions: its history stays one.
 	const [last] = await db
 		.select({ version: flagVersions.version })
@@ -73,6 +99,10 @@ export async function changeFlag(
 	realNow: number,
 ): Promise<Result<StoredFlag, FlagRefusal>> {
 	const { environment, key } = before;
+	// Without a look at the others where this one shrinks: a kill must always go through.
+	const tooLarge =
+		JSON.stringify(after).length > JSON.stringify(configOf(before)).length + 1 && (await sizeRefusal(db, environment, after));
+	if (tooLarge) return err(tooLarge);
 	const touched = PROTECTED.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]));
 	const row = { environment, key, version: before.version + 1, config: after, updatedAtMs: act.atMs };
 	const isWritten = await write(db, [

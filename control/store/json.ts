@@ -9,3 +9,12 @@ export function json<S extends z.ZodType>(schema: S) {
 		fromDriver: (text) => schema.parse(JSON.parse(text)),
 	});
 }
+
+/** For reads of many rows: one that is corrupt must not hide the others. undefined: it is. */
+export function parseJson<S extends z.ZodType>(schema: S, text: string): z.output<S> | undefined {
+	try {
+		return schema.parse(JSON.parse(text));
+	} catch {
+		return undefined;
+	}
+}

@@ -1,10 +1,12 @@
-import { and, eq, gt, isNull, lt, lte, sql } from "drizzle-orm";
-import { type EnvironmentState, pack } from "../../core/flags/snapshot";
+import { and, asc, eq, gt, isNull, lt, lte, sql } from "drizzle-orm";
+import { flag } from "../../core/flags/model";
+import type { EnvironmentState } from "../../core/flags/snapshot";
 import { candidateOf, liveRollout } from "../../core/rollouts/exposure";
 import type { Head } from "../../core/wire";
-import type { Database } from "./database";
+import { type Database, type Statement, commit } from "./database";
+import { parseJson } from "./json";
 import { parsed, selectLive } from "./rollouts";
-import { environments, flags, head, overlays, sdkKeys } from "./schema";
+import { bodies, environments, flags, head, overlays, sdkKeys } from "./schema";
 
 /** What the edges are told, read from D1 anew each time: publishing has no state of its own that could be wrong. */
 
@@ -20,26 +22,57 @@ export async function pendingEnvironments(db: Database): Promise<string[]> {
 export async function stateOf(db: Database, environment: string): Promise<EnvironmentState | undefined> {
 	const [rows, flagRows, rolloutRows] = await db.batch([
 		db.select().from(environments).where(eq(environments.name, environment)),
-		db.select().from(flags).where(eq(flags.environment, environment)),
+		db
+			.select({ key: flags.key, config: sql<string>`${flags.config}` })
+			.from(flags)
+			.where(eq(flags.environment, environment)),
 		selectLive(db, environment),
 	]);
 	const row = rows[0];
 	if (!row) return undefined;
+	const read = flagRows.map(({ key, config }) => parseJson(flag, config) ?? key);
 	const live = rolloutRows.flatMap((raw) => {
 		const rollout = parsed(raw);
 		// Nobody can tell what a corrupt row wants served: its users get the baseline, and the other flags their snapshot.
 		if (!rollout) return [];
 		const { id, plan, state } = rollout;
-		const candidates = Object.fromEntries(plan.flags.map((flag) => [flag, candidateOf(plan)]));
+		const candidates = Object.fromEntries(plan.flags.map((key) => [key, candidateOf(plan)]));
 		return liveRollout(id, plan, state, candidates) ?? [];
 	});
-	return { environment, version: row.changed, publishedAtMs: row.changedAtMs, flags: flagRows.map((flag) => flag.config), rollouts: live };
+	return {
+		environment,
+		version: row.changed,
+		publishedAtMs: row.changedAtMs,
+		flags: read.filter((each) => typeof each !== "string"),
+		damaged: read.filter((each) => typeof each === "string"),
+		rollouts: live,
+	};
 }
 
-/** The body of a version, as long as it is the current one. */
+/** A parameter holds 2 MB at most, and a UTF-16 unit is 3 bytes of UTF-8 at most. */
+const PART_CHARACTERS = 600_000;
+
+/** Kept beside KV's copy before any edge is told of it. Written twice it is the same. */
+export async function keepBody(db: Database, environment: string, version: number, text: string): Promise<void> {
+	const parts: Statement[] = [];
+	for (let at = 0, part = 0; at < text.length; at += PART_CHARACTERS, part++)
+		parts.push(
+			db
+				.insert(bodies)
+				.values({ environment, version, part, text: text.slice(at, at + PART_CHARACTERS) })
+				.onConflictDoNothing(),
+		);
+	await commit(db, parts);
+}
+
+/** The body of a version that is announced, for an edge that KV gave none. */
 export async function bodyOf(db: Database, environment: string, version: number): Promise<string | null> {
-	const state = await stateOf(db, environment);
-	return state?.version === version ? pack(state).body : null;
+	const parts = await db
+		.select({ text: bodies.text })
+		.from(bodies)
+		.where(and(eq(bodies.environment, environment), eq(bodies.version, version)))
+		.orderBy(asc(bodies.part));
+	return parts.length === 0 ? null : parts.map(({ text }) => text).join("");
 }
 
 /** The head points to a body that KV holds now. Nothing happens when a newer one is published already. */
@@ -50,6 +83,15 @@ export async function commitPublication(
 ): Promise<void> {
 	const { environment, version, digest } = published;
 	await db.batch([
+		// Edges that have not looked since may still ask for the one that was announced before.
+		db
+			.delete(bodies)
+			.where(
+				and(
+					eq(bodies.environment, environment),
+					lt(bodies.version, sql`(SELECT ${environments.version} FROM ${environments} WHERE ${environments.name} = ${environment})`),
+				),
+			),
 		db
 			.update(environments)
 			.set({ version, digest, publishedAtMs: realNow })

@@ -1,12 +1,13 @@
-import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, lt, max, ne, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, lt, max, ne, sql } from "drizzle-orm";
 import type { Change, Hold } from "../../core/rollouts/decision";
-import { candidateOf } from "../../core/rollouts/exposure";
-import { type Plan, plan as planSchema } from "../../core/rollouts/plan";
+import { DEFAULT_CANDIDATE, candidateOf } from "../../core/rollouts/exposure";
+import { type Plan, storedPlan } from "../../core/rollouts/plan";
 import { isLive, rolloutState } from "../../core/rollouts/state";
 import { type Act, audited, plain } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid } from "./environments";
+import { parseJson } from "./json";
 import type { StoredFlag } from "./flags";
 import { activeFlags, flagVersions, flags, healthChecks, outbox, rolloutEvents, rollouts } from "./schema";
 
@@ -14,6 +15,8 @@ export type StoredRollout = typeof rollouts.$inferSelect;
 
 const RELAUNCH_WITHIN_MS = 30 * 86_400_000;
 const LIVE = ["running", "paused"];
+/** All columns, their JSON as text. */
+const RAW = { ...getTableColumns(rollouts), plan: sql<string>`${rollouts.plan}`, state: sql<string>`${rollouts.state}` };
 
 export async function createRollout(db: Database, plan: Plan, act: Act): Promise<StoredRollout> {
 	// Attempts are never used again, so a relaunch draws new buckets; two creations at once: the second one takes the next number.
@@ -47,15 +50,35 @@ export async function createRollout(db: Database, plan: Plan, act: Act): Promise
 	}
 }
 
+/** undefined: there is no such rollout. Throws when its row is corrupt; `getDamaged` reads what is left of it. */
 export async function getRollout(db: Database, id: string): Promise<StoredRollout | undefined> {
 	const [row] = await db.select().from(rollouts).where(eq(rollouts.id, id));
 	return row;
 }
 
-export async function listRollouts(db: Database, filter: { environment?: string | undefined; status?: string | undefined }, limit: number) {
+/** What even a corrupt row says, enough to roll it back. */
+export async function getDamaged(db: Database, id: string) {
+	const [row] = await db
+		.select({ id: rollouts.id, environment: rollouts.environment, status: rollouts.status, revision: rollouts.revision })
+		.from(rollouts)
+		.where(eq(rollouts.id, id));
+	return row;
+}
+
+export interface Listed {
+	readonly rows: readonly StoredRollout[];
+	/** Ids of rows that cannot be read. */
+	readonly corrupt: readonly string[];
+}
+
+export async function listRollouts(
+	db: Database,
+	filter: { readonly environment?: string | undefined; readonly status?: string | undefined },
+	limit: number,
+): Promise<Listed> {
 	const { environment, status } = filter;
-	return db
-		.select()
+	const raw = await db
+		.select(RAW)
 		.from(rollouts)
 		.where(
 			and(
@@ -65,36 +88,35 @@ export async function listRollouts(db: Database, filter: { environment?: string 
 		)
 		.orderBy(desc(rollouts.createdAtMs), desc(rollouts.id))
 		.limit(limit);
+	return listed(raw);
 }
 
-/** The live rollouts of all environments; those whose row is corrupt are named, and do not hide the others. */
-export async function listLive(db: Database): Promise<{ readonly rows: readonly StoredRollout[]; readonly corrupt: readonly string[] }> {
-	const rows: StoredRollout[] = [];
-	const corrupt: string[] = [];
-	for (const raw of await selectLive(db).orderBy(asc(rollouts.id))) {
-		const row = parsed(raw);
-		if (row) rows.push(row);
-		else corrupt.push(raw.id);
-	}
-	return { rows, corrupt };
+/** The live rollouts of all environments. */
+export async function listLive(db: Database): Promise<Listed> {
+	return listed(await selectLive(db));
 }
 
-/** Live rollouts with their JSON as text, for `parsed`; one statement, so it can stand in a batch. */
+/** With their JSON as text, for `parsed`; one statement, so it can stand in a batch. */
 export function selectLive(db: Database, environment?: string) {
 	return db
-		.select({ ...getTableColumns(rollouts), plan: sql<string>`${rollouts.plan}`, state: sql<string>`${rollouts.state}` })
+		.select(RAW)
 		.from(rollouts)
 		.where(and(inArray(rollouts.status, LIVE), environment === undefined ? undefined : eq(rollouts.environment, environment)))
-		.$dynamic();
+		.orderBy(asc(rollouts.id));
 }
 
-/** Each row is parsed by itself; undefined when it is corrupt. */
-export function parsed(raw: Awaited<ReturnType<typeof selectLive>>[number]): StoredRollout | undefined {
-	try {
-		return { ...raw, plan: planSchema.parse(JSON.parse(raw.plan)), state: rolloutState.parse(JSON.parse(raw.state)) };
-	} catch {
-		return undefined;
-	}
+type Raw = Awaited<ReturnType<typeof selectLive>>[number];
+
+/** undefined: the row is corrupt. */
+export function parsed(raw: Raw): StoredRollout | undefined {
+	const plan = parseJson(storedPlan, raw.plan);
+	const state = parseJson(rolloutState, raw.state);
+	return plan && state && { ...raw, plan, state };
+}
+
+function listed(raw: readonly Raw[]): Listed {
+	const rows = raw.map(parsed);
+	return { rows: rows.filter((row) => row !== undefined), corrupt: raw.filter((_, i) => !rows[i]).map(({ id }) => id) };
 }
 
 export async function listEvents(db: Database, rollout: string, after: number, limit: number) {
@@ -121,13 +143,21 @@ export async function activeRolloutsOf(db: Database, environment: string, keys: 
 
 /** Which launch of the same flag and candidate this is within 30 days, counted from 1: every relaunch halves the tolerated false-alarm rate. */
 export async function launchOf(db: Database, row: StoredRollout, now: number): Promise<number> {
-	const earlier = await db
-		.select({ plan: rollouts.plan })
+	const sameFlag = sql`EXISTS (SELECT 1 FROM json_each(${rollouts.plan}, '$.flags') AS theirs JOIN json_each(${JSON.stringify(row.plan.flags)}) AS ours ON ours.value = theirs.value)`;
+	const sameCandidate = sql`coalesce(json_extract(${rollouts.plan}, '$.candidate'), ${DEFAULT_CANDIDATE}) = ${candidateOf(row.plan)}`;
+	const [earlier] = await db
+		.select({ n: count() })
 		.from(rollouts)
-		.where(and(eq(rollouts.environment, row.environment), ne(rollouts.id, row.id), gte(rollouts.startedAtMs, now - RELAUNCH_WITHIN_MS)));
-	const isSame = ({ plan }: { readonly plan: Plan }): boolean =>
-		candidateOf(plan) === candidateOf(row.plan) && plan.flags.some((flag) => row.plan.flags.includes(flag));
-	return 1 + earlier.filter(isSame).length;
+		.where(
+			and(
+				eq(rollouts.environment, row.environment),
+				ne(rollouts.id, row.id),
+				gte(rollouts.startedAtMs, now - RELAUNCH_WITHIN_MS),
+				// A corrupt plan is no launch that could be known.
+				sql`CASE WHEN json_valid(${rollouts.plan}) THEN ${sameFlag} AND ${sameCandidate} ELSE FALSE END`,
+			),
+		);
+	return 1 + (earlier?.n ?? 0);
 }
 
 export interface RolloutChange {
@@ -158,8 +188,8 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 			message: change.message,
 			actor: act.actor,
 			correlationId: act.correlationId,
-			before: row.state,
-			after,
+			before: plain(row.state),
+			after: plain(after),
 			evidence: plain(given.evidence),
 		}),
 		db
@@ -188,6 +218,43 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 			},
 		}),
 	];
+	return committed(db, statements);
+}
+
+/** Takes the users of a rollout that nobody can read back to the baseline. False: somebody changed it first. */
+export async function rollBackDamaged(
+	db: Database,
+	row: { readonly id: string; readonly environment: string; readonly status: string; readonly revision: number },
+	act: Act,
+	realNow: number,
+): Promise<boolean> {
+	const state = { status: "rolled_back" as const, atMs: act.atMs, fromPhase: 0, by: act.actor, reason: act.reason };
+	const before = { status: row.status, damaged: true };
+	const event = { kind: "roll_back", reason: "operator", message: act.reason, actor: act.actor, correlationId: act.correlationId };
+	return committed(db, [
+		db.insert(rolloutEvents).values({
+			...event,
+			rollout: row.id,
+			revision: row.revision + 1,
+			atMs: act.atMs,
+			recordedAtMs: realNow,
+			before,
+			after: plain(state),
+			evidence: null,
+		}),
+		db
+			.update(rollouts)
+			.set({ revision: row.revision + 1, status: state.status, state })
+			.where(eq(rollouts.id, row.id)),
+		changed(db, row.environment, act.atMs),
+		db.delete(activeFlags).where(eq(activeFlags.rollout, row.id)),
+		overlaid(db, row.environment, "baseline", row.id, realNow),
+		headChanged(db),
+		audited(db, act, `rollouts/${row.id}`, "rollout.roll_back", before, state),
+	]);
+}
+
+async function committed(db: Database, statements: readonly Statement[]): Promise<boolean> {
 	try {
 		await commit(db, statements);
 		return true;

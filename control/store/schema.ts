@@ -1,7 +1,7 @@
 import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import * as z from "zod";
 import { flag } from "../../core/flags/model";
-import { plan } from "../../core/rollouts/plan";
+import { storedPlan } from "../../core/rollouts/plan";
 import { rolloutState } from "../../core/rollouts/state";
 import { json } from "./json";
 
@@ -20,6 +20,18 @@ export const environments = sqliteTable("environments", {
 	digest: text("digest").notNull(),
 	publishedAtMs: integer("published_at_ms").notNull(),
 });
+
+/** The newest published bodies, in parts, for edges that KV gives none: KV may be down, and the next version pending. */
+export const bodies = sqliteTable(
+	"bodies",
+	{
+		environment: text("environment").notNull(),
+		version: integer("version").notNull(),
+		part: integer("part").notNull(),
+		text: text("text").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.version, t.part] })],
+);
 
 /** One row. `content` is the revision of the newest change that KV's copy must have; `kv` the one that it has. */
 export const head = sqliteTable("head", {
@@ -83,7 +95,7 @@ export const rollouts = sqliteTable(
 		environment: text("environment").notNull(),
 		name: text("name").notNull(),
 		attempt: integer("attempt").notNull(),
-		plan: json(plan)("plan").notNull(),
+		plan: json(storedPlan)("plan").notNull(),
 		status: text("status").notNull(),
 		revision: integer("revision").notNull(),
 		state: json(rolloutState)("state").notNull(),
@@ -110,8 +122,8 @@ export const rolloutEvents = sqliteTable(
 		message: text("message").notNull(),
 		actor: text("actor").notNull(),
 		correlationId: text("correlation_id").notNull(),
-		before: json(rolloutState)("before").notNull(),
-		after: json(rolloutState)("after").notNull(),
+		before: json(anything)("before").notNull(),
+		after: json(anything)("after").notNull(),
 		/** What was observed and judged: enough to decide again. */
 		evidence: json(anything)("evidence"),
 	},

@@ -3,6 +3,10 @@ import { isLive } from "../../core/rollouts/state";
 import { nameOf } from "../log";
 import type { MetricsSource, Question } from "../metrics/source";
 import type { StoredRollout } from "../store/rollouts";
+import { within } from "../within";
+
+/** A source that has not answered by then has failed: publishing must not wait for it. */
+const READ_TIMEOUT_MS = 20_000;
 
 /** What the metrics say of every live rollout: four questions for all of them. A source that fails is an answer too. */
 export async function observe(
@@ -14,13 +18,8 @@ export async function observe(
 		isLive(state) ? { rollout: id, stage: state.stage, after: state.watch.watermark } : [],
 	);
 	try {
-		const watermark = await source.watermark(now);
-		const [totals, firstHarms, userSums, firstExposures] = await Promise.all([
-			source.totals(questions, watermark),
-			source.firstHarms(questions, watermark),
-			source.userSums(questions, watermark),
-			source.firstExposures(questions, watermark),
-		]);
+		const { watermark, answers } = await within(READ_TIMEOUT_MS, ask(source, questions, now));
+		const [totals, firstHarms, userSums, firstExposures] = answers;
 		const byRollout = <T extends { readonly rollout: string }>(found: readonly T[]) => {
 			const groups = Map.groupBy(found, (each) => each.rollout);
 			return (rollout: string): readonly T[] => groups.get(rollout) ?? [];
@@ -48,4 +47,15 @@ export async function observe(
 		const failed: Observation = { kind: "source_error", message: nameOf(error) };
 		return new Map(questions.map(({ rollout }) => [rollout, failed]));
 	}
+}
+
+async function ask(source: MetricsSource, questions: readonly Question[], now: number) {
+	const watermark = await source.watermark(now);
+	const answers = await Promise.all([
+		source.totals(questions, watermark),
+		source.firstHarms(questions, watermark),
+		source.userSums(questions, watermark),
+		source.firstExposures(questions, watermark),
+	]);
+	return { watermark, answers };
 }

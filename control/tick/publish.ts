@@ -1,9 +1,10 @@
 import { pack } from "../../core/flags/snapshot";
 import { HEAD_KEY, bodyKey } from "../../core/wire";
 import type { Database } from "../store/database";
-import { commitPublication, headPut, pendingEnvironments, readHead, stateOf } from "../store/publication";
+import { commitPublication, headPut, keepBody, pendingEnvironments, readHead, stateOf } from "../store/publication";
 import { sha256Hex } from "../sha256";
 import { log, nameOf } from "../log";
+import { within } from "../within";
 
 export interface Publisher {
 	readonly db: Database;
@@ -48,7 +49,9 @@ export async function publish(publisher: Publisher): Promise<readonly string[]> 
 async function publishEnvironment({ db, kv, realNow }: Publisher, environment: string): Promise<void> {
 	const state = await stateOf(db, environment);
 	if (!state) throw new Error(`no environment ${environment}`);
+	for (const key of state.damaged) log("flag_corrupt", { environment, key });
 	const { firstLine, body } = pack(state);
+	await keepBody(db, environment, state.version, body);
 	await within(PUT_TIMEOUT_MS, kv.put(bodyKey(environment, state.version), body));
 	await commitPublication(db, { environment, version: state.version, digest: await sha256Hex(firstLine) }, realNow());
 }
@@ -69,17 +72,5 @@ async function putHead({ db, kv, realNow }: Publisher): Promise<void> {
 		await within(PUT_TIMEOUT_MS, kv.put(HEAD_KEY, JSON.stringify(current.head)));
 		// oxlint-disable-next-line no-await-in-loop -- see above
 		await headPut(db, mine, realNow());
-	}
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-	let timer: ReturnType<typeof setTimeout> | undefined;
-	const late = new Promise<never>((_, reject) => {
-		timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-	});
-	try {
-		return await Promise.race([work, late]);
-	} finally {
-		clearTimeout(timer);
 	}
 }

@@ -29,10 +29,26 @@ const MINUTE_MS = 60_000;
 export async function tick(given: Tick, now: number): Promise<void> {
 	const { lastTickMs } = await readHead(given.db);
 	// An earlier tick that comes late would judge the past with the present's data. What is pending is published all the same.
-	if (now >= lastTickMs) await guard(given, now);
-	else log("tick_out_of_order", { now, lastTickMs });
+	const isNext = now >= lastTickMs;
+	if (!isNext) log("tick_out_of_order", { now, lastTickMs });
+	const isGuarded = isNext && (await attempt("guard", () => guard(given, now)));
 	await publish(given);
-	if (now >= lastTickMs) await tickCompleted(given.db, now, given.realNow());
+	if (!isGuarded) return;
+	await tickCompleted(given.db, now, given.realNow());
+	if (now % HOUR_MS >= MINUTE_MS) return;
+	await attempt("prune", () => prune(given.db.$client, now, given.realNow()));
+	await attempt("prune_checks", () => pruneChecks(given.db, now));
+}
+
+/** One step that fails is logged, and keeps no other from being taken. */
+async function attempt(step: string, work: () => Promise<void>): Promise<boolean> {
+	try {
+		await work();
+		return true;
+	} catch (error) {
+		log("tick_step_failed", { step, error: nameOf(error) });
+		return false;
+	}
 }
 
 async function guard(given: Tick, now: number): Promise<void> {
@@ -53,9 +69,6 @@ async function guard(given: Tick, now: number): Promise<void> {
 		);
 		await recordHolds(given.db, held, now);
 	}
-	if (now % HOUR_MS >= MINUTE_MS) return;
-	await prune(given.db.$client, now, given.realNow());
-	await pruneChecks(given.db, now);
 }
 
 interface Decided {
@@ -94,7 +107,10 @@ async function apply(given: Tick, { row, observation, decision }: Decided, now: 
 		});
 		// Lost: somebody else changed this rollout first, and the next tick sees what they did.
 		if (!isCommitted) log("decision_lost", { rollout: row.id, revision: row.revision + 1, kind: decision.kind });
-		else await recordCheck(given.db, { rollout: row.id, decision, percent: placeOf(row.plan, row.state).percent }, now);
+		else
+			await attempt("record_check", () =>
+				recordCheck(given.db, { rollout: row.id, decision, percent: placeOf(row.plan, row.state).percent }, now),
+			);
 	} catch (error) {
 		log("change_failed", { rollout: row.id, kind: decision.kind, error: nameOf(error) });
 	}

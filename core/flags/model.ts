@@ -7,7 +7,7 @@ export const flagKey = z
 	.string()
 	.max(63)
 	.regex(/^[a-z0-9][a-z0-9_.-]*$/, "lower-case letters, digits, '_', '.' and '-', beginning with a letter or a digit");
-export const environmentName = z.enum(["production", "staging"]);
+export const environmentName = z.enum(["production", "staging"], { error: "must be production or staging" });
 const variantName = z
 	.string()
 	.max(63)
@@ -68,7 +68,8 @@ export const flagPatch = z.strictObject({
 	description: z.string().max(2_000).optional(),
 });
 
-export const flag = z.strictObject({ key: flagKey, ...fields });
+/** As stored: a field that this version does not know is dropped, so that flags outlive a deployment and its return. */
+export const flag = z.object({ key: flagKey, ...fields });
 
 export type Flag = z.infer<typeof flag>;
 export type FlagInput = z.infer<typeof flagInput>;

@@ -29,7 +29,8 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 		const line = lineOf(bytes, start, key, header.version);
 		if (line === undefined || line === "corrupt") return line;
 		try {
-			return JSON.parse(decode(line));
+			// null is what control writes for a flag that it could not read.
+			return JSON.parse(decode(line)) ?? "corrupt";
 		} catch {
 			// The hash is right and the JSON is not: it was written so. The caller answers PARSE_ERROR for this flag alone.
 			return "corrupt";

@@ -44,6 +44,7 @@ export interface PackedFlag {
 export interface ServedBefore {
 	readonly stage: number;
 	readonly served: number;
+	readonly sinceMs: number;
 }
 
 /** A live rollout as the edge serves and measures it. */
@@ -73,8 +74,13 @@ export interface EnvironmentState {
 	readonly version: number;
 	readonly publishedAtMs: number;
 	readonly flags: readonly Flag[];
+	/** Flags that cannot be read: they resolve to PARSE_ERROR, each for itself. */
+	readonly damaged: readonly string[];
 	readonly rollouts: readonly LiveRollout[];
 }
+
+/** Stands for a flag that nobody can evaluate. */
+const DAMAGED = "null";
 
 /** The same state always packs to the same bytes, so two publishers of one version write the same body. */
 export function pack(state: EnvironmentState): { readonly firstLine: string; readonly body: string } {
@@ -95,14 +101,24 @@ export function pack(state: EnvironmentState): { readonly firstLine: string; rea
 	}));
 	const lines: [string, string][] = state.flags.map((flag) => {
 		const rollout = rollouts.find((each) => Object.hasOwn(each.flags, flag.key));
-		return [flag.key, JSON.stringify(packFlag(flag, rollout))];
+		return [flag.key, lineFor(flag, rollout)];
 	});
+	for (const key of state.damaged) lines.push([key, DAMAGED]);
 	if (measured.length > 0) lines.push([MEASURED_LINE, JSON.stringify(measured)]);
 	lines.sort(([a], [b]) => compare(a, b));
 	const firstLine = JSON.stringify(header);
 	const hash = (key: string, json: string): string => hashText(json, hashText(key, state.version)).toString(16).padStart(8, "0");
 	const body = lines.map(([key, json]) => `${key}\t${hash(key, json)}\t${json}\n`).join("");
 	return { firstLine, body: `${firstLine}\n${body}` };
+}
+
+/** One flag that does not fit together must not keep the others from being published. */
+function lineFor(flag: Flag, rollout: LiveRollout | undefined): string {
+	try {
+		return JSON.stringify(packFlag(flag, rollout));
+	} catch {
+		return DAMAGED;
+	}
 }
 
 export function packFlag(flag: Flag, rollout: LiveRollout | undefined): PackedFlag {

@@ -42,6 +42,7 @@ const QUANTITIES = {
 	"satisfaction mean": { metric: "satisfaction", aggregate: "mean", bad: "below" },
 } as const;
 const KNOWN = Object.keys(QUANTITIES).join(", ");
+const RATES = "error_rate, fallback_rate";
 
 interface Token {
 	readonly text: string;
@@ -49,12 +50,18 @@ interface Token {
 }
 
 export function parseCriterion(text: string, role: "criterion" | "guard" | "red flag"): Result<Criterion, CriterionError> {
-	const tokens: Token[] = [...text.matchAll(/[<>]=?|[^\s<>=]+|=+/g)].map((match) => ({ text: match[0], position: match.index }));
+	const tokens: Token[] = [...text.matchAll(/[<>]=?|[+\d][^\s<>=]* %|[^\s<>=]+|=+/g)].map((match) => ({
+		text: match[0],
+		position: match.index,
+	}));
 	const fail = (at: number, message: string) => err({ position: tokens[at]?.position ?? text.length, message });
 	const first = tokens[0]?.text ?? "";
 	const isMean = tokens[1]?.text === "mean";
 	const name = isMean ? `${first} mean` : first;
-	if (!Object.hasOwn(QUANTITIES, name)) return fail(0, `unknown quantity "${name}": known are ${KNOWN}`);
+	if (!Object.hasOwn(QUANTITIES, name)) {
+		if (Object.hasOwn(QUANTITIES, `${first} mean`)) return fail(1, `${first} is judged by its mean: "${first} mean"`);
+		return fail(0, `unknown quantity "${name}": known are ${role === "guard" ? RATES : KNOWN}`);
+	}
 	const quantity = QUANTITIES[name as keyof typeof QUANTITIES];
 	const rest = isMean ? 2 : 1;
 
@@ -62,10 +69,9 @@ export function parseCriterion(text: string, role: "criterion" | "guard" | "red 
 		if (role !== "guard") return fail(rest, `a ${role} is an absolute limit: a comparison belongs in guards`);
 		if (tokens[rest + 1]?.text !== "control") return fail(rest + 1, `compares with control only: "${name} vs control <= +25%"`);
 		const { metric } = quantity;
-		if (metric === "latency_ms" || metric === "satisfaction")
-			return fail(0, `only rates can be compared with control: error_rate, fallback_rate`);
+		if (metric === "latency_ms" || metric === "satisfaction") return fail(0, `only rates can be compared with control: ${RATES}`);
 		if (tokens[rest + 2]?.text !== "<=") return fail(rest + 2, `expected "<=", as in "${name} vs control <= +25%"`);
-		const margin = /^\+(\d+(?:\.\d+)?)%$/.exec(tokens[rest + 3]?.text ?? "");
+		const margin = /^\+(\d+(?:\.\d+)?) ?%$/.exec(tokens[rest + 3]?.text ?? "");
 		const toleratedRatio = 1 + Number(margin?.[1] ?? Number.NaN) / 100;
 		// Beyond +900 % the grid of ratios has too few bets left to find anything.
 		if (!(toleratedRatio <= 10)) return fail(rest + 3, `expected a margin from +0% to +900%, as in "${name} vs control <= +25%"`);
@@ -84,10 +90,15 @@ export function parseCriterion(text: string, role: "criterion" | "guard" | "red 
 			rest,
 			`a ${role} says what must ${role === "criterion" ? "" : "not "}hold: did you mean "${name} ${wantsBelow ? "<" : ">"}"?`,
 		);
-	const number = /^(\d+(?:\.\d+)?)(%?)$/.exec(tokens[rest + 1]?.text ?? "");
-	if (!number) return fail(rest + 1, `expected a number after "${operator}"`);
-	if (number[2] === "%" && quantity.aggregate === "mean") return fail(rest + 1, "a mean has the metric's unit, not %");
-	const limit = Number(number[1]) / (number[2] === "%" ? 100 : 1);
+	const found = tokens[rest + 1]?.text ?? "";
+	const number = /^(\d+(?:\.\d+)?)( ?%)?$/.exec(found);
+	const example = `"${name} ${operator} ${quantity.aggregate === "rate" ? "3%" : quantity.metric === "latency_ms" ? "200" : "8"}"`;
+	if (!number)
+		return fail(rest + 1, found === "" ? `expected a number, as in ${example}` : `"${found}" is no number: write it as in ${example}`);
+	const isPercent = number[2] !== undefined;
+	if (isPercent && quantity.aggregate === "mean") return fail(rest + 1, `a mean has the metric's unit and not %, as in ${example}`);
+	if (!isPercent && quantity.aggregate === "rate") return fail(rest + 1, `a rate's limit is written in percent, as in ${example}`);
+	const limit = Number(number[1]) / (isPercent ? 100 : 1);
 	if (quantity.aggregate === "rate" && !(limit > 0 && limit < 0.95)) return fail(rest + 1, "a rate's limit lies above 0% and below 95%");
 	const { min, max } = METRICS[quantity.metric];
 	if (quantity.aggregate === "mean" && (limit < min || limit > max)) return fail(rest + 1, `${quantity.metric} goes from ${min} to ${max}`);

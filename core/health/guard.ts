@@ -3,9 +3,9 @@ import type { GuardWatch } from "../rollouts/state";
 import { logDoublingRuledOut, startDoubling, updateDoubling } from "../statistics/doubling";
 import { type Stratum, logEvidence, placeBets, shareOfCandidate, startBets } from "../statistics/evidence";
 import type { VersusControl } from "./criteria";
-import { type Evidence, sumsOf } from "./observation";
+import { type Arm, type Evidence, sumsOf } from "./observation";
 import { printNumber } from "./print";
-import { type Verdict, WARNING_USERS_MIN } from "./verdict";
+import { BREACH_USERS_MIN, type Verdict, WARNING_USERS_MIN } from "./verdict";
 
 /** A ratio of hazards that is a failure, not only harm. */
 const TRIPLING = 3;
@@ -33,7 +33,15 @@ export function restartGuard(watch: GuardWatch): GuardWatch {
 }
 
 function startPhase() {
-	return { doubling: [...startDoubling()], harmed: 0, units: 0, candidateWeight: 0, controlWeight: 0, harmedShare: 0 };
+	return {
+		doubling: [...startDoubling()],
+		harmed: 0,
+		units: 0,
+		candidateWeight: 0,
+		controlWeight: 0,
+		harmedShare: 0,
+		controlHarmedShare: 0,
+	};
 }
 
 /** The window's first harms of one metric by stratum, with the share that each has by design. */
@@ -54,8 +62,8 @@ export function strataOf(evidence: Evidence, metric: VersusControl["metric"]): S
 
 /** One tick of one guard. `minutes` have passed since the last applied one. */
 export function watchGuard(guard: VersusControl, watch: GuardWatch, evidence: Evidence, minutes: number): GuardWatch {
-	const candidate = sumsOf(evidence, guard.metric, "candidate")?.users;
-	if (isSaturated(guard, evidence)) return watch;
+	const shares = { harmedShare: shareHarmed(evidence, guard, "candidate"), controlHarmedShare: shareHarmed(evidence, guard, "control") };
+	if (isSaturated(watch)) return { ...watch, ...shares };
 	const strata = strataOf(evidence, guard.metric);
 	const counted = strata.filter(({ share }) => share > 0 && share < 1);
 	const add = (of: (stratum: Stratum) => number): number => counted.reduce((sum, stratum) => sum + of(stratum), 0);
@@ -71,13 +79,19 @@ export function watchGuard(guard: VersusControl, watch: GuardWatch, evidence: Ev
 		units: watch.units + add(({ units }) => units),
 		candidateWeight: watch.candidateWeight + add(({ harmed, share }) => harmed * (1 - share)),
 		controlWeight: watch.controlWeight + add(({ harmed, units, share }) => (units - harmed) * share),
-		harmedShare: candidate && candidate.users > 0 ? candidate.harmedUsers / candidate.users : 0,
+		...shares,
 	};
 }
 
-function isSaturated(guard: VersusControl, evidence: Evidence): boolean {
-	const control = sumsOf(evidence, guard.metric, "control")?.users;
-	return control !== undefined && control.users > 0 && control.harmedUsers > SATURATION * control.users;
+/** By what was known before the tick: a decision that looked at the window it drops would no longer bet fairly. */
+function isSaturated(watch: GuardWatch): boolean {
+	return watch.controlHarmedShare > SATURATION;
+}
+
+/** Of the users seen in this stage; 0 as long as there are too few to tell. */
+function shareHarmed(evidence: Evidence, guard: VersusControl, arm: Arm): number {
+	const { users = 0, harmedUsers = 0 } = sumsOf(evidence, guard.metric, arm)?.users ?? {};
+	return users >= BREACH_USERS_MIN || arm === "candidate" ? harmedUsers / Math.max(1, users) : 0;
 }
 
 /** The phase's ratio of hazards over the strata; Infinity with harm in the candidate alone, null with none at all. */
@@ -118,8 +132,7 @@ export function judgeGuard(guard: VersusControl, watch: GuardWatch, evidence: Ev
 	const counts =
 		`harmed users ${printNumber(candidate.harmedUsers)} of ${printNumber(candidate.users)}` +
 		` vs ${printNumber(control.harmedUsers)} of ${printNumber(control.users)}`;
-	if (isSaturated(guard, evidence))
-		return say("saturated", `${counts}: above ${SATURATION * 100} % of control is harmed, evidence stands still`);
+	if (isSaturated(watch)) return say("saturated", `${counts}: above ${SATURATION * 100} % of control is harmed, evidence stands still`);
 	const logE = logEvidence(watch.harm);
 	const e = `${counts}: E = ${printNumber(Math.exp(logE))}`;
 	if (logE >= proof) return say("breached", e);

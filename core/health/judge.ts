@@ -7,7 +7,7 @@ import { logSplitBayesFactor } from "../statistics/split";
 import type { Limit } from "./criteria";
 import { judgeGuard, watchGuard } from "./guard";
 import { type Level, levelOf } from "./level";
-import { type Arm, type Evidence, silentArm, sumsOf, usersOf } from "./observation";
+import { type Arm, type Evidence, silentArm, sumsOf, unattributedOf, usersOf } from "./observation";
 import { BREACH_USERS_MIN, type Verdict, WARNING_USERS_MIN, estimateOf, judgeLimit } from "./verdict";
 
 const MINUTE_MS = 60_000;
@@ -28,6 +28,8 @@ export interface Judgement {
 	readonly split: { readonly bayesFactor: number; readonly broken: boolean };
 	readonly candidate: ArmSummary;
 	readonly control: ArmSummary;
+	/** Outcomes of the window whose context lacked what rules look at. */
+	readonly unattributed: { readonly events: number; readonly of: number };
 	/** Limits that the candidate breaches and the control's point estimate too: the variant is not to blame for them. */
 	readonly shared: readonly string[];
 }
@@ -99,6 +101,7 @@ export function judge(
 			split: { bayesFactor: Math.exp(Math.min(logSplit, 700)), broken: logSplit >= Math.log(SPLIT_ALARM) },
 			candidate: summaryOf(evidence, "candidate", metric),
 			control: summaryOf(evidence, "control", metric),
+			unattributed: unattributedOf(evidence),
 			shared: shared.map((each) => each.text),
 		},
 	};
@@ -124,7 +127,7 @@ function learn(plan: Plan, state: LiveState, evidence: Evidence, now: number): W
 		watermark: evidence.watermark,
 		tickedAtMs: now,
 		appliedAtMs: watch.appliedAtMs + minutes * MINUTE_MS,
-		heldMs: watch.heldMs + (hasData ? now - watch.tickedAtMs : 0),
+		heldMs: watch.heldMs + (hasData ? now - Math.max(watch.tickedAtMs, state.sinceMs) : 0),
 		ticks: watch.ticks + 1,
 		quietTicks: 0,
 		failedReads: 0,

@@ -6,10 +6,10 @@ import type { Metric } from "../telemetry";
 
 export type Arm = "candidate" | "control";
 
-/** Outcomes that arrived in the window. */
+/** Outcomes that arrived in the window; those that could not be attributed to an arm are counted too. */
 export interface WindowTotal {
 	readonly metric: Metric;
-	readonly arm: Arm;
+	readonly arm: Arm | "unattributed";
 	readonly requests: number;
 	readonly harms: number;
 	readonly sum: number;
@@ -78,4 +78,10 @@ export function isFinite(evidence: Evidence): boolean {
 		...evidence.firstExposures.flatMap((each) => [each.units, each.served]),
 	];
 	return numbers.every((number) => Number.isFinite(number));
+}
+
+/** Outcomes of the window that no arm can claim, and all of them. */
+export function unattributedOf(evidence: Evidence): { readonly events: number; readonly of: number } {
+	const count = (totals: readonly WindowTotal[]): number => totals.reduce((sum, each) => sum + each.requests, 0);
+	return { events: count(evidence.totals.filter((each) => each.arm === "unattributed")), of: count(evidence.totals) };
 }

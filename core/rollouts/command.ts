@@ -18,8 +18,8 @@ export interface Refusal {
 	readonly kind: "wrong_status";
 	readonly status: Status;
 	readonly command: Command["kind"];
-	/** The statuses it would fit. */
-	readonly fits: readonly Status[];
+	/** The commands that fit now. */
+	readonly fits: readonly Command["kind"][];
 }
 
 const FITS: Readonly<Record<Command["kind"], readonly Status[]>> = {
@@ -33,8 +33,10 @@ const FITS: Readonly<Record<Command["kind"], readonly Status[]>> = {
 
 /** What a person does to a rollout: total over all states, and the only other way than `decide` to change one. */
 export function command(plan: Plan, state: RolloutState, given: Command, now: number): Result<Change, Refusal> {
-	const fits = FITS[given.kind];
-	if (!fits.includes(state.status)) return err({ kind: "wrong_status", status: state.status, command: given.kind, fits });
+	if (!FITS[given.kind].includes(state.status)) {
+		const fits = (Object.keys(FITS) as Command["kind"][]).filter((kind) => FITS[kind].includes(state.status));
+		return err({ kind: "wrong_status", status: state.status, command: given.kind, fits });
+	}
 	const done = (next: RolloutState, kind: Change["kind"] = given.kind): Result<Change, Refusal> =>
 		ok({ kind, reason: "operator", message: given.reason, state: next, judgement: null });
 	if (given.kind === "start") return done(started(plan, given.launch, now));
@@ -56,9 +58,10 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 	}
 }
 
-/** "cannot resume: the rollout is running, and that fits paused only" */
-export function printRefusal(refusal: Refusal): string {
-	return `cannot ${refusal.command.replace("_", " ")}: the rollout is ${refusal.status}, and that fits ${refusal.fits.join(", ")} only`;
+/** "cannot resume: the rollout is running, which takes pause, advance, roll_back, cancel" */
+export function printRefusal({ command: given, status, fits }: Refusal): string {
+	const now = fits.length > 0 ? `takes ${fits.join(", ")}` : "is final: create the plan again for a new attempt";
+	return `cannot ${given}: the rollout is ${status}, which ${now}`;
 }
 
 /** Where a rollout is, in words a person uses. */

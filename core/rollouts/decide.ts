@@ -2,7 +2,7 @@ import { BUCKETS } from "../flags/bucket";
 import { doublingLeft } from "../health/guard";
 import { type Judgement, armsServed, judge } from "../health/judge";
 import { SUSPICION } from "../health/level";
-import { type Evidence, type Observation, isFinite, silentArm } from "../health/observation";
+import { type Evidence, type Observation, isFinite, silentArm, unattributedOf } from "../health/observation";
 import { printNumber } from "../health/print";
 import type { Verdict } from "../health/verdict";
 import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason } from "./decision";
@@ -23,8 +23,9 @@ const OVERLOAD_TICKS = 2;
 export function decide(plan: Plan, state: RolloutState, observation: Observation, now: number): Decision {
 	if (!isLive(state) || now <= state.watch.tickedAtMs) return { kind: "none" };
 	if (observation.kind === "source_error") return unreadable(state, observation.message, now);
-	const isQuiet = observation.totals.every((total) => total.requests === 0) && observation.firstHarms.length === 0;
-	if (isQuiet || !isFinite(observation)) return quiet(state, now);
+	const unattributed = unattributedOf(observation);
+	const isQuiet = unattributed.events === unattributed.of && observation.firstHarms.length === 0;
+	if (isQuiet || !isFinite(observation)) return quiet(state, unattributed.events, now);
 
 	const { watch, judgement } = judge(plan, state, observation, now);
 	const next: LiveState = { ...state, watch };
@@ -41,9 +42,13 @@ function unreadable(state: LiveState, message: string, now: number): Decision {
 }
 
 /** The evidence is left untouched: its minutes are counted when data comes again. */
-function quiet(state: LiveState, now: number): Decision {
+function quiet(state: LiveState, unattributed: number, now: number): Decision {
 	const watch: Watch = { ...state.watch, tickedAtMs: now, quietTicks: state.watch.quietTicks + 1, failedReads: 0 };
-	return hold("no_data", `no_data: nothing was reported for ${watch.quietTicks} tick(s)`, { ...state, watch }, null);
+	const why =
+		unattributed > 0
+			? `${printNumber(unattributed)} events were reported without the attributes that the flags' rules look at: send them in the event's context`
+			: `no outcome counted for ${watch.quietTicks} tick(s): are events sent, and are the flags enabled?`;
+	return hold("no_data", `no_data: ${why}`, { ...state, watch }, null);
 }
 
 /** What must be undone, in order of certainty; undefined when nothing must. */

@@ -17,7 +17,10 @@ export function liveRollout(
 	return { key, flags: candidates, served: servedIn(plan, state.phase), phase: phaseName(plan, state.phase), stage, sinceMs, before };
 }
 
-/** The plan's candidate for every flag: named, or `true` for a boolean flag. */
+/** The candidate of a plan that names none: that of boolean flags. */
+export const DEFAULT_CANDIDATE = "true";
+
+/** The plan's candidate for every flag. */
 export function candidateOf(plan: Plan): string {
-	return plan.candidate ?? "true";
+	return plan.candidate ?? DEFAULT_CANDIDATE;
 }

@@ -45,6 +45,9 @@ export const plan = z.strictObject({
 	advance: z.enum(["standard", "relaxed"]).default("standard").describe("relaxed does not ask that a doubling of harm is ruled out"),
 });
 
+/** As stored: a field that this version does not know is dropped, so that a rollout outlives a deployment and its return. */
+export const storedPlan = z.object({ ...plan.shape, phases: z.array(z.object(phase.shape)) });
+
 export type Plan = z.infer<typeof plan>;
 export type Phase = Plan["phases"][number];
 
@@ -109,9 +112,10 @@ export function checkPlan(of: Plan): readonly FieldError[] {
 		if (each.criteria.length === 0 && (of.guards.length === 0 || !hasControl))
 			errors.push({
 				pointer: `/phases/${i}`,
-				message: hasControl
-					? "nothing judges this phase: add guards to the plan or criteria to the phase"
-					: "without a holdback there is no control here, so guards cannot judge: add criteria, or a holdback",
+				message:
+					hasControl || of.guards.length === 0
+						? "nothing judges this phase: add guards to the plan or criteria to the phase"
+						: "without a holdback there is no control here, so guards cannot judge: add criteria, or a holdback",
 			});
 	});
 	const last = of.phases.at(-1);

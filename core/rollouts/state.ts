@@ -1,10 +1,11 @@
 import * as z from "zod";
 
-/** The state of a rollout: a union by `status`, each arm with its own fields only. The schema also guards what D1 returns. */
+/** The state of a rollout: a union by `status`, each arm with its own fields only. The schema also guards what D1 returns; a field
+ * that this version does not know is dropped, so that a rollout outlives a deployment and its return. */
 
-const bets = z.strictObject({ toleratedRatio: z.number(), stakes: z.array(z.number()), reserve: z.number() });
+const bets = z.object({ toleratedRatio: z.number(), stakes: z.array(z.number()), reserve: z.number() });
 
-const guardWatch = z.strictObject({
+const guardWatch = z.object({
 	/** The evidence for harm beyond the plan's margin. */
 	harm: bets,
 	/** The evidence that harm has more than tripled. */
@@ -18,10 +19,12 @@ const guardWatch = z.strictObject({
 	controlWeight: z.number(),
 	/** Share of the candidate's seen units that were harmed, as of the last tick. */
 	harmedShare: z.number(),
+	/** The same of control: above a limit the evidence stands still. */
+	controlHarmedShare: z.number().default(0),
 });
 
 /** What the ticks have learnt so far. */
-const watch = z.strictObject({
+const watch = z.object({
 	/** Up to where the metrics have been read; opaque, given out by the store. */
 	watermark: z.string().nullable(),
 	tickedAtMs: z.number(),
@@ -36,10 +39,10 @@ const watch = z.strictObject({
 	failedReads: z.number(),
 	guards: z.array(guardWatch),
 	/** Users at their first exposure, by the share that was served (buckets). */
-	exposures: z.array(z.strictObject({ served: z.number(), candidate: z.number(), control: z.number() })),
+	exposures: z.array(z.object({ served: z.number(), candidate: z.number(), control: z.number() })),
 });
 
-const servedBefore = z.strictObject({ stage: z.number(), served: z.number() });
+const servedBefore = z.object({ stage: z.number(), served: z.number(), sinceMs: z.number() });
 
 const live = {
 	startedAtMs: z.number(),
@@ -55,12 +58,12 @@ const live = {
 };
 
 export const rolloutState = z.discriminatedUnion("status", [
-	z.strictObject({ status: z.literal("draft") }),
-	z.strictObject({ status: z.literal("running"), ...live }),
-	z.strictObject({ status: z.literal("paused"), ...live, pausedAtMs: z.number(), by: z.string(), reason: z.string() }),
-	z.strictObject({ status: z.literal("rolled_back"), atMs: z.number(), fromPhase: z.number(), by: z.string(), reason: z.string() }),
-	z.strictObject({ status: z.literal("completed"), atMs: z.number(), by: z.string() }),
-	z.strictObject({ status: z.literal("cancelled"), atMs: z.number(), by: z.string(), reason: z.string() }),
+	z.object({ status: z.literal("draft") }),
+	z.object({ status: z.literal("running"), ...live }),
+	z.object({ status: z.literal("paused"), ...live, pausedAtMs: z.number(), by: z.string(), reason: z.string() }),
+	z.object({ status: z.literal("rolled_back"), atMs: z.number(), fromPhase: z.number(), by: z.string(), reason: z.string() }),
+	z.object({ status: z.literal("completed"), atMs: z.number(), by: z.string() }),
+	z.object({ status: z.literal("cancelled"), atMs: z.number(), by: z.string(), reason: z.string() }),
 ]);
 
 export type RolloutState = z.infer<typeof rolloutState>;

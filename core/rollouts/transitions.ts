@@ -39,7 +39,7 @@ export function enterPhase(plan: Plan, state: LiveState, phase: number, now: num
 		phase,
 		stage: state.stage + 1,
 		sinceMs: now,
-		before: { stage: state.stage, served: servedIn(plan, state.phase) },
+		before: { stage: state.stage, served: servedIn(plan, state.phase), sinceMs: state.sinceMs },
 		watch: { ...watch, heldMs: 0, ticks: 0, guards: watch.guards.map(restartGuard) },
 	};
 }

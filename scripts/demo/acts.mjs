@@ -96,7 +96,9 @@ export async function act2(tidegate, say) {
 				const { events } = await tidegate.api("GET", `/rollouts/${id}/events`);
 				const committedAtMs = events.at(-1).recordedAtMs;
 				await sleep(Math.max(0, committedAtMs + WATCHED_MS - Date.now()));
-				edgeSafeMs = Math.max(0, (await watcher.stop()) - committedAtMs);
+				const lastAtMs = await watcher.stop();
+				if (lastAtMs === 0) throw new Error("nobody was ever seen on the candidate: there is nothing to measure");
+				edgeSafeMs = Math.max(0, lastAtMs - committedAtMs);
 				const answers = await pooled(everybody, CONNECTIONS, (user) => tidegate.evaluate(name, user));
 				served = answers.filter((answer) => answer.value === true).length;
 				say.safe(edgeSafeMs, everybody.length - served, everybody.length);

@@ -26,7 +26,15 @@ test("a guard starts with no evidence, and bets on ratios above its margin only"
 	expect(watch.harm.stakes).toHaveLength(8);
 	expect(watch.tripling).toMatchObject({ toleratedRatio: 3 });
 	expect(watch.tripling.stakes).toHaveLength(4);
-	expect(watch).toMatchObject({ doubling: [0, 0, 0, 0], harmed: 0, units: 0, candidateWeight: 0, controlWeight: 0, harmedShare: 0 });
+	expect(watch).toMatchObject({
+		doubling: [0, 0, 0, 0],
+		harmed: 0,
+		units: 0,
+		candidateWeight: 0,
+		controlWeight: 0,
+		harmedShare: 0,
+		controlHarmedShare: 0,
+	});
 });
 
 test("a margin beyond a tripling is what its tripling starts from", () => {
@@ -84,12 +92,31 @@ test("harms of those who could only be in one arm are no evidence", () => {
 	expect(watchGuard(aGuard(), aGuardWatch(), evidence, 0)).toMatchObject({ harmed: 10, units: 200 });
 });
 
-test("saturation freezes the evidence, and only above 70 % of control's users", () => {
-	const watch = aGuardWatch({ e: 7 });
-	const saturated = anEvidence({ firstHarms: twentyHarmed, control: { users: 1_000, harmedUsers: 701 } });
-	expect(watchGuard(aGuard(), watch, saturated, 5)).toBe(watch);
-	const nearly = anEvidence({ firstHarms: twentyHarmed, control: { users: 1_000, harmedUsers: 700 } });
-	expect(watchGuard(aGuard(), watch, nearly, 5)).not.toEqual(watch);
+test("above 70 % of control harmed the evidence stands still, and only above", () => {
+	const watch = aGuardWatch({ e: 7, controlHarmedShare: 0.701 });
+	const evidence = anEvidence({ firstHarms: twentyHarmed, candidate: { harmedUsers: 10 }, control: { users: 1_000, harmedUsers: 702 } });
+	expect(watchGuard(aGuard(), watch, evidence, 5)).toEqual({ ...watch, harmedShare: 0.02, controlHarmedShare: 0.702 });
+	expect(watchGuard(aGuard(), { ...watch, controlHarmedShare: 0.7 }, evidence, 5)).toMatchObject({ harmed: 12, units: 220 });
+});
+
+test("whether a window is dropped was known before it: its own harms saturate the next one", () => {
+	const rising = anEvidence({ firstHarms: twentyHarmed, control: { users: 1_000, harmedUsers: 701 } });
+	const after = watchGuard(aGuard(), aGuardWatch({ e: 7 }), rising, 5);
+	expect(after).toMatchObject({ harmed: 12, units: 220, controlHarmedShare: 0.701 });
+	const falling = anEvidence({ firstHarms: twentyHarmed, control: { users: 1_000, harmedUsers: 600 } });
+	expect(watchGuard(aGuard(), after, falling, 5)).toEqual({ ...after, controlHarmedShare: 0.6 });
+});
+
+test.each([
+	[9, 0],
+	[10, 0.8],
+])("of %i users in control a share of %d counts as harmed", (users, controlHarmedShare) => {
+	const evidence = anEvidence({ control: { users, harmedUsers: 0.8 * users } });
+	expect(watchGuard(aGuard(), aGuardWatch(), evidence, 1)).toMatchObject({ controlHarmedShare });
+});
+
+test("a new phase has not seen its control yet: it is not saturated", () => {
+	expect(restartGuard(aGuardWatch({ controlHarmedShare: 0.9 })).controlHarmedShare).toBe(0);
 });
 
 test("a wider margin makes the same harms prove less", () => {
@@ -127,7 +154,8 @@ test.each<[string, VerdictStatus, { evidence?: Evidently; watch?: Watched; guard
 	["nearly proof", "met", { watch: { e: 79.9 } }],
 	["a candidate that reports nothing", "no_data", { evidence: { userSums: anEvidence().userSums.slice(1) } }],
 	["a control that reports nothing", "no_data", { evidence: { userSums: anEvidence().userSums.slice(0, 1) } }],
-	["more than 70 % of control harmed", "saturated", { evidence: { control: { users: 1_000, harmedUsers: 701 } } }],
+	["more than 70 % of control harmed", "saturated", { watch: { controlHarmedShare: 0.701 } }],
+	["70 % of control harmed", "met", { watch: { controlHarmedShare: 0.7 } }],
 	["everybody served the candidate", "not_applicable", inEveryBucket],
 	[
 		"everybody served the candidate, whatever is known",
@@ -146,7 +174,7 @@ test.each<[string, Evidently, Watched, string]>([
 	[
 		"saturated",
 		{ control: { users: 10, harmedUsers: 8 } },
-		{},
+		{ controlHarmedShare: 0.8 },
 		"harmed users 5 of 500 vs 8 of 10: above 70 % of control is harmed, evidence stands still",
 	],
 ])("the message carries its arithmetic: %s", (_, evidence, watch, message) => {

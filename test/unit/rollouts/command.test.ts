@@ -29,7 +29,7 @@ describe.each(KINDS)("%s", (kind) => {
 		if (next === undefined) {
 			expect(result).toEqual({
 				ok: false,
-				error: { kind: "wrong_status", status: state.status, command: kind, fits: Object.keys(NEXT[kind]) },
+				error: { kind: "wrong_status", status: state.status, command: kind, fits: KINDS.filter((each) => NEXT[each][state.status]) },
 			});
 			return;
 		}
@@ -74,7 +74,7 @@ test("an advance enters the next phase: evidence of harm stays, evidence of safe
 		phase: 1,
 		stage: 2,
 		sinceMs: NOW_MS,
-		before: { stage: 1, served: 5_000 },
+		before: { stage: 1, served: 5_000, sinceMs: state.sinceMs },
 		watch: {
 			...state.watch,
 			heldMs: 0,
@@ -88,6 +88,7 @@ test("an advance enters the next phase: evidence of harm stays, evidence of safe
 				candidateWeight: 0,
 				controlWeight: 0,
 				harmedShare: 0,
+				controlHarmedShare: 0,
 			})),
 		},
 	});
@@ -110,7 +111,7 @@ test("a rollback says from which phase, who and why", () => {
 
 test("a refusal says what would fit", () => {
 	const result = command(aPlan(), { status: "draft" }, aCommand({ kind: "roll_back" }), NOW_MS);
-	expect(result.ok ? "" : printRefusal(result.error)).toBe("cannot roll back: the rollout is draft, and that fits running, paused only");
+	expect(result.ok ? "" : printRefusal(result.error)).toBe("cannot roll_back: the rollout is draft, which takes start, cancel");
 });
 
 test.each<[RolloutState, string | null, number]>([

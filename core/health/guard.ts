@@ -115,7 +115,13 @@ export function doublingLeft(guard: VersusControl, watch: GuardWatch, evidence: 
 }
 
 /** `proof` is ln(m/α): what a single guard needs to prove harm alone. */
-export function judgeGuard(guard: VersusControl, watch: GuardWatch, evidence: Evidence, served: number, proof: number): Verdict {
+export function judgeGuard(
+	guard: VersusControl,
+	watch: GuardWatch,
+	evidence: Evidence,
+	phase: { readonly served: number; readonly isLast: boolean },
+	proof: number,
+): Verdict {
 	const candidate = sumsOf(evidence, guard.metric, "candidate")?.users;
 	const control = sumsOf(evidence, guard.metric, "control")?.users;
 	const ratio = ratioOf(watch);
@@ -127,7 +133,7 @@ export function judgeGuard(guard: VersusControl, watch: GuardWatch, evidence: Ev
 		control: null,
 		message,
 	});
-	if (served >= BUCKETS) return say("not_applicable", "everybody is served the candidate: there is no control");
+	if (phase.served >= BUCKETS) return say("not_applicable", "everybody is served the candidate: there is no control");
 	if (!candidate || !control) return say("no_data", `${guard.metric} was not reported by ${candidate ? "the control" : "the candidate"}`);
 	const counts =
 		`harmed users ${printNumber(candidate.harmedUsers)} of ${printNumber(candidate.users)}` +
@@ -138,6 +144,8 @@ export function judgeGuard(guard: VersusControl, watch: GuardWatch, evidence: Ev
 	if (logE >= proof) return say("breached", e);
 	if (ratio !== null && ratio > guard.toleratedRatio) {
 		const estimate = `${e}, ratio ${printNumber(ratio)} > ${printNumber(guard.toleratedRatio)}`;
+		// At the end the ratio to the few users held back is mostly luck: the evidence alone counts.
+		if (phase.isLast) return say("met", estimate);
 		return candidate.users >= WARNING_USERS_MIN ? say("beyond", estimate) : say("insufficient", estimate);
 	}
 	return say("met", e);

@@ -75,7 +75,7 @@ export function judge(
 		...guards.map((guard, i) => {
 			const guardWatch = watch.guards[i];
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
-			return judgeGuard(guard, guardWatch, evidence, served, proof);
+			return judgeGuard(guard, guardWatch, evidence, { served, isLast: state.phase + 1 === plan.phases.length }, proof);
 		}),
 		...redFlags.map(limit("red_flag")),
 		...criteria.map(limit("criterion")),

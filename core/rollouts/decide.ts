@@ -4,7 +4,6 @@ import { type Judgement, armsServed, judge } from "../health/judge";
 import { SUSPICION } from "../health/level";
 import { type Evidence, type Observation, isFinite, silentArm, unattributedOf } from "../health/observation";
 import { printNumber } from "../health/print";
-import type { Verdict } from "../health/verdict";
 import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { type Plan, guardsOf, phaseName, servedIn } from "./plan";
@@ -139,7 +138,9 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		];
 	const isFull = servedIn(plan, state.phase) >= BUCKETS;
 	const isLast = state.phase + 1 === plan.phases.length;
-	const unmet = verdicts.find((each) => blocks(each, isLast));
+	const unmet = verdicts.find(
+		({ role, status }) => !(status === "met" || status === "not_applicable" || (role === "red_flag" && status !== "beyond")),
+	);
 	if (unmet) return [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`];
 	// At the end no proof is asked: ruling out a doubling among the few users held back would take months.
 	if (isLast || isFull || plan.advance === "relaxed") return undefined;
@@ -149,13 +150,6 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		if (left) return ["doubling_not_ruled_out", left];
 	}
 	return undefined;
-}
-
-/** At the end the few users held back give a ratio that is mostly luck: there the evidence alone counts. */
-function blocks({ role, status }: Verdict, isLast: boolean): boolean {
-	if (status === "met" || status === "not_applicable") return false;
-	if (role === "red_flag") return status === "beyond";
-	return !(role === "guard" && isLast && (status === "beyond" || status === "insufficient"));
 }
 
 function hold(reason: HoldReason, message: string, state: LiveState, judgement: Judgement | null): Hold {

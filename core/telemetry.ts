@@ -25,11 +25,11 @@ export function valueOf(metric: Metric, value: unknown): number | string {
 }
 
 /** One measured outcome of one user in one rollout, ready for the store. */
-export interface Point extends Attribution {
+export interface Point extends Omit<Attribution, "unit"> {
 	/** The event's id, by which a repetition is known for 24 h. */
 	readonly id: string | null;
 	readonly metric: Metric;
-	/** A keyed hash of the targeting key: the key itself never leaves the edge. */
+	/** A keyed hash of the value that was bucketed: the value itself never leaves the edge. */
 	readonly unit: string;
 	readonly value: number;
 	readonly harm: boolean;

@@ -1,5 +1,6 @@
+import { bucketingKeyOf } from "./bucketingKey";
 import { evaluate } from "./evaluate";
-import { type Context, isPresent } from "./match";
+import type { Context } from "./match";
 import type { ActiveOverlay } from "./overlay";
 import type { Snapshot } from "./ruleset";
 import type { MeasuredRollout, ServedBefore } from "./snapshot";
@@ -12,6 +13,8 @@ export interface Attribution {
 	readonly served: number;
 	/** `unattributed`: its context lacks an attribute that a rule looks at. It is counted and shown, and is no evidence. */
 	readonly arm: "candidate" | "control" | "unattributed";
+	/** The value that was hashed into the bucket: who counts as one. Empty where it is not known. */
+	readonly unit: string;
 }
 
 /**
@@ -29,12 +32,12 @@ export function attribute(
 		if (!then) return [];
 		const flags = event.flag === undefined ? rollout.flags : rollout.flags.filter((flag) => flag === event.flag);
 		// One cohort for all flags of a rollout: whichever flag reached the rollout's step, the bucket is the same.
-		const buckets = flags.map((flag) => bucketInRollout(snapshot, overlay, flag, event.context));
-		const known = buckets.find((bucket) => typeof bucket === "number");
-		const { key } = rollout;
+		const places = flags.map((flag) => placeInRollout(snapshot, overlay, flag, event.context));
+		const known = places.find((place) => typeof place === "object");
 		const { stage, served } = then;
-		if (known !== undefined) return { rollout: key, stage, served, arm: known < served ? ("candidate" as const) : ("control" as const) };
-		return buckets.includes("unattributed") ? { rollout: key, stage, served, arm: "unattributed" as const } : [];
+		const base = { rollout: rollout.key, stage, served };
+		if (known) return { ...base, unit: known.key, arm: known.bucket < served ? ("candidate" as const) : ("control" as const) };
+		return places.includes("unattributed") ? { ...base, unit: "", arm: "unattributed" as const } : [];
 	});
 }
 
@@ -44,15 +47,18 @@ function servedAt(rollout: MeasuredRollout, atMs: number): ServedBefore | undefi
 	return rollout.before && atMs >= rollout.before.sinceMs ? rollout.before : undefined;
 }
 
-function bucketInRollout(
+/** `unattributed`: it got to the rollout's step past a condition that lacked its attribute. */
+function placeInRollout(
 	snapshot: Snapshot,
 	overlay: ActiveOverlay,
 	flagKey: string,
 	context: Context,
-): number | "unattributed" | undefined {
-	const { rollout, bucket } = evaluate(snapshot, overlay, flagKey, context).metadata;
+): { readonly bucket: number; readonly key: string } | "unattributed" | undefined {
+	const walk = { isIncomplete: false };
+	const { rollout, bucket } = evaluate(snapshot, overlay, flagKey, context, walk).metadata;
 	if (rollout === undefined || bucket === undefined) return undefined;
+	if (walk.isIncomplete) return "unattributed";
 	const flag = snapshot.flag(flagKey);
-	if (flag === undefined || flag === "corrupt") return undefined;
-	return flag.rules.every(({ when }) => isPresent(context, when.attribute)) ? bucket : "unattributed";
+	const key = flag === undefined || flag === "corrupt" ? undefined : bucketingKeyOf(context, flag.bucketBy);
+	return key === undefined ? undefined : { bucket, key };
 }

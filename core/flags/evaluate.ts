@@ -1,5 +1,6 @@
 import { bucketOf } from "./bucket";
-import { type Context, matches } from "./match";
+import { bucketingKeyOf, targetingKeyOf } from "./bucketingKey";
+import { type Context, type Trace, matches } from "./match";
 import type { FlagValue } from "./model";
 import type { ActiveOverlay } from "./overlay";
 import type { Ruleset } from "./ruleset";
@@ -17,7 +18,13 @@ export interface Metadata {
 	readonly phase?: string;
 	/** The source of the overlay that decided. */
 	readonly overlay?: string;
-	/** The context had no targeting key, which a split or a rollout would have needed. */
+	/** The flag whose variant was not among those required. */
+	readonly prerequisite?: string;
+	/** A target named the key. */
+	readonly target?: true;
+	/** Excluded from the rollout. */
+	readonly excluded?: true;
+	/** The context had no key to bucket by, which a split or a rollout would have needed. */
 	readonly noKey?: true;
 }
 
@@ -34,52 +41,119 @@ export interface Unresolved {
 }
 export type Resolution = Resolved | Unresolved;
 
+/** Which way an evaluation went, for whoever explains it. */
+export interface Walk extends Trace {
+	readonly rule?: (id: string, holds: boolean) => void;
+	readonly prerequisite?: (flag: string, variant: string | undefined, holds: boolean) => void;
+}
+
+const PREREQUISITES_DEEP_MAX = 10;
+
 /**
  * Resolves one flag for one context. Pure, synchronous, and never throws: a flag that cannot be read is a PARSE_ERROR of
- * that flag alone. Order: unknown, killed by overlay, disabled, rules (the first match), the rollout, the fallthrough.
+ * that flag alone. Order: unknown, killed by overlay, disabled, prerequisites, targets, rules (the first match), the
+ * rollout, the fallthrough. `walk`, if given, is told of each step and changes nothing.
  */
-export function evaluate(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: string, context: Context): Resolution {
+export function evaluate(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: string, context: Context, walk?: Walk): Resolution {
+	return resolveAt(ruleset, overlay, flagKey, context, walk, 0);
+}
+
+function resolveAt(
+	ruleset: Ruleset,
+	overlay: ActiveOverlay,
+	flagKey: string,
+	context: Context,
+	walk: Walk | undefined,
+	depth: number,
+): Resolution {
 	const snapshot = ruleset.version;
 	const flag = ruleset.flag(flagKey);
 	if (flag === undefined) return { reason: "ERROR", errorCode: "FLAG_NOT_FOUND", metadata: { snapshot } };
+	if (flag === "corrupt" || depth > PREREQUISITES_DEEP_MAX) return { reason: "ERROR", errorCode: "PARSE_ERROR", metadata: { snapshot } };
 	try {
-		if (flag === "corrupt") return { reason: "ERROR", errorCode: "PARSE_ERROR", metadata: { snapshot } };
-		return resolve(flag, overlay, flagKey, context, snapshot);
+		return resolve(flag, ruleset, overlay, flagKey, context, walk, depth);
 	} catch {
 		return { reason: "ERROR", errorCode: "PARSE_ERROR", metadata: { snapshot } };
 	}
 }
 
-function resolve(flag: PackedFlag, overlay: ActiveOverlay, flagKey: string, context: Context, snapshot: number): Resolved {
+function resolve(
+	flag: PackedFlag,
+	ruleset: Ruleset,
+	overlay: ActiveOverlay,
+	flagKey: string,
+	context: Context,
+	walk: Walk | undefined,
+	depth: number,
+): Resolved {
+	const snapshot = ruleset.version;
 	const killedBy = overlay.kill.get(flagKey);
 	if (killedBy !== undefined) return serve(flag, flag.off, "DISABLED", { snapshot, overlay: killedBy });
 	if (!flag.enabled) return serve(flag, flag.off, "DISABLED", { snapshot });
 
-	const key = targetingKeyOf(context);
+	if (flag.prerequisites) {
+		for (const { flag: required, variants } of flag.prerequisites) {
+			// Its own walk is no part of this one, but what it could not know is.
+			const inner = walk && { isIncomplete: false };
+			const { variant } = resolveAt(ruleset, overlay, required, context, inner, depth + 1) as Partial<Resolved>;
+			if (walk && inner?.isIncomplete) walk.isIncomplete = true;
+			const holds = variant !== undefined && variants.includes(variant);
+			walk?.prerequisite?.(required, variant, holds);
+			if (!holds) return serve(flag, flag.off, "DISABLED", { snapshot, prerequisite: required });
+		}
+	}
+	if (flag.targets) {
+		const user = targetingKeyOf(context);
+		const targeted = user !== undefined && Object.hasOwn(flag.targets, user) ? flag.targets[user] : undefined;
+		if (targeted !== undefined) return serve(flag, targeted, "TARGETING_MATCH", { snapshot, target: true });
+	}
+
 	for (const { id, when, serve: what } of flag.rules) {
-		if (!matches(when, context)) continue;
+		const holds = matches(when, context, ruleset, walk);
+		walk?.rule?.(id, holds);
+		if (!holds) continue;
 		if (typeof what === "number") return serve(flag, what, "TARGETING_MATCH", { snapshot, rule: id });
+		const key = bucketingKeyOf(context, flag.bucketBy);
 		// A split that cannot bucket does not match: the next rule may.
 		if (key === undefined) continue;
 		const bucket = bucketOf(key, flag.seed);
 		return serve(flag, variantAt(what, bucket), "SPLIT", { snapshot, rule: id, bucket });
 	}
-	if (flag.rollout) return rolledOut(flag, flag.rollout, overlay, key, snapshot);
+	if (flag.rollout) return rolledOut(flag, flag.rollout, ruleset, overlay, context, walk);
 
 	const { fallthrough } = flag;
 	if (typeof fallthrough === "number") return serve(flag, fallthrough, flag.rules.length > 0 ? "DEFAULT" : "STATIC", { snapshot });
+	const key = bucketingKeyOf(context, flag.bucketBy);
 	if (key === undefined) return serve(flag, flag.off, "DEFAULT", { snapshot, noKey: true });
 	const bucket = bucketOf(key, flag.seed);
 	return serve(flag, variantAt(fallthrough, bucket), "SPLIT", { snapshot, bucket });
 }
 
-function rolledOut(flag: PackedFlag, rollout: PackedRollout, overlay: ActiveOverlay, key: string | undefined, snapshot: number): Resolved {
+function rolledOut(
+	flag: PackedFlag,
+	rollout: PackedRollout,
+	ruleset: Ruleset,
+	overlay: ActiveOverlay,
+	context: Context,
+	walk: Walk | undefined,
+): Resolved {
+	const snapshot = ruleset.version;
+	const baseline = (why: { overlay: string } | { excluded: true } | { noKey: true }): Resolved =>
+		serve(flag, rollout.baseline, "DEFAULT", { snapshot, rollout: rollout.key, ...why });
 	const overlaidBy = overlay.baseline.get(rollout.key);
-	if (overlaidBy !== undefined) return serve(flag, rollout.baseline, "DEFAULT", { snapshot, rollout: rollout.key, overlay: overlaidBy });
-	if (key === undefined) return serve(flag, rollout.baseline, "DEFAULT", { snapshot, rollout: rollout.key, noKey: true });
+	if (overlaidBy !== undefined) return baseline({ overlay: overlaidBy });
+	if (rollout.excluded && isExcluded(rollout.excluded, ruleset, context, walk)) return baseline({ excluded: true });
+	const key = bucketingKeyOf(context, flag.bucketBy);
+	if (key === undefined) return baseline({ noKey: true });
 	const bucket = bucketOf(key, rollout.seed);
 	const variant = bucket < rollout.served ? rollout.candidate : rollout.baseline;
 	return serve(flag, variant, "SPLIT", { snapshot, rollout: rollout.key, phase: rollout.phase, bucket });
+}
+
+function isExcluded(excluded: NonNullable<PackedRollout["excluded"]>, ruleset: Ruleset, context: Context, walk: Walk | undefined): boolean {
+	const user = targetingKeyOf(context);
+	if (user !== undefined && excluded.keys.includes(user)) return true;
+	return excluded.segments.some((segment) => matches({ segment }, context, ruleset, walk));
 }
 
 function serve(flag: PackedFlag, variant: number, reason: Resolved["reason"], metadata: Metadata): Resolved {
@@ -92,10 +166,4 @@ function serve(flag: PackedFlag, variant: number, reason: Resolved["reason"], me
 function variantAt(split: Exclude<PackedServe, number>, bucket: number): number {
 	for (const [below, variant] of split) if (bucket < below) return variant;
 	throw new Error(`no part of the split holds bucket ${bucket}`);
-}
-
-/** An empty key buckets nobody: it is what a client sends that does not know its user yet. */
-export function targetingKeyOf(context: Context): string | undefined {
-	const key = Object.hasOwn(context, "targetingKey") ? context["targetingKey"] : undefined;
-	return typeof key === "string" && key !== "" ? key : undefined;
 }

@@ -1,5 +1,7 @@
 import * as z from "zod";
 import { BUCKETS } from "./bucket";
+import { conditionTree, segmentsIn } from "./condition";
+import { parseInstant } from "./instant";
 
 /** The authoring form of a flag: what people write, the API takes and D1 keeps. Its served form is in snapshot.ts. */
 
@@ -12,7 +14,15 @@ const variantName = z
 	.string()
 	.max(63)
 	.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "letters, digits, '_', '.' and '-', beginning with a letter or a digit");
-const flagValue = z.union([z.boolean(), z.string().max(10_000), z.number()]);
+const OBJECT_BYTES_MAX = 10_000;
+const flagValue = z.union([
+	z.boolean(),
+	z.string().max(10_000),
+	z.number(),
+	z
+		.union([z.record(z.string(), z.json()), z.array(z.json())])
+		.refine((value) => JSON.stringify(value).length <= OBJECT_BYTES_MAX, "is larger than 10,000 bytes as JSON"),
+]);
 
 const split = z
 	.array(z.strictObject({ variant: variantName, weight: z.int().min(0).max(BUCKETS).describe("in 1/100,000") }))
@@ -20,31 +30,42 @@ const split = z
 	.max(50);
 const serve = z.union([variantName, split]).describe("a variant's name, or a split whose weights sum to 100,000");
 
-const condition = z.strictObject({
-	attribute: z.string().min(1).max(200),
-	op: z.enum(["equals", "in"]),
-	values: z
-		.array(z.union([z.boolean(), z.string().max(1_000), z.number()]))
-		.min(1)
-		.max(1_000),
-});
-
 const rule = z.strictObject({
 	id: z.string().min(1).max(63),
 	description: z.string().max(500).default(""),
-	when: condition,
+	when: conditionTree,
 	serve,
 });
 
+const target = z.strictObject({ variant: variantName, keys: z.array(z.string().min(1).max(1_000)).min(1).max(1_000) });
+const prerequisite = z.strictObject({ flag: flagKey, variants: z.array(variantName).min(1).max(50) });
+
 const fields = {
-	type: z.enum(["boolean", "string", "number"]),
+	type: z.enum(["boolean", "string", "number", "object"]),
 	variants: z.record(variantName, flagValue).describe("the named values, all of the flag's type"),
 	enabled: z.boolean().default(true).describe("false kills the flag: the off variant for everybody"),
 	offVariant: variantName,
+	prerequisites: z
+		.array(prerequisite)
+		.max(20)
+		.default([])
+		.describe("flags that must resolve to one of the variants, else the off variant is served"),
+	targets: z.array(target).max(50).default([]).describe("keys that get a variant whatever the rules say"),
 	rules: z.array(rule).max(200).default([]).describe("the first that matches serves"),
 	fallthrough: serve,
 	salt: z.string().min(1).max(200).describe("seeds the buckets of the flag's own splits; default: its key"),
+	bucketBy: z.string().min(1).max(200).default("targetingKey").describe("the attribute that buckets users"),
+	public: z.boolean().default(false).describe("whether client keys may evaluate it"),
 	description: z.string().max(2_000).default(""),
+	tags: z.array(z.string().min(1).max(63)).max(20).default([]),
+	owner: z.string().max(200).default(""),
+	temporary: z.boolean().default(false).describe("meant to be removed once its rollout is done"),
+	expiresAt: z
+		.string()
+		.refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"')
+		.nullable()
+		.default(null)
+		.describe("when it should be gone; it goes on being served"),
 };
 
 /** What a request may leave out: a boolean flag needs nothing but its key and type, the salt is the key. */
@@ -60,12 +81,20 @@ export const flagInput = z.strictObject({
 export const flagPatch = z.strictObject({
 	type: fields.type.optional(),
 	variants: fields.variants.optional(),
-	enabled: z.boolean().optional(),
-	offVariant: variantName.optional(),
-	rules: z.array(rule).max(200).optional(),
-	fallthrough: serve.optional(),
+	enabled: fields.enabled.unwrap().optional(),
+	offVariant: fields.offVariant.optional(),
+	prerequisites: fields.prerequisites.unwrap().optional(),
+	targets: fields.targets.unwrap().optional(),
+	rules: fields.rules.unwrap().optional(),
+	fallthrough: fields.fallthrough.optional(),
 	salt: fields.salt.optional(),
-	description: z.string().max(2_000).optional(),
+	bucketBy: fields.bucketBy.unwrap().optional(),
+	public: fields.public.unwrap().optional(),
+	description: fields.description.unwrap().optional(),
+	tags: fields.tags.unwrap().optional(),
+	owner: fields.owner.unwrap().optional(),
+	temporary: fields.temporary.unwrap().optional(),
+	expiresAt: fields.expiresAt.unwrap().optional(),
 });
 
 /** As stored: a field that this version does not know is dropped, so that flags outlive a deployment and its return. */
@@ -75,7 +104,6 @@ export type Flag = z.infer<typeof flag>;
 export type FlagInput = z.infer<typeof flagInput>;
 export type FlagPatch = z.infer<typeof flagPatch>;
 export type Serve = z.infer<typeof serve>;
-export type Condition = z.infer<typeof condition>;
 export type FlagValue = z.infer<typeof flagValue>;
 export type EnvironmentName = z.infer<typeof environmentName>;
 
@@ -126,8 +154,22 @@ export function checkFlag(candidate: Flag): readonly FieldError[] {
 		if (ids.has(each.id)) errors.push({ pointer: `/rules/${i}/id`, message: `"${each.id}" is used twice` });
 		ids.add(each.id);
 		served(each.serve, `/rules/${i}/serve`);
-		if (each.when.op === "equals" && each.when.values.length !== 1)
-			errors.push({ pointer: `/rules/${i}/when/values`, message: `equals takes one value, got ${each.when.values.length}: use in` });
+	});
+	const targeted = new Set<string>();
+	candidate.targets.forEach((each, i) => {
+		known(each.variant, `/targets/${i}/variant`);
+		each.keys.forEach((key, k) => {
+			if (targeted.has(key)) errors.push({ pointer: `/targets/${i}/keys/${k}`, message: `"${key}" is targeted twice` });
+			targeted.add(key);
+		});
+	});
+	candidate.prerequisites.forEach((each, i) => {
+		if (each.flag === candidate.key) errors.push({ pointer: `/prerequisites/${i}/flag`, message: "a flag cannot require itself" });
 	});
 	return errors;
+}
+
+/** Every segment that a flag's rules name. */
+export function segmentsOf(candidate: Flag): readonly string[] {
+	return [...new Set(candidate.rules.flatMap((each) => segmentsIn(each.when)))];
 }

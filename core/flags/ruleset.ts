@@ -1,8 +1,20 @@
 import { endOfLine, keysOf, lineOf } from "./body";
-import { MEASURED_LINE, type MeasuredRollout, type PackedFlag, SCHEMA, type SnapshotHeader } from "./snapshot";
+import { targetingKeyOf } from "./bucketingKey";
+import { isListed } from "./listed";
+import { type Context, type Segments, type Trace, matches } from "./match";
+import {
+	MEASURED_LINE,
+	type MeasuredRollout,
+	type PackedFlag,
+	type PackedSegment,
+	SCHEMA,
+	type SnapshotHeader,
+	listedLine,
+	segmentLine,
+} from "./snapshot";
 
-/** What an evaluation reads: parsed flags, whatever they were parsed from. */
-export interface Ruleset {
+/** What an evaluation reads: parsed flags and segments, whatever they were parsed from. */
+export interface Ruleset extends Segments {
 	readonly version: number;
 	flag(key: string): PackedFlag | "corrupt" | undefined;
 }
@@ -10,10 +22,14 @@ export interface Ruleset {
 /** An opened snapshot. A line is parsed when it is first asked for, so a cold isolate pays for what it uses. */
 export interface Snapshot extends Ruleset {
 	readonly header: SnapshotHeader;
+	/** The flags' keys, in order. */
 	keys(): readonly string[];
 	/** The live rollouts whose outcomes are stored; a damaged line measures nothing. */
 	measured(): readonly MeasuredRollout[];
 }
+
+/** Segments may name segments; cycles are refused when they are written, and this ends one that was written otherwise. */
+const NESTING_MAX = 16;
 
 /** `decode` turns UTF-8 bytes into text. Throws when the first line is not a header of a known schema. */
 export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => string): Snapshot {
@@ -21,9 +37,12 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 	const header = JSON.parse(decode(bytes.subarray(0, endOfHeader))) as SnapshotHeader;
 	if (header.schema !== SCHEMA) throw new Error(`snapshot schema ${String(header.schema)}, this edge reads ${SCHEMA}`);
 	const start = endOfHeader + 1;
-	const parsed = new Map<string, PackedFlag | "corrupt">();
+	const flags = new Map<string, PackedFlag | "corrupt">();
+	const segments = new Map<string, PackedSegment | "corrupt">();
+	const listed = new Map<string, Uint8Array | "corrupt">();
 	let keys: readonly string[] | undefined;
 	let measured: readonly MeasuredRollout[] | undefined;
+	let nesting = 0;
 
 	const read = (key: string): unknown => {
 		const line = lineOf(bytes, start, key, header.version);
@@ -36,18 +55,46 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 			return "corrupt";
 		}
 	};
-	return {
+	const segmentOf = (key: string): PackedSegment => {
+		let segment = segments.get(key);
+		if (!segment) segments.set(key, (segment = (read(segmentLine(key)) ?? "corrupt") as PackedSegment | "corrupt"));
+		if (segment === "corrupt") throw new Error(`segment ${key} cannot be read`);
+		return segment;
+	};
+	const listedOf = (key: string): Uint8Array => {
+		let found = listed.get(key);
+		if (!found) listed.set(key, (found = lineOf(bytes, start, listedLine(key), header.version) ?? "corrupt"));
+		if (found === "corrupt") throw new Error(`the listed keys of segment ${key} cannot be read`);
+		return found;
+	};
+	const snapshot: Snapshot = {
 		header,
 		version: header.version,
 		flag(key) {
-			const known = parsed.get(key);
+			const known = flags.get(key);
 			if (known !== undefined) return known;
-			// Only flags' own lines: `!measured` is no flag, whoever asks for it. What is unknown is not remembered: a caller could fill the map.
-			const found = key.startsWith("!") ? undefined : (read(key) as PackedFlag | "corrupt" | undefined);
-			if (found !== undefined) parsed.set(key, found);
+			// Only flags' own lines: `!measured` and `$segment` are no flags, whoever asks for them. What is unknown is not
+			// remembered: a caller could fill the map.
+			const found = key.startsWith("!") || key.startsWith("$") ? undefined : (read(key) as PackedFlag | "corrupt" | undefined);
+			if (found !== undefined) flags.set(key, found);
 			return found;
 		},
-		keys: () => (keys ??= keysOf(bytes, start).filter((key) => key !== MEASURED_LINE)),
+		isMember(key: string, context: Context, trace: Trace | undefined) {
+			const segment = segmentOf(key);
+			const user = segment.hasListed ? targetingKeyOf(context) : undefined;
+			if (user !== undefined && isListed(listedOf(key), user)) return true;
+			if (segment.when === null) return false;
+			if (++nesting > NESTING_MAX) {
+				nesting = 0;
+				throw new Error(`segment ${key} is nested more than ${NESTING_MAX} deep`);
+			}
+			try {
+				return matches(segment.when, context, snapshot, trace);
+			} finally {
+				if (nesting > 0) nesting--;
+			}
+		},
+		keys: () => (keys ??= keysOf(bytes, start).filter((key) => !key.startsWith("!") && !key.startsWith("$"))),
 		measured() {
 			if (measured === undefined) {
 				const found = read(MEASURED_LINE);
@@ -56,4 +103,5 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 			return measured;
 		},
 	};
+	return snapshot;
 }

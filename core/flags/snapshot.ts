@@ -1,9 +1,15 @@
 import { BUCKETS, hashText, seedOf } from "./bucket";
-import type { Condition, Flag, FlagValue, Serve } from "./model";
+import type { Flag, FlagValue, Serve } from "./model";
+import { type PackedCondition, packCondition } from "./packedCondition";
+import type { PatternTable } from "./pattern";
+import type { Segment } from "./segment";
 
 export const SCHEMA = 1;
 /** The line that holds what the edge needs to attribute events. `!` sorts before every flag's key and is in none. */
 export const MEASURED_LINE = "!measured";
+/** Segments have two lines each, `$name` and, with listed keys, `$name#`; both sort before every flag's key. */
+export const segmentLine = (key: string): string => `$${key}`;
+export const listedLine = (key: string): string => `$${key}#`;
 
 /** The first line of a snapshot. */
 export interface SnapshotHeader {
@@ -25,18 +31,37 @@ export interface PackedRollout {
 	readonly candidate: number;
 	readonly baseline: number;
 	readonly phase: string;
+	/** Who is no part of the rollout: served the baseline, and no evidence. */
+	readonly excluded?: Excluded;
+}
+
+export interface Excluded {
+	readonly keys: readonly string[];
+	readonly segments: readonly string[];
+}
+
+/** The served form of a segment. */
+export interface PackedSegment {
+	readonly when: PackedCondition | null;
+	readonly hasListed: boolean;
 }
 
 /** The served form of a flag: names resolved to indexes, defaults applied, seeds computed. */
 export interface PackedFlag {
-	readonly type: "boolean" | "string" | "number";
+	readonly type: "boolean" | "string" | "number" | "object";
 	readonly names: readonly string[];
 	readonly values: readonly FlagValue[];
 	readonly enabled: boolean;
 	readonly off: number;
-	readonly rules: readonly { readonly id: string; readonly when: Condition; readonly serve: PackedServe }[];
+	readonly prerequisites?: readonly { readonly flag: string; readonly variants: readonly string[] }[];
+	/** Variant by key. */
+	readonly targets?: Readonly<Record<string, number>>;
+	readonly rules: readonly { readonly id: string; readonly when: PackedCondition; readonly serve: PackedServe }[];
 	readonly fallthrough: PackedServe;
 	readonly seed: number;
+	/** The attribute that buckets; absent: targetingKey. */
+	readonly bucketBy?: string;
+	readonly public?: true;
 	readonly rollout?: PackedRollout;
 }
 
@@ -58,6 +83,7 @@ export interface LiveRollout {
 	readonly stage: number;
 	readonly sinceMs: number;
 	readonly before: ServedBefore | null;
+	readonly excluded: Excluded;
 }
 
 export interface MeasuredRollout {
@@ -74,6 +100,8 @@ export interface EnvironmentState {
 	readonly version: number;
 	readonly publishedAtMs: number;
 	readonly flags: readonly Flag[];
+	/** `listed`: the segment's keys as packListed made them. */
+	readonly segments: readonly { readonly segment: Segment; readonly listed: string }[];
 	/** Flags that cannot be read: they resolve to PARSE_ERROR, each for itself. */
 	readonly damaged: readonly string[];
 	readonly rollouts: readonly LiveRollout[];
@@ -82,8 +110,14 @@ export interface EnvironmentState {
 /** Stands for a flag that nobody can evaluate. */
 const DAMAGED = "null";
 
-/** The same state always packs to the same bytes, so two publishers of one version write the same body. */
-export function pack(state: EnvironmentState): { readonly firstLine: string; readonly body: string } {
+/**
+ * The same state always packs to the same bytes, so two publishers of one version write the same body. `compile` turns the
+ * patterns of `matches` into tables; it throws for one that was not refused when it was written.
+ */
+export function pack(
+	state: EnvironmentState,
+	compile: (pattern: string) => PatternTable,
+): { readonly firstLine: string; readonly body: string } {
 	const header: SnapshotHeader = {
 		schema: SCHEMA,
 		environment: state.environment,
@@ -101,9 +135,14 @@ export function pack(state: EnvironmentState): { readonly firstLine: string; rea
 	}));
 	const lines: [string, string][] = state.flags.map((flag) => {
 		const rollout = rollouts.find((each) => Object.hasOwn(each.flags, flag.key));
-		return [flag.key, lineFor(flag, rollout)];
+		return [flag.key, lineFor(flag, rollout, compile)];
 	});
 	for (const key of state.damaged) lines.push([key, DAMAGED]);
+	for (const { segment, listed } of state.segments) {
+		const packed: PackedSegment = { when: segment.when && packCondition(segment.when, compile), hasListed: listed !== "" };
+		lines.push([segmentLine(segment.key), JSON.stringify(packed)]);
+		if (listed !== "") lines.push([listedLine(segment.key), listed]);
+	}
 	if (measured.length > 0) lines.push([MEASURED_LINE, JSON.stringify(measured)]);
 	lines.sort(([a], [b]) => compare(a, b));
 	const firstLine = JSON.stringify(header);
@@ -113,15 +152,15 @@ export function pack(state: EnvironmentState): { readonly firstLine: string; rea
 }
 
 /** One flag that does not fit together must not keep the others from being published. */
-function lineFor(flag: Flag, rollout: LiveRollout | undefined): string {
+function lineFor(flag: Flag, rollout: LiveRollout | undefined, compile: (pattern: string) => PatternTable): string {
 	try {
-		return JSON.stringify(packFlag(flag, rollout));
+		return JSON.stringify(packFlag(flag, rollout, compile));
 	} catch {
 		return DAMAGED;
 	}
 }
 
-export function packFlag(flag: Flag, rollout: LiveRollout | undefined): PackedFlag {
+export function packFlag(flag: Flag, rollout: LiveRollout | undefined, compile: (pattern: string) => PatternTable): PackedFlag {
 	const names = Object.keys(flag.variants);
 	const index = (name: string): number => {
 		const at = names.indexOf(name);
@@ -139,16 +178,24 @@ export function packFlag(flag: Flag, rollout: LiveRollout | undefined): PackedFl
 		values: Object.values(flag.variants),
 		enabled: flag.enabled,
 		off: index(flag.offVariant),
-		rules: flag.rules.map(({ id, when, serve }) => ({ id, when, serve: packServe(serve) })),
+		...(flag.prerequisites.length > 0 ? { prerequisites: flag.prerequisites } : {}),
+		...(flag.targets.length > 0
+			? { targets: Object.fromEntries(flag.targets.flatMap(({ variant, keys }) => keys.map((key) => [key, index(variant)]))) }
+			: {}),
+		rules: flag.rules.map(({ id, when, serve }) => ({ id, when: packCondition(when, compile), serve: packServe(serve) })),
 		fallthrough: packServe(flag.fallthrough),
 		seed: seedOf(flag.salt),
+		...(flag.bucketBy === "targetingKey" ? {} : { bucketBy: flag.bucketBy }),
+		...(flag.public ? { public: true } : {}),
 	};
 	if (!rollout) return packed;
 	if (typeof packed.fallthrough !== "number")
 		throw new Error(`flag ${flag.key} splits its fallthrough, so rollout ${rollout.key} has no baseline`);
-	const { key, served, phase } = rollout;
+	const { key, served, phase, excluded } = rollout;
 	const candidate = index(rollout.flags[flag.key] ?? "");
-	return { ...packed, rollout: { key, seed: seedOf(key), served, candidate, baseline: packed.fallthrough, phase } };
+	const isForAll = excluded.keys.length === 0 && excluded.segments.length === 0;
+	const base = { key, seed: seedOf(key), served, candidate, baseline: packed.fallthrough, phase };
+	return { ...packed, rollout: isForAll ? base : { ...base, excluded } };
 }
 
 /** A percent with at most three decimals as buckets. */

@@ -14,7 +14,17 @@ export function liveRollout(
 ): LiveRollout | undefined {
 	if (!isLive(state)) return undefined;
 	const { stage, sinceMs, before } = state;
-	return { key, flags: candidates, served: servedIn(plan, state.phase), phase: phaseName(plan, state.phase), stage, sinceMs, before };
+	const { exclude: excluded } = plan;
+	return {
+		key,
+		flags: candidates,
+		served: servedIn(plan, state.phase),
+		phase: phaseName(plan, state.phase),
+		stage,
+		sinceMs,
+		before,
+		excluded,
+	};
 }
 
 /** The candidate of a plan that names none: that of boolean flags. */

@@ -38,6 +38,10 @@ export const plan = z.strictObject({
 	guards: criteria.default([]).describe('harm compared with control, as in "error_rate vs control <= +25%"'),
 	red_flags: criteria.default([]).describe('what must never be, as in "error_rate > 10%"'),
 	min_users: z.int().min(1).max(1_000_000).default(100),
+	exclude: z
+		.strictObject({ keys: z.array(z.string().min(1).max(1_000)).max(1_000).default([]), segments: z.array(flagKey).max(20).default([]) })
+		.default({ keys: [], segments: [] })
+		.describe("who stays on the baseline and is no part of the rollout"),
 	holdback: percent
 		.max(50)
 		.optional()

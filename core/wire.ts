@@ -15,7 +15,8 @@ export interface EnvironmentHead {
 
 export interface SdkKey {
 	readonly environment: string;
-	readonly kind: "server";
+	/** A client key may be public: it opens flags marked public only. */
+	readonly kind: "server" | "client";
 }
 
 /** The small moving pointer. `revision` only grows, so the newer of two heads is known. */

@@ -11,8 +11,10 @@ import { health } from "./health";
 import { keys } from "./keys";
 import { type Refusal, Refused, problemOf, refuse } from "./refusals";
 import { rollouts } from "./rollouts";
+import { segments } from "./segments";
 
 const BODY_BYTES_MAX = 262_144;
+const KEYS_BYTES_MAX = 8 * 1024 * 1024;
 
 export interface Composition {
 	readonly publisher: Publisher;
@@ -34,7 +36,11 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 		await next();
 		c.header("x-correlation-id", c.get("correlationId"));
 	});
-	app.use("/api/*", bodyLimit({ maxSize: BODY_BYTES_MAX, onError: () => refuse({ kind: "too_large", limitBytes: BODY_BYTES_MAX }) }));
+	app.use("/api/*", async (c, next) => {
+		// Segments' keys come in one piece, up to 100,000.
+		const limitBytes = /^\/api\/v1\/segments\/[^/]+\/keys$/.test(c.req.path) ? KEYS_BYTES_MAX : BODY_BYTES_MAX;
+		return bodyLimit({ maxSize: limitBytes, onError: () => refuse({ kind: "too_large", limitBytes }) })(c, next);
+	});
 	app.use("/api/*", async (c, next) => {
 		const { publisher, adminToken, now } = compose(c.env, c.req.raw);
 		c.set(
@@ -46,6 +52,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	});
 
 	app.route("/api/v1/flags", flags);
+	app.route("/api/v1/segments", segments);
 	app.route("/api/v1/rollouts", rollouts);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1/audit", audit);
@@ -64,6 +71,9 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 		if (error instanceof Refused) return answer(error.refusal, correlationId);
 		if (error instanceof HTTPException && error.status === 415) return answer({ kind: "wrong_media_type" }, correlationId);
 		if (error instanceof HTTPException && error.status < 500) return answer({ kind: "malformed", detail: error.message }, correlationId);
+		// zod and JSON walk a body by recursion.
+		if (error instanceof RangeError && error.message.includes("call stack"))
+			return answer({ kind: "malformed", detail: "the body is nested too deeply" }, correlationId);
 		log("request_failed", { correlationId, path: c.req.path, error: nameOf(error) });
 		return answer({ kind: "internal" }, correlationId);
 	});

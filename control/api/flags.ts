@@ -1,7 +1,19 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { checkFlag, completeFlag, environmentName, flag, flagInput, flagKey, flagPatch } from "../../core/flags/model";
+import {
+	type FieldError,
+	type Flag,
+	checkFlag,
+	completeFlag,
+	environmentName,
+	flag,
+	flagInput,
+	flagKey,
+	flagPatch,
+} from "../../core/flags/model";
 import { type StoredFlag, changeFlag, configOf, createFlag, deleteFlag, getFlag, listFlags } from "../store/flags";
+import { checkFlagReferences } from "../store/references";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
+import { isVersion } from "./ifMatch";
 import { orRefuse, refuse } from "./refusals";
 
 const stored = z.object({ environment: environmentName, ...flag.shape, version: z.int(), updatedAtMs: z.int() });
@@ -38,7 +50,7 @@ flags.openapi(
 	async (c) => {
 		const { environment } = c.req.valid("query");
 		const complete = completeFlag(c.req.valid("json"));
-		const errors = checkFlag(complete);
+		const errors = await flagErrors(c.get("deps").db, environment, complete);
 		if (errors.length > 0) refuse({ kind: "invalid", errors });
 		const created = orRefuse(await createFlag(c.get("deps").db, environment, complete, actOf(c, c.req.valid("query").reason)));
 		publishBehind(c);
@@ -80,10 +92,12 @@ flags.openapi(
 			const before = await existing(db, c.req.valid("query").environment, c.req.valid("param").key);
 			const expected = c.req.valid("header")["if-match"];
 			if (expected === undefined && !isKill) refuse({ kind: "version_required", current: before.version });
-			if (expected !== undefined && !matches(expected, before.version)) refuse({ kind: "version_mismatch", current: before.version });
+			if (expected !== undefined && !isVersion(expected, before.version)) refuse({ kind: "version_mismatch", current: before.version });
 			const named = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
 			const after = { ...configOf(before), ...named };
-			const errors = checkFlag(after);
+			// A kill is taken even where what the flag names has gone.
+			// oxlint-disable-next-line no-await-in-loop -- see above
+			const errors = isKill ? [] : await flagErrors(db, c.req.valid("query").environment, after);
 			if (errors.length > 0) refuse({ kind: "invalid", errors });
 			// oxlint-disable-next-line no-await-in-loop -- see above
 			const result = await changeFlag(db, before, after, actOf(c, c.req.valid("query").reason), realNow());
@@ -108,7 +122,7 @@ flags.openapi(
 		const before = await existing(db, c.req.valid("query").environment, c.req.valid("param").key);
 		const expected = c.req.valid("header")["if-match"];
 		if (expected === undefined) refuse({ kind: "version_required", current: before.version });
-		if (!matches(expected, before.version)) refuse({ kind: "version_mismatch", current: before.version });
+		if (!isVersion(expected, before.version)) refuse({ kind: "version_mismatch", current: before.version });
 		orRefuse(await deleteFlag(db, before, actOf(c, c.req.valid("query").reason)));
 		publishBehind(c);
 		return c.body(null, 204);
@@ -122,8 +136,7 @@ async function existing(db: Parameters<typeof getFlag>[0], environment: string, 
 const answer = (found: StoredFlag) => found as z.infer<typeof stored>;
 const etag = ({ version }: StoredFlag) => ({ etag: `"${version}"` });
 
-/** RFC 9110, If-Match: `"3"`, and the `3` and `W/"3"` that people and proxies make of it; `*` is any version. */
-function matches(header: string, version: number): boolean {
-	const given = header.trim();
-	return given === "*" || Number(/^(?:W\/)?"?(\d{1,9})"?$/.exec(given)?.[1] ?? Number.NaN) === version;
+async function flagErrors(db: Parameters<typeof getFlag>[0], environment: string, wanted: Flag): Promise<readonly FieldError[]> {
+	const own = checkFlag(wanted);
+	return own.length > 0 ? own : checkFlagReferences(db, environment, wanted);
 }

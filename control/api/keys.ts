@@ -8,7 +8,7 @@ import { refuse } from "./refusals";
 const key = z.object({
 	id: z.string(),
 	environment: z.string(),
-	kind: z.literal("server"),
+	kind: z.enum(["server", "client"]),
 	name: z.string(),
 	createdAtMs: z.int(),
 	revokedAtMs: z.int().nullable(),
@@ -25,7 +25,11 @@ keys.openapi(
 			query: z.strictObject({ reason }),
 			body: {
 				...json(
-					z.strictObject({ environment: environmentName, kind: z.literal("server").default("server"), name: z.string().min(1).max(100) }),
+					z.strictObject({
+						environment: environmentName,
+						kind: z.enum(["server", "client"]).default("server").describe("client keys may be public: they open flags marked public only"),
+						name: z.string().min(1).max(100),
+					}),
 				),
 				required: true,
 			},

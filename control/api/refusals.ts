@@ -2,10 +2,12 @@ import { assertNever } from "../../core/result";
 import type { FieldError } from "../../core/flags/model";
 import { type Refusal as CommandRefusal, printRefusal } from "../../core/rollouts/command";
 import type { FlagRefusal } from "../store/flags";
+import type { SegmentRefusal } from "../store/segments";
 
 /** Every way a request can be refused. The one switch below maps them to HTTP. */
 export type Refusal =
 	| FlagRefusal
+	| SegmentRefusal
 	| CommandRefusal
 	| { readonly kind: "invalid"; readonly errors: readonly FieldError[] }
 	| { readonly kind: "malformed"; readonly detail: string }
@@ -63,6 +65,16 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(404, "Not found", `there is no flag ${refusal.key} in this environment`);
 		case "flag_exists":
 			return problem(409, "Flag exists", `the flag ${refusal.key} exists in this environment: change it with PATCH`);
+		case "segment_missing":
+			return problem(404, "Not found", `there is no segment ${refusal.key} in this environment`);
+		case "segment_exists":
+			return problem(409, "Segment exists", `the segment ${refusal.key} exists in this environment: change it with PATCH`);
+		case "segment_in_use":
+			return problem(409, "Segment in use", `${refusal.by.join(", ")} name segment ${refusal.key}: change them first`, { by: refusal.by });
+		case "segment_mismatch":
+			return problem(412, "Version mismatch", `the segment is at version ${refusal.current} now: read it again`, {
+				currentVersion: refusal.current,
+			});
 		case "version_required":
 			return problem(428, "Version required", `send If-Match with the version you have read, now "${refusal.current}"`, {
 				currentVersion: refusal.current,

@@ -15,7 +15,15 @@ export interface StoredFlag extends Flag {
 }
 
 /** Fields that a rollout has judged its users by: they stand still while it is live. */
-const PROTECTED = ["type", "variants", "salt", "rules", "fallthrough"] as const satisfies readonly (keyof Flag)[];
+const PROTECTED = [
+	"type",
+	"variants",
+	"salt",
+	"bucketBy",
+	"rules",
+	"prerequisites",
+	"fallthrough",
+] as const satisfies readonly (keyof Flag)[];
 
 export type FlagRefusal =
 	| { readonly kind: "flag_exists"; readonly key: string }

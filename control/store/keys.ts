@@ -8,7 +8,7 @@ import { sdkKeys } from "./schema";
 export interface KeyRow {
 	readonly id: string;
 	readonly environment: string;
-	readonly kind: "server";
+	readonly kind: "server" | "client";
 	readonly name: string;
 	readonly createdAtMs: number;
 	readonly revokedAtMs: number | null;

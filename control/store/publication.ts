@@ -6,6 +6,7 @@ import type { Head } from "../../core/wire";
 import { type Database, type Statement, commit } from "./database";
 import { parseJson } from "./json";
 import { parsed, selectLive } from "./rollouts";
+import { selectForSnapshot, snapshotSegments } from "./segments";
 import { bodies, environments, flags, head, overlays, sdkKeys } from "./schema";
 
 /** What the edges are told, read from D1 anew each time: publishing has no state of its own that could be wrong. */
@@ -20,13 +21,14 @@ export async function pendingEnvironments(db: Database): Promise<string[]> {
 
 /** The state of an environment as of one moment; undefined when there is no such environment. */
 export async function stateOf(db: Database, environment: string): Promise<EnvironmentState | undefined> {
-	const [rows, flagRows, rolloutRows] = await db.batch([
+	const [rows, flagRows, rolloutRows, segmentRows, listedRows] = await db.batch([
 		db.select().from(environments).where(eq(environments.name, environment)),
 		db
 			.select({ key: flags.key, config: sql<string>`${flags.config}` })
 			.from(flags)
 			.where(eq(flags.environment, environment)),
 		selectLive(db, environment),
+		...selectForSnapshot(db, environment),
 	]);
 	const row = rows[0];
 	if (!row) return undefined;
@@ -45,6 +47,7 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 		publishedAtMs: row.changedAtMs,
 		flags: read.filter((each) => typeof each !== "string"),
 		damaged: read.filter((each) => typeof each === "string"),
+		segments: snapshotSegments(segmentRows, listedRows),
 		rollouts: live,
 	};
 }

@@ -1,6 +1,7 @@
 import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import * as z from "zod";
 import { flag } from "../../core/flags/model";
+import { segment } from "../../core/flags/segment";
 import { storedPlan } from "../../core/rollouts/plan";
 import { rolloutState } from "../../core/rollouts/state";
 import { json } from "./json";
@@ -85,6 +86,46 @@ export const flagVersions = sqliteTable(
 		actor: text("actor").notNull(),
 	},
 	(t) => [primaryKey({ columns: [t.environment, t.key, t.version] })],
+);
+
+export const segments = sqliteTable(
+	"segments",
+	{
+		environment: text("environment").notNull(),
+		key: text("key").notNull(),
+		version: integer("version").notNull(),
+		config: json(segment)("config").notNull(),
+		listed: integer("listed").notNull(),
+		updatedAtMs: integer("updated_at_ms").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.key] })],
+);
+
+/** As flag_versions. */
+export const segmentVersions = sqliteTable(
+	"segment_versions",
+	{
+		environment: text("environment").notNull(),
+		key: text("key").notNull(),
+		version: integer("version").notNull(),
+		config: json(segment)("config"),
+		atMs: integer("at_ms").notNull(),
+		actor: text("actor").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.key, t.version] })],
+);
+
+/** A segment's listed keys in parts: as they were given, and as the digits that ride in the snapshot. */
+export const segmentKeys = sqliteTable(
+	"segment_keys",
+	{
+		environment: text("environment").notNull(),
+		segment: text("segment").notNull(),
+		kind: text("kind", { enum: ["keys", "digits"] }).notNull(),
+		part: integer("part").notNull(),
+		text: text("text").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.segment, t.kind, t.part] })],
 );
 
 export const rollouts = sqliteTable(
@@ -188,7 +229,7 @@ export const sdkKeys = sqliteTable("sdk_keys", {
 	/** SHA-256 of the key, hex: the key itself is shown once and kept nowhere. */
 	hash: text("hash").notNull().unique(),
 	environment: text("environment").notNull(),
-	kind: text("kind", { enum: ["server"] }).notNull(),
+	kind: text("kind", { enum: ["server", "client"] }).notNull(),
 	name: text("name").notNull(),
 	createdAtMs: integer("created_at_ms").notNull(),
 	revokedAtMs: integer("revoked_at_ms"),

@@ -4,6 +4,7 @@ import type { Database } from "../store/database";
 import { commitPublication, headPut, keepBody, pendingEnvironments, readHead, stateOf } from "../store/publication";
 import { sha256Hex } from "../sha256";
 import { log, nameOf } from "../log";
+import { tableOf } from "../patterns/tables";
 import { within } from "../within";
 
 export interface Publisher {
@@ -50,7 +51,7 @@ async function publishEnvironment({ db, kv, realNow }: Publisher, environment: s
 	const state = await stateOf(db, environment);
 	if (!state) throw new Error(`no environment ${environment}`);
 	for (const key of state.damaged) log("flag_corrupt", { environment, key });
-	const { firstLine, body } = pack(state);
+	const { firstLine, body } = pack(state, tableOf);
 	await keepBody(db, environment, state.version, body);
 	await within(PUT_TIMEOUT_MS, kv.put(bodyKey(environment, state.version), body));
 	await commitPublication(db, { environment, version: state.version, digest: await sha256Hex(firstLine) }, realNow());

@@ -1,6 +1,7 @@
 import { attribute } from "../core/flags/attribution";
 import { METRICS, type Point } from "../core/telemetry";
 import type { PointStore } from "../core/wire";
+import { type Audience, isVisible } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
 import { type Outcome, readEvent } from "./event";
 import { log } from "./log";
@@ -24,7 +25,7 @@ const RECORD_TIMEOUT_MS = 10_000;
 const TRY_AGAIN = { "Retry-After": "5" };
 
 /** 202 only once the store has every point of the batch: whoever gets anything else may send the same batch again. */
-export async function collect(request: Request, serving: Serving, environment: string, to: Collector): Promise<Response> {
+export async function collect(request: Request, audience: Audience, environment: string, to: Collector): Promise<Response> {
 	if (!to.userHashKey) return problem(503, "Events need the edge's secret USER_HASH_KEY: set it with `wrangler secret put USER_HASH_KEY`.");
 	const body = await readJson(request);
 	if (!body.ok && body.error === "too_large") return problem(413, `The body is larger than ${BODY_BYTES_MAX} bytes: send smaller batches.`);
@@ -32,8 +33,8 @@ export async function collect(request: Request, serving: Serving, environment: s
 	if (!Array.isArray(events)) return problem(400, 'The body is not {"events": […]} as JSON.');
 	if (events.length > EVENTS_MAX) return problem(413, `${events.length} events > limit ${EVENTS_MAX} a batch: send smaller batches.`);
 
-	const { accepted, rejected } = sort(events, serving, to.nowMs);
-	const points = await pointsOf(accepted, serving, to.userHashKey);
+	const { accepted, rejected } = sort(events, audience, to.nowMs);
+	const points = await pointsOf(accepted, audience.serving, to.userHashKey);
 	try {
 		if (points.length > 0) await within(RECORD_TIMEOUT_MS, to.points.record(environment, points), to.wait);
 	} catch (error) {
@@ -48,11 +49,11 @@ interface Rejected {
 	readonly reason: string;
 }
 
-function sort(events: readonly unknown[], { snapshot }: Serving, nowMs: number): { accepted: Outcome[]; rejected: Rejected[] } {
+function sort(events: readonly unknown[], audience: Audience, nowMs: number): { accepted: Outcome[]; rejected: Rejected[] } {
 	const accepted: Outcome[] = [];
 	const rejected: Rejected[] = [];
 	const ids = new Set<string>();
-	const isFlag = (key: string): boolean => snapshot.flag(key) !== undefined;
+	const isFlag = (key: string): boolean => isVisible(audience, key);
 	events.forEach((each, index) => {
 		const event = readEvent(each, nowMs, isFlag);
 		if (!event.ok) {
@@ -74,11 +75,13 @@ async function pointsOf(outcomes: readonly Outcome[], { snapshot, overlay }: Ser
 	for (const event of outcomes) {
 		const attributions = attribute(snapshot, overlay, event);
 		if (attributions.length === 0) continue;
-		const { id, targetingKey, metric, value } = event;
-		const unit = units.get(targetingKey) ?? (await unitOf(targetingKey, userHashKey));
-		units.set(targetingKey, unit);
+		const { id, metric, value } = event;
 		const harm = METRICS[metric].isHarm(value);
-		for (const attribution of attributions) points.push({ ...attribution, id, metric, unit, value, harm });
+		for (const { unit: bucketed, ...attribution } of attributions) {
+			const unit = units.get(bucketed) ?? (await unitOf(bucketed, userHashKey));
+			units.set(bucketed, unit);
+			points.push({ ...attribution, id, metric, unit, value, harm });
+		}
 	}
 	return points;
 }

@@ -1,10 +1,10 @@
-import { evaluate, type Reason } from "../core/flags/evaluate";
+import type { Reason } from "../core/flags/evaluate";
 import type { Context } from "../core/flags/match";
 import type { FlagValue } from "../core/flags/model";
 import { err, ok, type Result } from "../core/result";
+import { type Audience, isVisible, resolveFor } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
 import { sha256 } from "./digest";
-import type { Serving } from "./snapshots";
 
 /** OpenFeature's remote evaluation protocol: https://github.com/open-feature/protocol */
 
@@ -36,35 +36,30 @@ const DETAILS = {
 	PARSE_ERROR: "The stored flag cannot be read: publish it again, and report it when that does not help.",
 };
 
-export async function evaluateOne(request: Request, { snapshot, overlay, isStale }: Serving, key: string): Promise<Response> {
+export async function evaluateOne(request: Request, audience: Audience, key: string): Promise<Response> {
 	const asked = await ask(request);
 	if (!asked.ok) return refuse(asked.error, key);
-	const answer = resolve(snapshot, overlay, key, asked.value.context, isStale);
+	const answer = resolve(audience, key, asked.value.context);
 	if (!("errorCode" in answer)) return Response.json(answer);
 	return Response.json(answer, { status: answer.errorCode === "FLAG_NOT_FOUND" ? 404 : 400 });
 }
 
-export async function evaluateAll(request: Request, serving: Serving, environment: string): Promise<Response> {
+export async function evaluateAll(request: Request, audience: Audience, environment: string): Promise<Response> {
 	const asked = await ask(request);
 	if (!asked.ok) return refuse(asked.error);
-	const etag = await etagOf(serving, environment, asked.value.text);
+	const etag = await etagOf(audience, environment, asked.value.text);
 	if (isHeld(etag, request.headers.get("If-None-Match"))) return new Response(null, { status: 304, headers: { ETag: etag } });
-	const { snapshot, overlay, isStale } = serving;
-	const flags = snapshot.keys().map((key) => resolve(snapshot, overlay, key, asked.value.context, isStale));
+	const { snapshot } = audience.serving;
+	const keys = audience.kind === "server" ? snapshot.keys() : snapshot.keys().filter((key) => isVisible(audience, key));
+	const flags = keys.map((key) => resolve(audience, key, asked.value.context));
 	return Response.json({ flags, metadata: { snapshot: snapshot.version } }, { headers: { ETag: etag } });
 }
 
-function resolve(
-	snapshot: Serving["snapshot"],
-	overlay: Serving["overlay"],
-	key: string,
-	context: Context,
-	isStale: boolean,
-): Success | Failure {
-	const resolution = evaluate(snapshot, overlay, key, context);
+function resolve(audience: Audience, key: string, context: Context): Success | Failure {
+	const resolution = resolveFor(audience, key, context);
 	if (resolution.reason === "ERROR") return { key, errorCode: resolution.errorCode, errorDetails: DETAILS[resolution.errorCode] };
 	const { value, variant, reason, metadata } = resolution;
-	return { key, value, reason: isStale ? "STALE" : reason, variant, metadata };
+	return { key, value, reason: audience.serving.isStale ? "STALE" : reason, variant, metadata };
 }
 
 async function ask(request: Request): Promise<Result<Asked, Refused>> {
@@ -92,9 +87,10 @@ function refuse({ status, ...failure }: Refused, key?: string): Response {
 }
 
 /** Strong, over all that an answer depends on. JSON keeps the parts apart. */
-async function etagOf({ snapshot, overlay, isStale }: Serving, environment: string, text: string): Promise<string> {
+async function etagOf({ serving, kind }: Audience, environment: string, text: string): Promise<string> {
+	const { snapshot, overlay, isStale } = serving;
 	const { version, publishedAtMs } = snapshot.header;
-	return `"${await sha256(JSON.stringify([environment, version, publishedAtMs, [...overlay.kill], [...overlay.baseline], isStale, text]))}"`;
+	return `"${await sha256(JSON.stringify([environment, kind, version, publishedAtMs, [...overlay.kill], [...overlay.baseline], isStale, text]))}"`;
 }
 
 /** Weak comparison, for whoever compresses on the way weakens the tag. */

@@ -1,3 +1,4 @@
+import type { Audience } from "./audience";
 import { isForBrowsers, openToBrowsers, preflight } from "./cors";
 import { collect, type Collector } from "./events";
 import { liveness, readiness } from "./health";
@@ -5,7 +6,7 @@ import { authenticate, type KnownKeys } from "./keys";
 import { log } from "./log";
 import { evaluateAll, evaluateOne } from "./ofrep";
 import { problem } from "./problem";
-import { currentHead, type Isolate, serving, type Serving } from "./snapshots";
+import { currentHead, type Isolate, serving } from "./snapshots";
 import type { Sources } from "./sources";
 
 /** All that answering a request takes. */
@@ -57,7 +58,7 @@ async function posted(
 	request: Request,
 	path: string,
 	{ isolate, keys, sources }: Edge,
-	handle: (open: Serving, environment: string) => Promise<Response>,
+	handle: (audience: Audience, environment: string) => Promise<Response>,
 ): Promise<Response> {
 	if (request.method !== "POST") return notAllowed("POST, OPTIONS");
 	const unready = (): Response => refuse(path, 503, "No snapshot could be loaded yet: try again.", { "Retry-After": "1" });
@@ -70,7 +71,7 @@ async function posted(
 		return refuse(path, 401, detail, { "WWW-Authenticate": "Bearer" });
 	}
 	const open = await serving(isolate, sources, key.environment);
-	return open ? handle(open, key.environment) : unready();
+	return open ? handle({ serving: open, kind: key.kind }, key.environment) : unready();
 }
 
 /** OFREP has an error shape of its own. */

@@ -39,5 +39,10 @@ export interface PointStore {
 	record(environment: string, points: readonly Point[]): Promise<void>;
 }
 
+/** So long without a completed tick, nobody guards a rollout. */
+export const LEASE_MS = 900_000;
+
 export const HEAD_KEY = "head";
+/** Break-glass: an overlay written by hand when control is down. */
+export const overrideKey = (environment: string): string => `override/${environment}`;
 export const bodyKey = (environment: string, version: number): string => `snapshot/${environment}/${version}`;

@@ -19,7 +19,7 @@ export function resolveFor(audience: Audience, flagKey: string, context: Context
 	const { snapshot, overlay } = audience.serving;
 	if (!isVisible(audience, flagKey)) return { reason: "ERROR", errorCode: "FLAG_NOT_FOUND", metadata: { snapshot: snapshot.version } };
 	const resolution = evaluate(snapshot, overlay, flagKey, context);
-	return audience.kind === "server" ? resolution : ({ ...resolution, metadata: withoutTargeting(resolution.metadata) } as Resolution);
+	return audience.kind === "server" ? resolution : { ...resolution, metadata: withoutTargeting(resolution.metadata) };
 }
 
 /** Targeting never leaves through a client key: neither rules' names nor who is targeted or excluded. */

@@ -1,3 +1,4 @@
+import type { Overlay } from "../core/flags/overlay";
 import type { EnvironmentHead, Head } from "../core/wire";
 
 /** Control writes the head, but KV can be written by hand: nothing that evaluation relies on may be missing. */
@@ -7,9 +8,15 @@ export function isHead(value: unknown): value is Head {
 }
 
 function isEnvironmentHead(value: unknown): value is EnvironmentHead {
-	if (!isObject(value) || !isObject(value["overlay"])) return false;
-	const { version, digest, overlay } = value;
-	return Number.isFinite(version) && typeof digest === "string" && Array.isArray(overlay["kill"]) && Array.isArray(overlay["baseline"]);
+	return isObject(value) && isOverlay(value["overlay"]) && Number.isFinite(value["version"]) && typeof value["digest"] === "string";
+}
+
+/** Break-glass is written by hand, in a hurry: lists of texts, or it is none. */
+export function isOverlay(value: unknown): value is Overlay {
+	return (
+		isObject(value) &&
+		[value["kill"], value["baseline"]].every((list) => Array.isArray(list) && list.every((key) => typeof key === "string"))
+	);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,8 +1,8 @@
 import { type ActiveOverlay, type Overlay, unite } from "../core/flags/overlay";
 import type { Snapshot } from "../core/flags/ruleset";
-import type { EnvironmentHead, Head } from "../core/wire";
+import { type EnvironmentHead, type Head, LEASE_MS } from "../core/wire";
 import { type Held, nothingHeld, step, TIMEOUT_MS, type Waiting } from "./head";
-import { isHead } from "./isHead";
+import { isHead, isOverlay } from "./isHead";
 import { type Body, load, LOAD_DEAD_AFTER_MS } from "./load";
 import { log } from "./log";
 import type { Sources } from "./sources";
@@ -15,6 +15,10 @@ interface Environment {
 	previous: Body | undefined;
 	/** When a confirmed head last named the body. */
 	currentAtMs: number;
+	/** Break-glass, as last read. */
+	override: Overlay;
+	/** Nobody has guarded the environment's rollouts for longer than their lease. */
+	isUnguarded: boolean;
 	overlay: ActiveOverlay;
 }
 
@@ -35,6 +39,7 @@ export interface Serving {
 
 const POLL_MS = 5;
 const STALE_MS = 25_000;
+const NO_OVERRIDE: Overlay = { kill: [], baseline: [] };
 
 /** The head, refreshed by its rule; undefined when none can be read. Never rejects. */
 export async function currentHead(isolate: Isolate, from: Sources): Promise<Head | undefined> {
@@ -49,6 +54,7 @@ export async function serving(isolate: Isolate, from: Sources, name: string): Pr
 	const { body } = environment;
 	if (!isCurrent(isolate, name, body.value)) await settle(body, from, (waiting) => refreshBody(isolate, from, name, waiting));
 	if (!body.value) return undefined;
+	watchGuard(isolate, name, environment, from.now());
 	const confirmedAtMs = isCurrent(isolate, name, body.value) ? isolate.head.confirmedAtMs : environment.currentAtMs;
 	return { snapshot: body.value.snapshot, overlay: environment.overlay, isStale: from.now() - confirmedAtMs >= STALE_MS };
 }
@@ -99,7 +105,33 @@ async function refreshHead(isolate: Isolate, from: Sources, waiting: Waiting): P
 		if (isAdopted && waiting === "behind") bodies = refreshBodiesBehind(isolate, from);
 		return isAdopted && isConfirmed;
 	});
-	await Promise.all(bodies);
+	await Promise.all([
+		...bodies,
+		...[...isolate.environments].map(([name, environment]) => refreshOverride(isolate, from, name, environment)),
+	]);
+}
+
+/** Break-glass works without control and D1: it is read with each refresh, whatever came of that. Never rejects. */
+async function refreshOverride(isolate: Isolate, from: Sources, name: string, environment: Environment): Promise<void> {
+	try {
+		const found = (await within(TIMEOUT_MS, from.store.override(name), from.wait)) ?? NO_OVERRIDE;
+		if (!isOverlay(found)) throw new Error('it is no {"kill": [flags], "baseline": [rollouts]}');
+		environment.override = found;
+		overlay(isolate, name, environment);
+	} catch (error) {
+		// What was read before stays in force: an emergency does not end because KV is slow or the new text is wrong.
+		log("override_unusable", { environment: name, error: String(error) });
+	}
+}
+
+/** The dead man's switch: by the newest head that was seen, however it came. */
+function watchGuard(isolate: Isolate, name: string, environment: Environment, nowMs: number): void {
+	const guardedAtMs = (isolate.head.value && namedBy(isolate.head.value, name)?.guardedAtMs) ?? 0;
+	const isUnguarded = guardedAtMs > 0 && nowMs - guardedAtMs > LEASE_MS;
+	if (isUnguarded === environment.isUnguarded) return;
+	environment.isUnguarded = isUnguarded;
+	log("guard_changed", { environment: name, isUnguarded, guardedAtMs });
+	overlay(isolate, name, environment);
 }
 
 /** Control's head, or KV's when control is down: that one is no confirmation, since it may be minutes old. */
@@ -144,9 +176,14 @@ function refreshBodiesBehind(isolate: Isolate, from: Sources): Promise<void>[] {
 async function refreshBody(isolate: Isolate, from: Sources, name: string, waiting: Waiting): Promise<void> {
 	const environment = isolate.environments.get(name);
 	const named = isolate.head.value && namedBy(isolate.head.value, name);
-	if (!environment || !named) return;
+	// Whoever waited for the refresh under way comes here when it is done: 100 requests must not load a body 100 times.
+	if (!environment || !named || isCurrent(isolate, name, environment.body.value)) return;
 	await attempt(environment.body, waiting, from.now(), "body_refresh", async () => {
-		const loaded = await load(from, name, named);
+		// A cold isolate must know of break-glass before its first answer.
+		const [loaded] = await Promise.all([
+			load(from, name, named),
+			environment.body.value === undefined ? refreshOverride(isolate, from, name, environment) : undefined,
+		]);
 		const { body } = environment;
 		// The head may have moved on meanwhile, and another attempt may have been faster.
 		if (body.value && !isCurrent(isolate, name, loaded) && loaded.snapshot.version <= body.value.snapshot.version) return true;
@@ -165,14 +202,24 @@ function follow(isolate: Isolate, name: string, environment: Environment, named:
 		environment.previous = body.value;
 		body.value = previous;
 	}
-	const earlier = namesIn(environment.overlay);
-	if (isCurrent(isolate, name, body.value)) {
-		environment.currentAtMs = isolate.head.confirmedAtMs;
-		environment.overlay = unite({ head: named.overlay });
-	} else {
+	environment.isUnguarded = named.guardedAtMs > 0 && isolate.head.confirmedAtMs - named.guardedAtMs > LEASE_MS;
+	if (isCurrent(isolate, name, body.value)) environment.currentAtMs = isolate.head.confirmedAtMs;
+	overlay(isolate, name, environment);
+}
+
+/** Unites all that overlays an environment now. */
+function overlay(isolate: Isolate, name: string, environment: Environment): void {
+	const { body } = environment;
+	const named = isolate.head.value && namedBy(isolate.head.value, name);
+	if (!named) return;
+	const retreating = environment.isUnguarded ? (body.value?.snapshot.measured() ?? []).filter(({ retreats }) => retreats) : [];
+	environment.overlay = unite({
+		head: named.overlay,
+		"break-glass": environment.override,
+		"dead man's switch": { kill: [], baseline: retreating.map(({ key }) => key) },
 		// The new snapshot may have absorbed what was overlaid, and it is not here yet: no emergency ends before it is.
-		environment.overlay = unite({ head: named.overlay, "earlier head": earlier });
-	}
+		"earlier head": isCurrent(isolate, name, body.value) ? NO_OVERRIDE : namesIn(environment.overlay),
+	});
 }
 
 function environmentOf(isolate: Isolate, name: string): Environment | undefined {
@@ -181,7 +228,14 @@ function environmentOf(isolate: Isolate, name: string): Environment | undefined 
 	const named = isolate.head.value && namedBy(isolate.head.value, name);
 	if (!named) return undefined;
 	const body = nothingHeld<Body>(LOAD_DEAD_AFTER_MS);
-	const environment: Environment = { body, previous: undefined, currentAtMs: 0, overlay: unite({ head: named.overlay }) };
+	const environment: Environment = {
+		body,
+		previous: undefined,
+		currentAtMs: 0,
+		override: NO_OVERRIDE,
+		isUnguarded: false,
+		overlay: unite({ head: named.overlay }),
+	};
 	isolate.environments.set(name, environment);
 	return environment;
 }

@@ -5,6 +5,8 @@ import type { Wait } from "./within";
 export interface SnapshotStore {
 	head(): Promise<unknown>;
 	body(environment: string, version: number): Promise<ArrayBuffer | null>;
+	/** The break-glass overlay, written by hand. */
+	override(environment: string): Promise<unknown>;
 }
 
 /** Where one request gets a head and bodies from. */

@@ -267,7 +267,9 @@ async function committed(db: Database, statements: readonly Statement[]): Promis
 /** What the change does to flags, overlay and snapshot. */
 function exposureStatements(db: Database, { row, change, act, realNow, flags: of, candidate }: RolloutChange): Statement[] {
 	const { environment, id } = row;
-	if (change.kind === "pause" || change.kind === "resume") return [];
+	// Pausing and resuming move nobody, except into a retreat and out of it.
+	const moves = (isLive(row.state) && row.state.retreated) !== (isLive(change.state) && change.state.retreated);
+	if ((change.kind === "pause" || change.kind === "resume") && !moves) return [];
 	const wasLive = isLive(row.state);
 	if (!wasLive && !isLive(change.state)) return [];
 	const statements: Statement[] = [changed(db, environment, act.atMs)];

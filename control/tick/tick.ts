@@ -3,7 +3,9 @@ import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
 import type { Change, Hold } from "../../core/rollouts/decision";
 import { candidateOf } from "../../core/rollouts/exposure";
-import { paused } from "../../core/rollouts/transitions";
+import { printDuration } from "../../core/rollouts/duration";
+import { paused, unguarded } from "../../core/rollouts/transitions";
+import { LEASE_MS } from "../../core/wire";
 import { log, nameOf } from "../log";
 import { prune } from "../metrics/embedded";
 import type { MetricsSource } from "../metrics/source";
@@ -18,6 +20,7 @@ export interface Tick extends Publisher {
 }
 
 const ENGINE = "tidegate";
+const NOTHING_SEEN: Observation = { kind: "source_error", message: "no tick looked" };
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 
@@ -27,11 +30,12 @@ const MINUTE_MS = 60_000;
  * and publishing derives everything anew.
  */
 export async function tick(given: Tick, now: number): Promise<void> {
-	const { lastTickMs } = await readHead(given.db);
+	const { lastTickMs, guardedAtMs } = await readHead(given.db);
+	const unguardedMs = guardedAtMs === 0 ? 0 : given.realNow() - guardedAtMs;
 	// An earlier tick that comes late would judge the past with the present's data. What is pending is published all the same.
 	const isNext = now >= lastTickMs;
 	if (!isNext) log("tick_out_of_order", { now, lastTickMs });
-	const isGuarded = isNext && (await attempt("guard", () => guard(given, now)));
+	const isGuarded = isNext && (await attempt("guard", () => guard(given, now, unguardedMs)));
 	await publish(given);
 	if (!isGuarded) return;
 	await tickCompleted(given.db, now, given.realNow());
@@ -51,12 +55,12 @@ async function attempt(step: string, work: () => Promise<void>): Promise<boolean
 	}
 }
 
-async function guard(given: Tick, now: number): Promise<void> {
+async function guard(given: Tick, now: number, unguardedMs: number): Promise<void> {
 	const { rows, corrupt } = await listLive(given.db);
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
 	if (rows.length > 0) {
 		const observations = await observe(given.metrics, rows, now);
-		const decided = rows.flatMap((row) => decideOne(row, observations.get(row.id), now) ?? []);
+		const decided = rows.flatMap((row) => leaseLost(row, unguardedMs, now) ?? decideOne(row, observations.get(row.id), now) ?? []);
 		const changes = decided.filter((each) => each.decision.kind !== "hold");
 		// Whoever is being hurt comes first.
 		changes.sort((a, b) => Number(b.decision.kind === "roll_back") - Number(a.decision.kind === "roll_back"));
@@ -75,6 +79,14 @@ interface Decided {
 	readonly row: StoredRollout;
 	readonly observation: Observation;
 	readonly decision: Hold | Change;
+}
+
+/** The first tick after a lapse judges nothing: what happened meanwhile was seen by nobody, and a person should look. */
+function leaseLost(row: StoredRollout, unguardedMs: number, now: number): Decided | undefined {
+	if (unguardedMs < LEASE_MS || row.state.status !== "running") return undefined;
+	const message = `unguarded: no tick for ${printDuration(unguardedMs)} > ${printDuration(LEASE_MS)}${row.plan.on_control_loss === "retreat" ? ", users went back to the baseline" : ""}`;
+	const state = unguarded(row.plan, row.state, now, ENGINE, message);
+	return { row, observation: NOTHING_SEEN, decision: { kind: "pause", reason: "unguarded", message, state, judgement: null } };
 }
 
 /** One that cannot be judged is paused and reported, and never stops the others. */

@@ -84,6 +84,8 @@ export interface LiveRollout {
 	readonly sinceMs: number;
 	readonly before: ServedBefore | null;
 	readonly excluded: Excluded;
+	/** Its users go back when nobody guards it. */
+	readonly retreats: boolean;
 }
 
 export interface MeasuredRollout {
@@ -93,6 +95,7 @@ export interface MeasuredRollout {
 	readonly stage: number;
 	readonly sinceMs: number;
 	readonly before: ServedBefore | null;
+	readonly retreats: boolean;
 }
 
 export interface EnvironmentState {
@@ -125,13 +128,14 @@ export function pack(
 		publishedAtMs: state.publishedAtMs,
 	};
 	const rollouts = [...state.rollouts].sort((a, b) => compare(a.key, b.key));
-	const measured: MeasuredRollout[] = rollouts.map(({ key, flags, served, stage, sinceMs, before }) => ({
+	const measured: MeasuredRollout[] = rollouts.map(({ key, flags, served, stage, sinceMs, before, retreats }) => ({
 		key,
 		flags: Object.keys(flags).sort(compare),
 		served,
 		stage,
 		sinceMs,
 		before,
+		retreats,
 	}));
 	const lines: [string, string][] = state.flags.map((flag) => {
 		const rollout = rollouts.find((each) => Object.hasOwn(each.flags, flag.key));

@@ -1,5 +1,6 @@
 import { BUCKETS } from "../flags/bucket";
 import { type Plan, criteriaOf, guardsOf, limitCount, redFlagsOf, servedIn } from "../rollouts/plan";
+import { servedBy } from "../rollouts/exposure";
 import type { LiveState, Watch } from "../rollouts/state";
 import { logEvidence } from "../statistics/evidence";
 import { logMeanExp } from "../statistics/special";
@@ -52,7 +53,7 @@ export function judge(
 	const guards = guardsOf(plan);
 	const criteria = criteriaOf(plan, state.phase);
 	const redFlags = redFlagsOf(plan);
-	const served = servedIn(plan, state.phase);
+	const served = servedBy(plan, state);
 
 	const logs = watch.guards.map((guard) => logEvidence(guard.harm));
 	const proof = Math.log(Math.max(1, guards.length) / state.alpha);

@@ -46,7 +46,7 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 		case "pause":
 			return done(paused(state, now, given.by, given.reason));
 		case "resume":
-			return done(resumed(state));
+			return done(resumed(plan, state, now));
 		case "roll_back":
 			return done(rolledBack(state, now, given.by, given.reason));
 		case "advance":

@@ -24,6 +24,7 @@ export type ChangeReason =
 	| "shared_overload"
 	| "source_error"
 	| "engine_error"
+	| "unguarded"
 	| "evidence_sufficient"
 	| "operator";
 

@@ -1,6 +1,11 @@
 import type { LiveRollout } from "../flags/snapshot";
 import { type Plan, phaseName, servedIn } from "./plan";
-import { type RolloutState, isLive } from "./state";
+import { type LiveState, type RolloutState, isLive } from "./state";
+
+/** Buckets that are served the candidate as the rollout stands. */
+export function servedBy(plan: Plan, state: LiveState): number {
+	return state.retreated ? 0 : servedIn(plan, state.phase);
+}
 
 /**
  * What the edge serves of a rollout; undefined when it is not live. `candidates`: flag → the candidate variant.
@@ -18,12 +23,13 @@ export function liveRollout(
 	return {
 		key,
 		flags: candidates,
-		served: servedIn(plan, state.phase),
+		served: servedBy(plan, state),
 		phase: phaseName(plan, state.phase),
 		stage,
 		sinceMs,
 		before,
 		excluded,
+		retreats: plan.on_control_loss === "retreat",
 	};
 }
 

@@ -46,6 +46,10 @@ export const plan = z.strictObject({
 		.max(50)
 		.optional()
 		.describe("percent of users who stay on the baseline until completion; default 5 with guards, else 0"),
+	on_control_loss: z
+		.enum(["hold", "retreat"])
+		.default("hold")
+		.describe("what edges do when nobody has guarded the rollout for 15 minutes: go on, or serve the baseline"),
 	advance: z.enum(["standard", "relaxed"]).default("standard").describe("relaxed does not ask that a doubling of harm is ruled out"),
 });
 

@@ -54,6 +54,8 @@ const live = {
 	stage: z.number(),
 	sinceMs: z.number(),
 	before: servedBefore.nullable(),
+	/** Nobody guarded it, so its users went back: it serves nobody until it is resumed. */
+	retreated: z.boolean().default(false),
 	watch,
 };
 

@@ -1,5 +1,6 @@
 import { restartGuard, startGuard } from "../health/guard";
-import { type Plan, guardsOf, servedIn } from "./plan";
+import { type Plan, guardsOf } from "./plan";
+import { servedBy } from "./exposure";
 import type { LiveState, RolloutState } from "./state";
 
 /** How a state is left and the next one entered: shared by what the engine decides and what people command. */
@@ -16,6 +17,7 @@ export function started(plan: Plan, launch: number, now: number): LiveState {
 		stage: 1,
 		sinceMs: now,
 		before: null,
+		retreated: false,
 		watch: {
 			watermark: null,
 			tickedAtMs: now,
@@ -39,18 +41,34 @@ export function enterPhase(plan: Plan, state: LiveState, phase: number, now: num
 		phase,
 		stage: state.stage + 1,
 		sinceMs: now,
-		before: { stage: state.stage, served: servedIn(plan, state.phase), sinceMs: state.sinceMs },
+		before: { stage: state.stage, served: servedBy(plan, state), sinceMs: state.sinceMs },
+		retreated: false,
 		watch: { ...watch, heldMs: 0, ticks: 0, guards: watch.guards.map(restartGuard) },
 	};
 }
 
-export function resumed(state: LiveState): LiveState {
-	const { startedAtMs, alpha, phase, stage, sinceMs, before, watch } = state;
-	return { status: "running", startedAtMs, alpha, phase, stage, sinceMs, before, watch };
+/** Goes on where it was; after a retreat its phase begins anew. */
+export function resumed(plan: Plan, state: LiveState, now: number): LiveState {
+	return state.retreated ? enterPhase(plan, state, state.phase, now) : running(state);
+}
+
+function running(state: LiveState): LiveState {
+	const { startedAtMs, alpha, phase, stage, sinceMs, before, retreated, watch } = state;
+	return { status: "running", startedAtMs, alpha, phase, stage, sinceMs, before, retreated, watch };
 }
 
 export function paused(state: LiveState, now: number, by: string, reason: string): LiveState {
-	return { ...resumed(state), status: "paused", pausedAtMs: now, by, reason };
+	return { ...running(state), status: "paused", pausedAtMs: now, by, reason };
+}
+
+/**
+ * Nobody has guarded the rollout for longer than its lease. Edges whose plan says so have taken its users back by themselves;
+ * the state follows them before they hear of a tick again, so nobody is moved back and forth.
+ */
+export function unguarded(plan: Plan, state: LiveState, now: number, by: string, reason: string): LiveState {
+	const stopped = paused(state, now, by, reason);
+	if (plan.on_control_loss === "hold") return stopped;
+	return { ...stopped, ...enterPhase(plan, state, state.phase, now), status: "paused", pausedAtMs: now, by, reason, retreated: true };
 }
 
 export function rolledBack(state: LiveState, now: number, by: string, reason: string): RolloutState {

@@ -117,7 +117,7 @@ async function refreshOverride(isolate: Isolate, from: Sources, name: string, en
 		const found = (await within(TIMEOUT_MS, from.store.override(name), from.wait)) ?? NO_OVERRIDE;
 		if (!isOverlay(found)) throw new Error('it is no {"kill": [flags], "baseline": [rollouts]}');
 		environment.override = found;
-		overlay(isolate, name, environment);
+		renewOverlay(isolate, name, environment);
 	} catch (error) {
 		// What was read before stays in force: an emergency does not end because KV is slow or the new text is wrong.
 		log("override_unusable", { environment: name, error: String(error) });
@@ -131,7 +131,7 @@ function watchGuard(isolate: Isolate, name: string, environment: Environment, no
 	if (isUnguarded === environment.isUnguarded) return;
 	environment.isUnguarded = isUnguarded;
 	log("guard_changed", { environment: name, isUnguarded, guardedAtMs });
-	overlay(isolate, name, environment);
+	renewOverlay(isolate, name, environment);
 }
 
 /** Control's head, or KV's when control is down: that one is no confirmation, since it may be minutes old. */
@@ -202,13 +202,12 @@ function follow(isolate: Isolate, name: string, environment: Environment, named:
 		environment.previous = body.value;
 		body.value = previous;
 	}
-	environment.isUnguarded = named.guardedAtMs > 0 && isolate.head.confirmedAtMs - named.guardedAtMs > LEASE_MS;
 	if (isCurrent(isolate, name, body.value)) environment.currentAtMs = isolate.head.confirmedAtMs;
-	overlay(isolate, name, environment);
+	renewOverlay(isolate, name, environment);
 }
 
 /** Unites all that overlays an environment now. */
-function overlay(isolate: Isolate, name: string, environment: Environment): void {
+function renewOverlay(isolate: Isolate, name: string, environment: Environment): void {
 	const { body } = environment;
 	const named = isolate.head.value && namedBy(isolate.head.value, name);
 	if (!named) return;

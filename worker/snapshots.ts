@@ -144,7 +144,8 @@ function refreshBodiesBehind(isolate: Isolate, from: Sources): Promise<void>[] {
 async function refreshBody(isolate: Isolate, from: Sources, name: string, waiting: Waiting): Promise<void> {
 	const environment = isolate.environments.get(name);
 	const named = isolate.head.value && namedBy(isolate.head.value, name);
-	if (!environment || !named) return;
+	// Whoever waited for the refresh under way comes here when it is done: 100 requests must not load a body 100 times.
+	if (!environment || !named || isCurrent(isolate, name, environment.body.value)) return;
 	await attempt(environment.body, waiting, from.now(), "body_refresh", async () => {
 		const loaded = await load(from, name, named);
 		const { body } = environment;

@@ -170,7 +170,7 @@ test("a body of 8 MiB comes back as it was, and writing it twice changes nothing
 });
 
 // keepBody cuts UTF-16 units: a part that ends within a surrogate pair loses it. Expected to fail until it cuts characters.
-test.fails("a character at the end of a part is not torn", async () => {
+test("a character at the end of a part is not torn", async () => {
 	const text = `x${"🌊".repeat(600_000)}`;
 	await keepBody(db, "staging", 7_002, text);
 	expect((await bodyOf(db, "staging", 7_002)) === text).toBe(true);

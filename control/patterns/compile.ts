@@ -1,14 +1,4 @@
-import {
-	CharBase,
-	type CharSet,
-	type Concatenation,
-	DFA,
-	FAIterators,
-	NFA,
-	type NoParent,
-	TooManyNodesError,
-	type TransitionIterator,
-} from "refa";
+import { CharBase, type CharSet, type Concatenation, DFA, FAIterators, NFA, type NoParent, TooManyNodesError } from "refa";
 import type { PatternTable } from "../../core/flags/pattern";
 import { type Result, err, ok } from "../../core/result";
 import { ANY, MAX_CODE_POINT } from "./alphabet";
@@ -57,7 +47,7 @@ function writeOut(alternatives: NoParent<Concatenation>[]): NFA {
 	return atMost(writtenOutMax, "states written out", () => {
 		const marked = NFA.fromRegex(tree, options, {}, new NFA.LimitedNodeFactory(writtenOutMax));
 		checkWork(viasOf(marked).length);
-		const nfa = NFA.fromTransitionIterator(counted(resolveAnchors(marked)), options, new NFA.LimitedNodeFactory(writtenOutMax));
+		const nfa = NFA.fromTransitionIterator(resolveAnchors(marked, checkWork), options, new NFA.LimitedNodeFactory(writtenOutMax));
 		const vias = viasOf(nfa);
 		checkWork(vias.length * new CharBase(vias).sets.length);
 		return nfa;
@@ -69,18 +59,8 @@ function viasOf(nfa: NFA): CharSet[] {
 	return [...nfa.nodes()].flatMap((node) => [...node.out.values()]);
 }
 
-/** The same automaton, refused as soon as its transitions alone are too many. */
-function counted<S>(iterator: TransitionIterator<S>): TransitionIterator<S> {
-	let count = 0;
-	return FAIterators.mapOut(iterator, (out) => {
-		checkWork((count += out.size));
-		return out;
-	});
-}
-
-function checkWork(work: number): void {
-	if (work > workMax)
-		throw new PatternError(0, `${grouped(work)} transitions by character class > limit ${grouped(workMax)}: shorten repetitions`);
+function checkWork(transitions: number): void {
+	if (transitions > workMax) throw new PatternError(0, `more than ${grouped(workMax)} transitions by character class: shorten repetitions`);
 }
 
 /** Goes no further than the first match: nothing after it matters, and following it would take many times the states. */

@@ -66,7 +66,7 @@ describe("refused, with the place and the reason", () => {
 		["a{300}", 0, "301 states > limit 256: shorten repetitions or begin with ^"],
 		["a{1000}", 0, "more than 2,000 states written out: shorten repetitions or begin with ^"],
 		["a.{10}$", 0, "more than 512 states before equal ones are merged: shorten repetitions or begin with ^"],
-		["(a?b?c?d?e?f?g?h?i?j?){50}$", 0, "92,088 transitions by character class > limit 12,000: shorten repetitions"],
+		["(a?b?c?d?e?f?g?h?i?j?){50}$", 0, "more than 12,000 transitions by character class: shorten repetitions"],
 		[
 			`^(${Array.from({ length: 64 }, (_, i) => String.fromCodePoint(0x400 + i)).join("")})`,
 			0,

@@ -160,7 +160,7 @@ function adopt(isolate: Isolate, head: Head, isConfirmed: boolean, atMs: number)
 	if (isConfirmed) isolate.head.confirmedAtMs = Math.max(atMs, isolate.head.confirmedAtMs);
 	for (const [name, environment] of isolate.environments) {
 		const named = namedBy(head, name);
-		if (named) follow(isolate, name, environment, named);
+		if (named) follow(isolate, name, environment);
 		else isolate.environments.delete(name);
 	}
 	return true;
@@ -189,14 +189,13 @@ async function refreshBody(isolate: Isolate, from: Sources, name: string, waitin
 		if (body.value && !isCurrent(isolate, name, loaded) && loaded.snapshot.version <= body.value.snapshot.version) return true;
 		environment.previous = body.value;
 		body.value = loaded;
-		const namedNow = isolate.head.value && namedBy(isolate.head.value, name);
-		if (namedNow) follow(isolate, name, environment, namedNow);
+		follow(isolate, name, environment);
 		return true;
 	});
 }
 
 /** Brings an environment in line with the head that the isolate has adopted. */
-function follow(isolate: Isolate, name: string, environment: Environment, named: EnvironmentHead): void {
+function follow(isolate: Isolate, name: string, environment: Environment): void {
 	const { body, previous } = environment;
 	if (previous && isCurrent(isolate, name, previous)) {
 		environment.previous = body.value;

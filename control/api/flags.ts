@@ -10,7 +10,8 @@ import {
 	flagKey,
 	flagPatch,
 } from "../../core/flags/model";
-import { type StoredFlag, changeFlag, configOf, createFlag, deleteFlag, getFlag, listFlags } from "../store/flags";
+import { type StoredFlag, changeFlag, configOf, createFlag, deleteFlag, getFlag, getFlagVersion, listFlags } from "../store/flags";
+import { damagedOr } from "../store/json";
 import { checkFlagReferences } from "../store/references";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { isVersion } from "./ifMatch";
@@ -119,10 +120,14 @@ flags.openapi(
 	}),
 	async (c) => {
 		const { db } = c.get("deps");
-		const before = await existing(db, c.req.valid("query").environment, c.req.valid("param").key);
+		const { environment } = c.req.valid("query");
+		const { key } = c.req.valid("param");
+		const version = (await getFlagVersion(db, environment, key)) ?? refuse({ kind: "flag_missing", key });
 		const expected = c.req.valid("header")["if-match"];
-		if (expected === undefined) refuse({ kind: "version_required", current: before.version });
-		if (!isVersion(expected, before.version)) refuse({ kind: "version_mismatch", current: before.version });
+		if (expected === undefined) refuse({ kind: "version_required", current: version });
+		if (!isVersion(expected, version)) refuse({ kind: "version_mismatch", current: version });
+		const found = await getFlag(db, environment, key).catch(damagedOr(undefined));
+		const before = found?.version === version ? found : { environment, key, version };
 		orRefuse(await deleteFlag(db, before, actOf(c, c.req.valid("query").reason)));
 		publishBehind(c);
 		return c.body(null, 204);
@@ -130,7 +135,9 @@ flags.openapi(
 );
 
 async function existing(db: Parameters<typeof getFlag>[0], environment: string, key: string): Promise<StoredFlag> {
-	return (await getFlag(db, environment, key)) ?? refuse({ kind: "flag_missing", key });
+	const found = await getFlag(db, environment, key).catch(damagedOr("damaged" as const));
+	if (found === "damaged") refuse({ kind: "flag_damaged", key });
+	return found ?? refuse({ kind: "flag_missing", key });
 }
 
 const answer = (found: StoredFlag) => found as z.infer<typeof stored>;

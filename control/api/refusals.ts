@@ -17,6 +17,7 @@ export type Refusal =
 	| { readonly kind: "not_found"; readonly what: string }
 	| { readonly kind: "version_required"; readonly current: number }
 	| { readonly kind: "flag_active"; readonly flag: string; readonly rollout: string }
+	| { readonly kind: "flag_damaged"; readonly key: string }
 	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
 	| { readonly kind: "internal" };
@@ -97,6 +98,8 @@ export function problemOf(refusal: Refusal): Problem {
 				`the flags of this environment would have ${refusal.bytes} bytes > limit ${refusal.limitBytes}: delete flags, or shorten their values`,
 				{ bytes: refusal.bytes, limitBytes: refusal.limitBytes },
 			);
+		case "flag_damaged":
+			return problem(500, "Flag damaged", `the stored row of flag ${refusal.key} cannot be read: delete it, and create it again`);
 		case "rollout_damaged":
 			return problem(500, "Rollout damaged", `the stored row of rollout ${refusal.id} cannot be read; roll_back and cancel still work`);
 		case "flag_active":

@@ -20,6 +20,7 @@ import {
 	listRollouts,
 	rollBackDamaged,
 } from "../store/rollouts";
+import { damagedOr } from "../store/json";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { orRefuse, refuse } from "./refusals";
 
@@ -179,7 +180,7 @@ rollouts.openapi(
 			if (outcome === "lost" && isWayBack && tries < WAY_BACK_TRIES) continue;
 			if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
 			publishBehind(c);
-			return c.json(await detailOf(db, await existing(db, id)), 200);
+			return c.json(await detailAfter(db, id), 200);
 		}
 	},
 );
@@ -188,7 +189,7 @@ rollouts.openapi(
 const WAY_BACK_TRIES = 6;
 
 async function carryOut(db: Database, id: string, kind: Command["kind"], act: Act, realNow: number): Promise<"done" | "lost"> {
-	const row = await getRollout(db, id).catch(() => undefined);
+	const row = await getRollout(db, id).catch(damagedOr(undefined));
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
 	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
@@ -252,9 +253,21 @@ async function checked(db: Database, wanted: Plan, isStart: boolean): Promise<re
 }
 
 async function existing(db: Database, id: string): Promise<StoredRollout> {
-	const row = await getRollout(db, id).catch(() => "damaged" as const);
+	const row = await getRollout(db, id).catch(damagedOr("damaged" as const));
 	if (row === "damaged") refuse({ kind: "rollout_damaged", id });
 	return row ?? refuse({ kind: "not_found", what: `rollout ${id}` });
+}
+
+/** What a way back has made of a rollout; of one that cannot be read, what is left. */
+async function detailAfter(db: Database, id: string) {
+	const row = await getRollout(db, id).catch(damagedOr(undefined));
+	if (row) return detailOf(db, row);
+	const left = (await getDamaged(db, id)) ?? refuse({ kind: "not_found", what: `rollout ${id}` });
+	const { data: knownStatus = "rolled_back" as const } = status.safeParse(left.status);
+	const { data: environment = "production" as const } = environmentName.safeParse(left.environment);
+	const { name, attempt, revision, createdAtMs, startedAtMs } = left;
+	const place = { flags: [], status: knownStatus, phase: null, percent: 0, holdback: 0 };
+	return { id, environment, name, attempt, revision, createdAtMs, startedAtMs, ...place, plan: null, state: null, health: null };
 }
 
 function summaryOf(row: StoredRollout) {

@@ -68,7 +68,7 @@ const IDS = `INSERT INTO telemetry_event_ids (environment, id, at_ms)
 
 const WRITES = [TOTALS, ARMS, UNITS, HARMS, EXPOSED, EXPOSURES];
 /** A parameter holds 2 MB at most, and a point some 150 bytes: an event is one in every live rollout. */
-const POINTS_A_STATEMENT = 5_000;
+const POINTS_A_STATEMENT = 2_000;
 
 /** Stores all points or, rejecting, none. */
 export async function recordPoints(db: D1Database, environment: string, points: readonly Point[], nowMs: number): Promise<void> {

@@ -22,7 +22,7 @@ export const DIGITS = setOf(span("0", "9"));
 export const SPACES = setOf(single("\t"), single("\n"), single("\f"), single("\r"), single(" "));
 export const WORDS = setOf(span("0", "9"), span("A", "Z"), single("_"), span("a", "z"));
 
-/** With every other case of its characters, by Unicode's simple folding: k brings K and the Kelvin sign. */
+/** With every other case of its characters, by Unicode 15's simple folding: k brings K and the Kelvin sign. */
 export function foldCase(set: CharSet): CharSet {
 	return JS.createCharSet(set.ranges, { unicode: true, ignoreCase: true });
 }

@@ -28,8 +28,10 @@ const MATCHED: State = { node: new NFA.Node(), before: NOTHING };
 /**
  * The same automaton without marks, over texts that close with END_OF_TEXT. To walk along a mark consumes nothing, but limits what may
  * follow. A state knows what stood before it, which is all that ^ and \b ask about the past.
+ * `onWork` hears how many transitions were made so far, and may throw.
  */
-export function resolveAnchors(nfa: NFA): TransitionIterator<State> {
+export function resolveAnchors(nfa: NFA, onWork: (transitions: number) => void): TransitionIterator<State> {
+	let transitions = 0;
 	const vias = [...nfa.nodes()].flatMap((node) => [...node.out.values()]);
 	const sides = vias.some((via) => WORD_MARKS.some((mark) => via.has(mark))) ? WORDY : WORDLESS;
 	const known = new Map<NFA.ReadonlyNode, Map<Side, State>>();
@@ -42,7 +44,10 @@ export function resolveAnchors(nfa: NFA): TransitionIterator<State> {
 	const isLast = (node: NFA.ReadonlyNode): boolean => nfa.finals.has(node as NFA.Node);
 	const outOf = (state: State): Map<State, CharSet> => {
 		const out = new Map<State, CharSet>();
-		const link = (to: State, via: CharSet): unknown => !via.isEmpty && out.set(to, via.union(out.get(to) ?? []));
+		const link = (to: State, via: CharSet): void => {
+			onWork(++transitions);
+			if (!via.isEmpty) out.set(to, via.union(out.get(to) ?? []));
+		};
 		for (const [node, follows] of alongMarks(state))
 			for (const [side, members] of sides) {
 				if ((follows & side) === 0) continue;
@@ -59,11 +64,15 @@ export function resolveAnchors(nfa: NFA): TransitionIterator<State> {
 /** The nodes to which nothing but marks leads, each with what may follow there. */
 function alongMarks({ node, before }: State): readonly (readonly [NFA.ReadonlyNode, follows: number])[] {
 	const reached: (readonly [NFA.ReadonlyNode, number])[] = [[node, ANYTHING]];
+	const seen = new Map([[node, new Set([ANYTHING])]]);
 	for (const [from, follows] of reached)
 		for (const [to, characters] of from.out)
 			for (const mark of MARKS) {
 				const left = characters.has(mark) ? follows & followers(mark, before) : 0;
-				if (left !== 0 && !reached.some(([other, rest]) => other === to && rest === left)) reached.push([to, left]);
+				const known = seen.get(to) ?? new Set<number>();
+				if (left === 0 || known.has(left)) continue;
+				seen.set(to, known.add(left));
+				reached.push([to, left]);
 			}
 	return reached;
 }

@@ -1,4 +1,4 @@
-import { CharBase, type Concatenation, DFA, FAIterators, NFA, type NoParent, TooManyNodesError, type TransitionIterator } from "refa";
+import { CharBase, type CharSet, type Concatenation, DFA, FAIterators, NFA, type NoParent, TooManyNodesError } from "refa";
 import type { PatternTable } from "../../core/flags/pattern";
 import { type Result, err, ok } from "../../core/result";
 import { ANY, MAX_CODE_POINT } from "./alphabet";
@@ -8,10 +8,12 @@ import { parsePattern } from "./parse";
 import { tableOf } from "./table";
 
 const lengthMax = 200;
-/** These bound the time to about 200 ms: the automaton with its repetitions written out, its size, and the states of the one made of it. */
+/** These bound the time, to 0.2 s but for contrived patterns: the states with repetitions written out, their transitions, the states made of them. */
 const writtenOutMax = 2_000;
-const workMax = 20_000;
+const workMax = 12_000;
 const draftMax = 512;
+
+const options = { maxCharacter: MAX_CODE_POINT };
 
 /** What is wrong with a pattern, and where, in UTF-16 units. */
 export interface PatternFault {
@@ -23,7 +25,7 @@ export interface PatternFault {
 export function compilePattern(source: string): Result<PatternTable, PatternFault> {
 	try {
 		if (source.length > lengthMax) throw new PatternError(lengthMax, `${grouped(source.length)} characters > limit ${lengthMax}`);
-		const dfa = determinize(resolveAnchors(writeOut(parsePattern(new Cursor(source)))));
+		const dfa = determinize(writeOut(parsePattern(new Cursor(source))));
 		dfa.minimize();
 		return ok(tableOf(dfa));
 	} catch (error) {
@@ -42,23 +44,32 @@ function writeOut(alternatives: NoParent<Concatenation>[]): NFA {
 		lazy: false,
 	};
 	const tree: NoParent<Concatenation> = { type: "Concatenation", elements: [anyText, { type: "Alternation", alternatives }] };
-	const nfa = atMost(writtenOutMax, "states written out", () =>
-		NFA.fromRegex(tree, { maxCharacter: MAX_CODE_POINT }, {}, new NFA.LimitedNodeFactory(writtenOutMax)),
-	);
-	const vias = [...nfa.nodes()].flatMap((node) => [...node.out.values()]);
-	const work = vias.length * new CharBase(vias).sets.length;
-	if (work > workMax)
-		throw new PatternError(0, `${grouped(work)} transitions by character class > limit ${grouped(workMax)}: shorten repetitions`);
-	return nfa;
+	return atMost(writtenOutMax, "states written out", () => {
+		const marked = NFA.fromRegex(tree, options, {}, new NFA.LimitedNodeFactory(writtenOutMax));
+		checkWork(viasOf(marked).length);
+		const nfa = NFA.fromTransitionIterator(resolveAnchors(marked, checkWork), options, new NFA.LimitedNodeFactory(writtenOutMax));
+		const vias = viasOf(nfa);
+		checkWork(vias.length * new CharBase(vias).sets.length);
+		return nfa;
+	});
+}
+
+/** The characters of each transition. */
+function viasOf(nfa: NFA): CharSet[] {
+	return [...nfa.nodes()].flatMap((node) => [...node.out.values()]);
+}
+
+function checkWork(transitions: number): void {
+	if (transitions > workMax) throw new PatternError(0, `more than ${grouped(workMax)} transitions by character class: shorten repetitions`);
 }
 
 /** Goes no further than the first match: nothing after it matters, and following it would take many times the states. */
-function determinize<S>(iterator: TransitionIterator<S>): DFA {
+function determinize(nfa: NFA): DFA {
 	return atMost(draftMax, "states before equal ones are merged", () => {
 		const builder = new DFA.Builder(new DFA.LimitedNodeFactory(draftMax));
-		const states = FAIterators.makeDeterministic(builder, iterator);
+		const states = FAIterators.makeDeterministic(builder, nfa.transitionIterator());
 		FAIterators.forEach(FAIterators.withGetOut(states, (node) => (states.isFinal(node) ? [] : states.getOut(node).out.values())));
-		return DFA.fromBuilder(builder, { maxCharacter: MAX_CODE_POINT });
+		return DFA.fromBuilder(builder, options);
 	});
 }
 

@@ -130,14 +130,26 @@ export async function changeFlag(
 	return isWritten ? ok(stored(row)) : err(await lost(db, before, touched));
 }
 
-export async function deleteFlag(db: Database, before: StoredFlag, act: Act): Promise<Result<null, FlagRefusal>> {
+/** What even a corrupt row says, enough to delete it. */
+export async function getFlagVersion(db: Database, environment: string, key: string): Promise<number | undefined> {
+	const [row] = await db.select({ version: flags.version }).from(flags).where(at(environment, key));
+	return row?.version;
+}
+
+/** `before` is as it was read, or its place and version alone where it could not be read. */
+export async function deleteFlag(
+	db: Database,
+	before: StoredFlag | Pick<StoredFlag, "environment" | "key" | "version">,
+	act: Act,
+): Promise<Result<null, FlagRefusal>> {
 	const { environment, key } = before;
 	const row = { environment, key, version: before.version + 1, config: null, updatedAtMs: act.atMs };
+	const config = "type" in before ? configOf(before) : { damaged: true };
 	const isWritten = await write(db, [
 		db.insert(flagVersions).values({ ...versionOf(row), version: unlessActive(row), actor: act.actor }),
 		db.delete(flags).where(at(environment, key)),
 		changed(db, environment, act.atMs),
-		audited(db, act, resource(environment, key), "flag.deleted", configOf(before), null),
+		audited(db, act, resource(environment, key), "flag.deleted", config, null),
 	]);
 	return isWritten ? ok(null) : err(await lost(db, before, ["the flag itself"]));
 }
@@ -166,15 +178,19 @@ async function write(db: Database, statements: readonly Statement[]): Promise<bo
 	}
 }
 
-async function lost(db: Database, before: StoredFlag, fields: readonly string[]): Promise<FlagRefusal> {
-	const now = await getFlag(db, before.environment, before.key);
-	if (!now) return { kind: "flag_missing", key: before.key };
+async function lost(
+	db: Database,
+	before: Pick<StoredFlag, "environment" | "key" | "version">,
+	fields: readonly string[],
+): Promise<FlagRefusal> {
+	const now = await getFlagVersion(db, before.environment, before.key);
+	if (now === undefined) return { kind: "flag_missing", key: before.key };
 	const [active] = await db
 		.select()
 		.from(activeFlags)
 		.where(and(eq(activeFlags.environment, before.environment), eq(activeFlags.flag, before.key)));
-	if (now.version === before.version && active) return { kind: "flag_in_rollout", rollout: active.rollout, fields };
-	return { kind: "version_mismatch", current: now.version };
+	if (now === before.version && active) return { kind: "flag_in_rollout", rollout: active.rollout, fields };
+	return { kind: "version_mismatch", current: now };
 }
 
 const at = (environment: string, key: string) => and(eq(flags.environment, environment), eq(flags.key, key));

@@ -58,13 +58,17 @@ const PART_CHARACTERS = 600_000;
 /** Kept beside KV's copy before any edge is told of it. Written twice it is the same. */
 export async function keepBody(db: Database, environment: string, version: number, text: string): Promise<void> {
 	const parts: Statement[] = [];
-	for (let at = 0, part = 0; at < text.length; at += PART_CHARACTERS, part++)
+	for (let at = 0, end = 0; at < text.length; at = end) {
+		end = at + PART_CHARACTERS;
+		// Never between the halves of a surrogate pair: alone they are no text.
+		if (/[\ud800-\udbff]/.test(text.charAt(end - 1))) end--;
 		parts.push(
 			db
 				.insert(bodies)
-				.values({ environment, version, part, text: text.slice(at, at + PART_CHARACTERS) })
+				.values({ environment, version, part: parts.length, text: text.slice(at, end) })
 				.onConflictDoNothing(),
 		);
+	}
 	await commit(db, parts);
 }
 

@@ -59,7 +59,7 @@ export async function getRollout(db: Database, id: string): Promise<StoredRollou
 /** What even a corrupt row says, enough to roll it back. */
 export async function getDamaged(db: Database, id: string) {
 	const [row] = await db
-		.select({ id: rollouts.id, environment: rollouts.environment, status: rollouts.status, revision: rollouts.revision })
+		.select({ ...getTableColumns(rollouts), plan: sql<null>`NULL`, state: sql<null>`NULL` })
 		.from(rollouts)
 		.where(eq(rollouts.id, id));
 	return row;
@@ -251,6 +251,19 @@ export async function rollBackDamaged(
 		overlaid(db, row.environment, "baseline", row.id, realNow),
 		headChanged(db),
 		audited(db, act, `rollouts/${row.id}`, "rollout.roll_back", before, state),
+		db.insert(outbox).values({
+			atMs: act.atMs,
+			type: "rollout.roll_back",
+			subject: row.id,
+			payload: {
+				rollout: row.id,
+				revision: row.revision + 1,
+				environment: row.environment,
+				reason: "operator",
+				message: act.reason,
+				status: state.status,
+			},
+		}),
 	]);
 }
 

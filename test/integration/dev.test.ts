@@ -33,7 +33,7 @@ test("npm run dev seeds example flags, prints what is needed to try them, and ke
 	expect(await evaluate(sdkKey)).toMatchObject({ key: "new-checkout", value: false });
 	const taken = run(["scripts/dev.mjs"], { EDGE_PORT: String(ports.edge), CONTROL_PORT: String(ports.control), TIDEGATE_STATE: state });
 	started.push(taken);
-	await taken.printed("is in use");
+	await taken.printed(`in use: EDGE_PORT (${ports.edge}) and CONTROL_PORT (${ports.control})`);
 	await first.end("SIGTERM");
 
 	const second = await dev(ports);

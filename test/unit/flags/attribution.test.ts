@@ -36,8 +36,9 @@ const search = aFlag({ key: "search", salt: "search" });
 const swissOnly = aFlag({ rules: [aRule()] });
 const inSwitzerland = { targetingKey: "anna", country: "CH" };
 const inAustria = { targetingKey: "anna", country: "AT" };
-const later = aRollout({ served: 20_000, stage: 2, sinceMs: 5_000, before: { stage: 1, served: 5_000 } });
+const later = aRollout({ served: 20_000, stage: 2, sinceMs: 5_000, before: { stage: 1, served: 5_000, sinceMs: 2_000 } });
 const here = { rollout: "checkout.1", stage: 1, served: 5_000, arm: "control" };
+const unattributed = { ...here, arm: "unattributed" };
 
 test.each<[string, Given, object[]]>([
 	["a user of the baseline", {}, [here]],
@@ -49,11 +50,48 @@ test.each<[string, Given, object[]]>([
 	["the first bucket that is not served", { rollouts: [aRollout({ served: COHORT_OF_ANNA })] }, [{ ...here, served: COHORT_OF_ANNA }]],
 	["an event as the phase begins", { rollouts: [later], atMs: 5_000 }, [{ ...here, stage: 2, served: 20_000 }]],
 	["an event from before the phase, at the share served then", { rollouts: [later], atMs: 4_999 }, [here]],
+	["an event as the phase before began", { rollouts: [later], atMs: 2_000 }, [here]],
+	["an event from before the phase before: no stage's", { rollouts: [later], atMs: 1_999 }, []],
+	["an event as the rollout begins", { atMs: 1_000 }, [here]],
 	["an event from before the rollout", { atMs: 999 }, []],
+	["an event from before the rollout, without an attribute", { flags: [swissOnly], atMs: 999 }, []],
 	["a user without a key", { context: {} }, []],
 	["a user served by a rule", { flags: [swissOnly], context: inSwitzerland }, []],
 	["a user whom no rule matches", { flags: [swissOnly], context: inAustria }, [here]],
-	["a user without the attribute that a rule looks at", { flags: [swissOnly] }, []],
+	["a user without the attribute that a rule looks at", { flags: [swissOnly] }, [unattributed]],
+	["a user whose attribute is null", { flags: [swissOnly], context: { targetingKey: "anna", country: null } }, [unattributed]],
+	["a user whose attribute is false", { flags: [swissOnly], context: { targetingKey: "anna", country: false } }, [here]],
+	["a user whose attribute is empty", { flags: [swissOnly], context: { targetingKey: "anna", country: "" } }, [here]],
+	[
+		"a user of the candidate without an attribute",
+		{ flags: [swissOnly], rollouts: [aRollout({ served: BUCKETS })] },
+		[{ ...unattributed, served: BUCKETS }],
+	],
+	["without an attribute, before the phase", { flags: [swissOnly], rollouts: [later], atMs: 4_999 }, [unattributed]],
+	["without a key and an attribute", { flags: [swissOnly], context: {} }, []],
+	[
+		"a rule that serves without the attribute of the next one",
+		{
+			flags: [aFlag({ rules: [aRule(), aRule({ id: "beta", when: { attribute: "beta", op: "in", values: [true] } })] })],
+			context: inSwitzerland,
+		},
+		[],
+	],
+	[
+		"one flag without its attribute, the other one by the rollout",
+		{ flags: [swissOnly, search], rollouts: [aRollout({ flags: both })] },
+		[here],
+	],
+	[
+		"the flag without its attribute, named by the event",
+		{ flags: [swissOnly, search], rollouts: [aRollout({ flags: both })], flag: "checkout" },
+		[unattributed],
+	],
+	[
+		"both flags without their attributes count once",
+		{ flags: [swissOnly, aFlag({ key: "search", salt: "search", rules: [aRule()] })], rollouts: [aRollout({ flags: both })] },
+		[unattributed],
+	],
 	["a user of an overlaid rollout", { overlay: anOverlay({ baseline: ["checkout.1"] }) }, []],
 	["a killed flag", { overlay: anOverlay({ kill: ["checkout"] }) }, []],
 	["a disabled flag", { flags: [aFlag({ enabled: false })] }, []],

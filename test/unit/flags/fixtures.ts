@@ -40,7 +40,7 @@ export function aRollout(change: Partial<LiveRollout> = {}): LiveRollout {
 }
 
 export function anEnvironment(change: Partial<EnvironmentState> = {}): EnvironmentState {
-	return { environment: "production", version: 7, publishedAtMs: 1_000, flags: [aFlag()], rollouts: [], ...change };
+	return { environment: "production", version: 7, publishedAtMs: 1_000, flags: [aFlag()], damaged: [], rollouts: [], ...change };
 }
 
 const encoder = new TextEncoder();

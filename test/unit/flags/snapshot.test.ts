@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { BUCKETS } from "../../../core/flags/bucket";
 import { evaluate } from "../../../core/flags/evaluate";
 import { NO_OVERLAY } from "../../../core/flags/overlay";
 import { openSnapshot } from "../../../core/flags/ruleset";
@@ -119,11 +120,34 @@ test("text of every script and lone surrogates come back as they were", () => {
 	expect(open(anEnvironment({ flags: [flag] })).flag("checkout")).toMatchObject({ values: Object.values(values) });
 });
 
+test("a flag that control could not read is there, and cannot be read: the others can", () => {
+	const snapshot = open(anEnvironment({ damaged: ["search", "a"] }));
+	expect(snapshot.keys()).toEqual(["a", "checkout", "search"]);
+	expect([snapshot.flag("a"), snapshot.flag("search")]).toEqual(["corrupt", "corrupt"]);
+	expect(snapshot.flag("checkout")).toMatchObject({ enabled: true });
+});
+
+test.each<[string, Parameters<typeof aFlag>[0]]>([
+	["a variant that it does not have", { offVariant: "blue" }],
+	["a split where its rollout needs one baseline", { fallthrough: [{ variant: "true", weight: BUCKETS }] }],
+])("a flag with %s is packed as one that cannot be read, and the others as they are", (_, change) => {
+	const snapshot = open(anEnvironment({ flags: [aFlag(change), aFlag({ key: "search" })], rollouts: [aRollout()] }));
+	expect(snapshot.flag("checkout")).toBe("corrupt");
+	expect(snapshot.flag("search")).toMatchObject({ enabled: true });
+});
+
 test("what is measured rides along and is no flag", () => {
-	const rollout = aRollout({ flags: { search: "true", checkout: "true" }, before: { stage: 1, served: 5_000 }, stage: 2 });
+	const rollout = aRollout({ flags: { search: "true", checkout: "true" }, before: { stage: 1, served: 5_000, sinceMs: 0 }, stage: 2 });
 	const snapshot = open(anEnvironment({ rollouts: [rollout] }));
 	expect(snapshot.measured()).toEqual([
-		{ key: "checkout.1", flags: ["checkout", "search"], served: 5_000, stage: 2, sinceMs: 1_000, before: { stage: 1, served: 5_000 } },
+		{
+			key: "checkout.1",
+			flags: ["checkout", "search"],
+			served: 5_000,
+			stage: 2,
+			sinceMs: 1_000,
+			before: { stage: 1, served: 5_000, sinceMs: 0 },
+		},
 	]);
 	expect(snapshot.keys()).toEqual(["checkout"]);
 	expect(open(anEnvironment()).measured()).toEqual([]);

@@ -141,10 +141,16 @@ type Evidently = NonNullable<Parameters<typeof anEvidence>[0]>;
 type Watched = NonNullable<Parameters<typeof aGuardWatch>[0]>;
 
 const inEveryBucket = { served: 100_000 };
-test.each<[string, VerdictStatus, { evidence?: Evidently; watch?: Watched; guard?: Partial<VersusControl>; served?: number }]>([
+test.each<
+	[string, VerdictStatus, { evidence?: Evidently; watch?: Watched; guard?: Partial<VersusControl>; served?: number; isLast?: boolean }]
+>([
 	["as much harm as in control", "met", {}],
 	["the tolerated ratio itself", "met", { watch: { candidateWeight: 1.25, controlWeight: 1 } }],
 	["a ratio beyond the margin", "beyond", { watch: { candidateWeight: 1.26, controlWeight: 1 } }],
+	["a ratio beyond the margin, at the end", "met", { watch: { candidateWeight: 1.26, controlWeight: 1 }, isLast: true }],
+	["harm in the candidate alone, at the end", "met", { watch: { controlWeight: 0 }, isLast: true }],
+	["proof, at the end", "breached", { watch: { e: 80.1, candidateWeight: 20 }, isLast: true }],
+	["more than 70 % of control harmed, at the end", "saturated", { watch: { controlHarmedShare: 0.701 }, isLast: true }],
 	["a ratio within a wider margin", "met", { watch: { candidateWeight: 1.26, controlWeight: 1 }, guard: { toleratedRatio: 1.5 } }],
 	["harm in the candidate alone", "beyond", { watch: { controlWeight: 0 } }],
 	["a ratio beyond, with 100 users", "beyond", { watch: { candidateWeight: 20 }, evidence: { candidate: { users: 100 } } }],
@@ -162,8 +168,8 @@ test.each<[string, VerdictStatus, { evidence?: Evidently; watch?: Watched; guard
 		"not_applicable",
 		{ ...inEveryBucket, watch: { e: 100 }, evidence: { userSums: [] } },
 	],
-])("%s: %s", (_, status, { evidence = {}, watch = {}, guard = {}, served = 5_000 }) => {
-	expect(judgeGuard(aGuard(guard), aGuardWatch(watch), anEvidence(evidence), served, PROOF).status).toBe(status);
+])("%s: %s", (_, status, { evidence = {}, watch = {}, guard = {}, served = 5_000, isLast = false }) => {
+	expect(judgeGuard(aGuard(guard), aGuardWatch(watch), anEvidence(evidence), { served, isLast }, PROOF).status).toBe(status);
 });
 
 test.each<[string, Evidently, Watched, string]>([
@@ -178,7 +184,7 @@ test.each<[string, Evidently, Watched, string]>([
 		"harmed users 5 of 500 vs 8 of 10: above 70 % of control is harmed, evidence stands still",
 	],
 ])("the message carries its arithmetic: %s", (_, evidence, watch, message) => {
-	expect(judgeGuard(aGuard(), aGuardWatch(watch), anEvidence(evidence), 5_000, PROOF).message).toBe(message);
+	expect(judgeGuard(aGuard(), aGuardWatch(watch), anEvidence(evidence), { served: 5_000, isLast: false }, PROOF).message).toBe(message);
 });
 
 const unharmed = { harmed: 0, units: 0, candidateWeight: 0, controlWeight: 0, doubling: [0, 0, 0, 0] };

@@ -27,6 +27,7 @@ const brokenSplit = { exposures: [{ served: 5_000, candidate: 0, control: 200 }]
 const proven = { e: 81 };
 const tripled = { triplingE: 81 };
 const unserved = { heldMs: 8 * MINUTE_MS };
+const beyondMargin = { candidateWeight: 2, controlWeight: 1 };
 const undoubled = { doubling: [0, 0, 0, 0] };
 
 /** 20 % of the requests fail: beyond the criterion and the red flag. */
@@ -35,6 +36,7 @@ const breaching = { harmedUsers: 200 };
 const beyondCriterion = { users: 2_000, harmedUsers: 240 };
 const failing = { users: 9_500, harmedUsers: 4_000 };
 const [candidateTotal, controlTotal] = anEvidence().totals;
+const unattributed = { metric: "error", arm: "unattributed", requests: 1_200, harms: 700, sum: 700 } as const;
 const totalsOf = (...totals: (typeof candidateTotal)[]) => totals.flatMap((total) => total ?? []);
 
 interface Scene {
@@ -53,7 +55,7 @@ test("a healthy phase whose hold is served advances: where every other test star
 		kind: "advance",
 		reason: "evidence_sufficient",
 		message: "phase_1: held 11m with 500 users of the candidate, no evidence of harm: on to 20 %",
-		state: { status: "running", phase: 1, stage: 2, sinceMs: NOW_MS, before: { stage: 1, served: 5_000 } },
+		state: { status: "running", phase: 1, stage: 2, sinceMs: NOW_MS, before: { stage: 1, served: 5_000, sinceMs: 0 } },
 	});
 });
 
@@ -196,6 +198,45 @@ test.each<[string, Scene["state"], boolean]>([
 	expect("message" in decision && decision.message.includes("(the split is broken as well: BF = ")).toBe(isMarked);
 });
 
+test("outcomes that no arm can claim hold with no_data, and it says what to send", () => {
+	const state = aState({ guard: { e: 7 }, watch: unserved });
+	const seen = anEvidence({ totals: [unattributed, { ...unattributed, metric: "fallback", requests: 34 }] });
+	expect(decided({ state, seen })).toMatchObject({
+		kind: "hold",
+		reason: "no_data",
+		message: "no_data: 1,234 events were reported without the attributes that the flags' rules look at: send them in the event's context",
+		state: { watch: { ...state.watch, tickedAtMs: NOW_MS, quietTicks: 1 } },
+		judgement: null,
+	});
+});
+
+test("silence is not blamed on attributes", () => {
+	const decision = decided({ seen: anEvidence({ totals: [] }) });
+	expect("message" in decision && decision.message).toMatch(/^no_data: .* for 1 tick/);
+	expect("message" in decision && decision.message).not.toContain("attributes");
+});
+
+test("outcomes that no arm can claim are counted beside the others, and change nothing else", () => {
+	const seen = anEvidence();
+	const { watch, judgement } = judge(aPlan(), aState(), seen, NOW_MS);
+	expect(judgement.unattributed).toEqual({ events: 0, of: 200 });
+	const mixed = { ...seen, totals: [...seen.totals, unattributed] };
+	expect(judge(aPlan(), aState(), mixed, NOW_MS)).toEqual({
+		watch,
+		judgement: { ...judgement, unattributed: { events: 1_200, of: 1_400 } },
+	});
+	expect(decided({ seen: mixed })).toMatchObject({ kind: "advance" });
+});
+
+test("outcomes that no arm can claim do not stand for an arm that is silent", () => {
+	const seen = anEvidence({ totals: [...totalsOf(controlTotal), unattributed] });
+	expect(decided({ seen })).toMatchObject({
+		kind: "hold",
+		reason: "no_data",
+		message: "no_data: the candidate reported nothing since the tick before",
+	});
+});
+
 test("a source that fails five times in a row pauses, and never rolls back", () => {
 	let state: RolloutState = aState({ guard: proven });
 	const said: string[] = [];
@@ -235,8 +276,8 @@ test.each<[string, HoldReason | ChangeKind, Parameters<typeof aSecondPhase>[0]]>
 	["in the first tick of a rise", "step_back", { watch: { ticks: 0 } }],
 	["in the second tick of a rise", "step_back", { watch: { ticks: 1 } }],
 	["in the third tick of a rise", "control_breaches_too", { watch: { ticks: 2 } }],
-	["after a step back", "control_breaches_too", { watch: { ticks: 0 }, before: { stage: 1, served: 95_000 } }],
-	["after a phase of the same share", "control_breaches_too", { watch: { ticks: 0 }, before: { stage: 1, served: 20_000 } }],
+	["after a step back", "control_breaches_too", { watch: { ticks: 0 }, before: { stage: 1, served: 95_000, sinceMs: 0 } }],
+	["after a phase of the same share", "control_breaches_too", { watch: { ticks: 0 }, before: { stage: 1, served: 20_000, sinceMs: 0 } }],
 	["in the first phase", "control_breaches_too", { watch: { ticks: 0 }, phase: 0, before: null }],
 ])("both arms breaching a limit %s: %s", (_, expected, change) => {
 	const decision = decided({ state: aSecondPhase(change), seen: anEvidence({ candidate: breaching, control: failing }) });
@@ -255,8 +296,16 @@ test("a step back returns to the phase before, as a new stage, keeping the evide
 	expectClose(logEvidence(decision.state.watch.guards[0]?.harm ?? aGuardWatch().harm), Math.log(7));
 });
 
+test.each<[number, object]>([
+	[9, { kind: "roll_back", reason: "red_flag_breached" }],
+	[10, { kind: "hold", reason: "control_breaches_too" }],
+])("a breached limit is the variant's unless ten users of control breach it too: %i", (users, expected) => {
+	const seen = anEvidence({ candidate: breaching, control: { users, harmedUsers: users } });
+	expect(decided({ seen })).toMatchObject(expected);
+});
+
 test("a paused rollout does not step back", () => {
-	const state = pausedState({ phase: 1, stage: 2, before: { stage: 1, served: 5_000 }, watch: { ticks: 0 } });
+	const state = pausedState({ phase: 1, stage: 2, before: { stage: 1, served: 5_000, sinceMs: 0 }, watch: { ticks: 0 } });
 	expect(decided({ state, seen: anEvidence({ candidate: breaching, control: failing }) })).toMatchObject({
 		reason: "control_breaches_too",
 	});
@@ -293,6 +342,17 @@ const last = (change: Parameters<typeof aState>[0] = {}, plan = aPlan()) => aSta
 test.each<[string, Scene]>([
 	["with its hold served", { state: last() }],
 	["without ruling out a doubling", { state: last({ guard: undoubled }) }],
+	["though a guard's ratio is beyond its margin", { state: last({ guard: beyondMargin }) }],
+	["though a guard's ratio is infinite: nobody of control was harmed", { state: last({ guard: { controlWeight: 0 } }) }],
+	[
+		"though a guard's ratio is beyond its margin with few users",
+		{
+			plan: aPlan({ min_users: 50 }),
+			state: last({ guard: beyondMargin }),
+			seen: anEvidence({ candidate: { users: 99, harmedUsers: 1 } }),
+		},
+	],
+	["with harm hardly suspected, and a ratio beyond its margin", { state: last({ guard: { ...beyondMargin, e: 4.99 } }) }],
 	["without any control, by criteria alone", { plan: aPlan({ holdback: 0 }), seen: anEvidence({ totals: totalsOf(candidateTotal) }) }],
 ])("the last phase completes %s", (_, { plan = aPlan(), state = last({}, plan), ...scene }) => {
 	expect(decided({ plan, state, ...scene })).toMatchObject({
@@ -312,8 +372,38 @@ test.each<[string, Scene, HoldReason]>([
 	["a broken split", { state: last({ watch: brokenSplit }) }, "split_broken"],
 	["a pause", { state: pausedState({ phase: 2 }) }, "paused"],
 	["a criterion unmet", { seen: anEvidence({ candidate: { harmedUsers: 31 } }) }, "criterion_unmet"],
+	["suspected harm, and a ratio beyond its margin", { state: last({ guard: { ...beyondMargin, e: 5.01 } }) }, "suspected_harm"],
+	["suspected harm, and an infinite ratio", { state: last({ guard: { e: 5.01, controlWeight: 0 } }) }, "suspected_harm"],
+	[
+		"a criterion unmet, and a ratio beyond its margin",
+		{ state: last({ guard: beyondMargin }), seen: anEvidence({ candidate: { harmedUsers: 31 } }) },
+		"criterion_unmet",
+	],
+	["a saturated guard", { seen: anEvidence({ control: { users: 1_000, harmedUsers: 701, requestsEach: 40 } }) }, "guard_unmet"],
+	["a guard whose metric is not reported", { seen: anEvidence({ userSums: [sumsOf({ metric: "fallback" })] }) }, "guard_unmet"],
 ])("the last phase does not complete on %s", (_, scene, reason) => {
 	expect(decided({ state: last(), ...scene })).toMatchObject({ kind: "hold", reason });
+});
+
+const flagOnly = aPlan({
+	min_users: 50,
+	advance: "relaxed",
+	phases: [aPhase({ criteria: [] }), aPhase({ percent: 100, criteria: [] })],
+});
+test.each<[string, number, number, object]>([
+	["of 99 users blocks no advance", 0, 99, { kind: "advance" }],
+	["of 100 users blocks an advance", 0, 100, { kind: "hold", reason: "criterion_unmet" }],
+	["of 99 users blocks no completion", 1, 99, { kind: "complete" }],
+	["of 100 users blocks a completion", 1, 100, { kind: "hold", reason: "criterion_unmet" }],
+])("a red flag beyond its limit, not proven, %s", (_, phase, users, expected) => {
+	const state = aState({ phase, stage: phase + 1 }, flagOnly);
+	expect(decided({ plan: flagOnly, state, seen: anEvidence({ candidate: { users, harmedUsers: 21 } }) })).toMatchObject(expected);
+});
+
+test("a phase that began between two ticks is held since it began, not since the tick before", () => {
+	const state = aState({ sinceMs: LAST_TICK_MS + 20_000, watch: { heldMs: 0 } });
+	expect(decided({ state })).toMatchObject({ kind: "hold", reason: "hold_not_served", state: { watch: { heldMs: 40_000 } } });
+	expect(decided({ state: { ...state, sinceMs: LAST_TICK_MS - 1 } })).toMatchObject({ state: { watch: { heldMs: MINUTE_MS } } });
 });
 
 test("a tick advances one phase at most, however long the ticks before it were missed", () => {

@@ -12,7 +12,7 @@ test("a running rollout serves its phase's share, and remembers the share before
 		phase: "phase_2",
 		stage: 2,
 		sinceMs: 42,
-		before: { stage: 1, served: 5_000 },
+		before: { stage: 1, served: 5_000, sinceMs: 0 },
 	});
 });
 

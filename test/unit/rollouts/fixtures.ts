@@ -49,6 +49,7 @@ export function aGuardWatch(change: Partial<GuardWatch> & { readonly e?: number;
 		candidateWeight: 9.5,
 		controlWeight: 9.5,
 		harmedShare: 0.01,
+		controlHarmedShare: 0.01,
 		...rest,
 	};
 }
@@ -80,7 +81,7 @@ export function aState(change: StateChange = {}, of: Plan = aPlan()): LiveState 
 
 /** Of the second phase, so that there is a phase to step back to. */
 export function aSecondPhase(change: StateChange = {}, of: Plan = aPlan()): LiveState {
-	return aState({ phase: 1, stage: 2, before: { stage: 1, served: 5_000 }, ...change }, of);
+	return aState({ phase: 1, stage: 2, before: { stage: 1, served: 5_000, sinceMs: 0 }, ...change }, of);
 }
 
 export function pausedState(change: StateChange = {}): LiveState {

@@ -18,8 +18,9 @@ const resolve = (open: Serving | undefined) => (open ? evaluate(open.snapshot, o
 beforeEach(() => void vi.spyOn(console, "warn").mockImplementation(() => {}));
 
 describe("a cold isolate", () => {
-	test("makes one call of control and one of KV for 100 requests at once", async () => {
+	test.each([1, 30])("makes one call of control and one of KV, which answer in %i ms, for 100 requests at once", async (ms) => {
 		const world = aWorld(first);
+		world.answersAfterMs = ms;
 		const opened = await Promise.all(Array.from({ length: 100 }, () => world.request()));
 		expect(opened.map(versionOf)).toEqual(Array(100).fill(1));
 		expect(world.calls).toEqual({ head: 1, kvHead: 0, body: 0, kvBody: 1 });
@@ -173,9 +174,10 @@ describe("a new head", () => {
 		expect(world.calls).toMatchObject({ head: 2, kvBody: 2 });
 	});
 
-	test("is waited for after 8 s, and its body with it", async () => {
+	test.each([1, 30])("is waited for after 8 s, and its body with it, when they come in %i ms", async (ms) => {
 		const world = aWorld(first);
 		await world.request();
+		world.answersAfterMs = ms;
 		world.publish(second);
 		world.later(8_000);
 		const opened = await Promise.all(Array.from({ length: 20 }, () => world.request()));

@@ -14,7 +14,7 @@ export function aWorld(published: Published) {
 	const answer = async <T>(health: Health, value: T): Promise<T> => {
 		if (health === "down") throw new Error("down");
 		if (health === "hangs") return new Promise<never>(() => {});
-		await pause(1);
+		await pause(world.answersAfterMs);
 		return value;
 	};
 	const world = {
@@ -22,6 +22,8 @@ export function aWorld(published: Published) {
 		/** What control and KV hold, and how they are; a test overwrites any of it. */
 		control: { head: published.head as unknown, bodies: published.bodies, health: "up" as Health },
 		kv: { head: published.head as unknown, bodies: published.bodies, health: "up" as Health },
+		/** Longer than a request polls: then some requests find the head there and the body still under way. */
+		answersAfterMs: 1,
 		calls: { head: 0, kvHead: 0, body: 0, kvBody: 0 },
 		/** Lets time pass: the clock only, no timer. */
 		later: (ms: number): void => void (skippedMs += ms),

@@ -12,7 +12,14 @@ const german = { id: "germans", description: "", when: { attribute: "country", o
 /** Two flags in a rollout at 50 % since an hour ago (20 % before), one flag outside. */
 const state = aState({
 	flags: [aFlag({ key: "natal" }), aFlag({ key: "synastry", rules: [german] }), aFlag()],
-	rollouts: [aRollout({ flags: { natal: "true", synastry: "true" }, stage: 2, sinceMs: now - hour, before: { stage: 1, served: 20_000 } })],
+	rollouts: [
+		aRollout({
+			flags: { natal: "true", synastry: "true" },
+			stage: 2,
+			sinceMs: now - hour,
+			before: { stage: 1, served: 20_000, sinceMs: now - 2 * hour },
+		}),
+	],
 });
 const published = await publish([state]);
 const bucket = (key: string): number => bucketOf(key, seedOf("kerykeion"));
@@ -94,13 +101,26 @@ describe("a point", () => {
 
 	test.each<[string, Record<string, unknown>]>([
 		["a rule served", { flag: "synastry", context: { country: "DE" } }],
-		["a rule might have served, had the attribute been there", { flag: "synastry", context: {} }],
 		["no rollout serves", { flag: "checkout" }],
 	])("does not come of a user whom %s", async (_, change) => {
 		const edge = await anEdge(published, { nowMs: now });
 		edge.parts.record = down;
 		const response = await edge.post("/v1/events", { events: [anEvent(change)] });
 		expect([response.status, await response.json()]).toEqual([202, { accepted: 1, rejected: [] }]);
+	});
+
+	test.each([{}, { country: null }])(
+		"of a user whom a rule might have served, had the attribute been there, is no arm's: %j",
+		async (context) => {
+			const { body, points } = await sent([anEvent({ flag: "synastry", context })]);
+			expect(body).toEqual({ accepted: 1, rejected: [] });
+			expect(points).toMatchObject([{ rollout: "kerykeion", stage: 2, served: 50_000, arm: "unattributed", metric: "error", value: 0 }]);
+		},
+	);
+
+	test("does not come of an event from before the phase before", async () => {
+		expect((await sent([anEvent({ at: now - 2 * hour })])).points).toMatchObject([{ stage: 1, served: 20_000 }]);
+		expect((await sent([anEvent({ at: now - 2 * hour - 1 })])).points).toEqual([]);
 	});
 
 	test("does not come of a user whom the overlay has moved", async () => {

@@ -38,6 +38,7 @@ export const aState = (change: Partial<EnvironmentState> = {}): EnvironmentState
 	version: 1,
 	publishedAtMs: 1_700_000_000_000,
 	flags: [aFlag()],
+	damaged: [],
 	rollouts: [],
 	...change,
 });

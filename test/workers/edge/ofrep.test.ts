@@ -206,9 +206,12 @@ describe("a key", () => {
 		["an object's own name", { "X-API-Key": "__proto__" }],
 	])("opens nothing: %s", async (_, headers) => {
 		const edge = await anEdge(await publish([aState()]));
-		for (const path of [checkout, FLAGS]) {
+		for (const [path, named] of [
+			[checkout, { key: "checkout" }],
+			[FLAGS, {}],
+		] as const) {
 			const response = await edge.post(path, {}, headers);
-			expect([response.status, await response.json()]).toEqual([401, { errorDetails: expect.any(String) }]);
+			expect([response.status, await response.json()]).toEqual([401, { ...named, errorCode: "GENERAL", errorDetails: expect.any(String) }]);
 			expect(response.headers.get("WWW-Authenticate")).toBe("Bearer");
 		}
 	});
@@ -254,10 +257,13 @@ describe("a key", () => {
 test("without any snapshot the answer is 503, with the time to try again", async () => {
 	const published = await publish([aState({ version: 404 })]);
 	const edge = await anEdge({ ...published, bodies: new Map() });
-	for (const path of [checkout, FLAGS]) {
+	for (const [path, named] of [
+		[checkout, { key: "checkout" }],
+		[FLAGS, {}],
+	] as const) {
 		const response = await edge.post(path, {});
 		expect([response.status, response.headers.get("Retry-After")]).toEqual([503, "1"]);
-		expect(await response.json()).toEqual({ errorDetails: expect.any(String) });
+		expect(await response.json()).toEqual({ ...named, errorCode: "GENERAL", errorDetails: expect.any(String) });
 	}
 });
 

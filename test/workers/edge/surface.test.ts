@@ -33,7 +33,16 @@ describe("health", () => {
 		const response = await edge.send("/health/readiness");
 		expect([response.status, await response.json()]).toEqual([
 			200,
-			{ status: "ready", environments: { production: { version: 1, ageMs: null } } },
+			{ status: "ready", events: "ready", environments: { production: { version: 1, ageMs: null } } },
+		]);
+	});
+
+	test.each([undefined, ""])("serves flags without the secret that events need (%j), and says so", async (userHashKey) => {
+		const edge = await anEdge(await publish([aState()]), { userHashKey });
+		const response = await edge.send("/health/readiness");
+		expect([response.status, await response.json()]).toMatchObject([
+			200,
+			{ status: "ready", events: expect.stringContaining("USER_HASH_KEY"), environments: { production: { version: 1 } } },
 		]);
 	});
 

@@ -97,6 +97,41 @@ describe("every change of state writes exactly one audit row", () => {
 	});
 });
 
+describe("the reason", () => {
+	const because = "reason=caf%C3%A9%20%26%20rollback";
+	const reasons = async (of: string) => (await auditOf(of)).map(({ action, reason }) => [action, reason]);
+
+	test("of every change of a flag is in its row", async () => {
+		const { key } = aFlag();
+		const at = `${flagAt(key)}&${because}`;
+		await done("POST", `${FLAGS}&${because}`, { body: { key, type: "boolean" } });
+		await done("PATCH", at, { body: { description: "new" }, headers: { "if-match": '"1"' } });
+		await done("PATCH", at, { body: { enabled: false } });
+		await done("PATCH", at, { body: { enabled: true }, headers: { "if-match": '"3"' } });
+		await done("DELETE", at, { headers: { "if-match": '"4"' } });
+		expect(await reasons(`flags/production/${key}`)).toEqual(
+			["flag.created", "flag.changed", "flag.killed", "flag.enabled", "flag.deleted"].map((action) => [action, "café & rollback"]),
+		);
+	});
+
+	test("of a key's creation and revocation is in its rows", async () => {
+		const { id } = await done<{ id: string }>("POST", `/api/v1/keys?${because}`, { body: { environment: "production", name: "shop" } });
+		await done("DELETE", `/api/v1/keys/${id}?${because}`);
+		expect(await reasons(`keys/${id}`)).toEqual([
+			["key.created", "café & rollback"],
+			["key.revoked", "café & rollback"],
+		]);
+	});
+
+	test("that is not given is empty, and one of 1,001 characters is refused", async () => {
+		const { key } = await createFlag();
+		expect(await reasons(`flags/production/${key}`)).toEqual([["flag.created", ""]]);
+		const headers = { "if-match": '"1"' };
+		await refused(422, "DELETE", `${flagAt(key)}&reason=${"r".repeat(1_001)}`, { headers });
+		await done("DELETE", `${flagAt(key)}&reason=${"r".repeat(1_000)}`, { headers });
+	});
+});
+
 describe("the correlation id", () => {
 	test("that was sent is echoed, and in the row", async () => {
 		const { key } = aFlag();

@@ -137,7 +137,7 @@ describe("changing a flag", () => {
 		expect(problem["currentVersion"]).toBe(1);
 	});
 
-	test.each(['"1"', "1", '"3"', '"02x"', "latest", "*", 'W/"2"', "-2", "2.0", '"2", "3"', '"99999999999999999999"'])(
+	test.each(['"1"', "1", '"3"', '"02x"', "latest", 'W/"1"', 'w/"2"', "W/", '"*"', "**", "-2", "2.0", '"2", "3"', '"99999999999999999999"'])(
 		"refuses %s when the flag is at version 2",
 		async (given) => {
 			const { key } = await createFlag();
@@ -147,6 +147,13 @@ describe("changing a flag", () => {
 			expect((await done<FlagBody>("GET", flagAt(key))).description).toBe("second");
 		},
 	);
+
+	test.each(["*", " * ", 'W/"2"', "W/2", '"2"', "2"])("takes %s when the flag is at version 2", async (given) => {
+		const { key } = await createFlag();
+		await done("PATCH", flagAt(key), { body: { description: "second" }, headers: ifMatch(1) });
+		const headers = { "if-match": given };
+		expect((await done<FlagBody>("PATCH", flagAt(key), { body: { description: "third" }, headers })).version).toBe(3);
+	});
 
 	test("of two changes at once of one version one is made, the other refused", async () => {
 		const { key } = await createFlag();
@@ -213,6 +220,12 @@ describe("deleting a flag", () => {
 		expect((await refused(412, "DELETE", flagAt(key), { headers: ifMatch(2) }))["currentVersion"]).toBe(1);
 		const { status, text } = await send("DELETE", flagAt(key), { headers: ifMatch(1) });
 		expect([status, text]).toEqual([204, ""]);
+		await refused(404, "GET", flagAt(key));
+	});
+
+	test.each(["*", 'W/"1"'])("takes %s", async (given) => {
+		const { key } = await createFlag();
+		await done("DELETE", flagAt(key), { headers: { "if-match": given } });
 		await refused(404, "GET", flagAt(key));
 	});
 });

@@ -24,7 +24,10 @@ function aDatabase(end: () => Promise<never>): D1Database {
 	return { prepare: () => statement, batch: end, exec: end } as unknown as D1Database;
 }
 const broken = aDatabase(async () => {
-	throw new Error("D1_ERROR: no such table: a secret, tg_production_key");
+	throw new Error("D1_ERROR: a secret, tg_production_key");
+});
+const empty = aDatabase(async () => {
+	throw new Error("D1_ERROR: no such table: environments, tg_production_key");
 });
 const hanging = aDatabase(() => new Promise(() => {}));
 
@@ -63,13 +66,14 @@ test("tells how long ago the last tick was, and what is not published yet", asyn
 });
 
 test.each([
-	["fails", broken],
-	["hangs", hanging],
-])("not ready within 500 ms when the database %s, and says nothing more", { retry: 2 }, async (_, DB) => {
+	["fails", "the database does not answer", broken],
+	["hangs", "the database does not answer", hanging],
+	["is empty", "the database has no tables: apply the migrations", empty],
+])("not ready within 500 ms when the database %s, and says nothing more", { retry: 2 }, async (_, reason, DB) => {
 	const startedAtMs = Date.now();
 	const response = await ask("/health/readiness", { DB });
 	expect(Date.now() - startedAtMs).toBeLessThan(500);
-	expect([response.status, await response.json()]).toEqual([503, { status: "unavailable", reason: "the database does not answer" }]);
+	expect([response.status, await response.json()]).toEqual([503, { status: "not ready", reason }]);
 });
 
 test("the API without a database is a 500 that tells nothing but where to look", async () => {
@@ -84,13 +88,17 @@ test("the API without a database is a 500 that tells nothing but where to look",
 	logged.mockRestore();
 });
 
-test("without the secret ADMIN_TOKEN nobody is let in, and health still answers", async () => {
+test("without the secret ADMIN_TOKEN nobody is let in; alive, and not ready until it is set", async () => {
 	for (const ADMIN_TOKEN of ["", undefined]) {
 		const bindings = { ADMIN_TOKEN } as Partial<Bindings>;
 		// oxlint-disable-next-line no-await-in-loop -- two requests
 		expect((await ask("/api/v1/keys", bindings)).status).toBe(401);
 		// oxlint-disable-next-line no-await-in-loop -- see above
-		expect((await ask("/health/readiness", bindings)).status).toBe(200);
+		expect((await ask("/health/liveness", bindings)).status).toBe(200);
+		// oxlint-disable-next-line no-await-in-loop -- see above
+		const notReady = await ask("/health/readiness", bindings);
+		// oxlint-disable-next-line no-await-in-loop -- see above
+		expect([notReady.status, await notReady.text()]).toEqual([503, expect.stringContaining("wrangler secret put ADMIN_TOKEN")]);
 	}
 });
 

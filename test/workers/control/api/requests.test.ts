@@ -6,12 +6,14 @@ import {
 	TOKEN,
 	aFlag,
 	aPlan,
+	auditRows,
 	commandsOf,
 	createFlag,
 	createRollout,
 	done,
 	flagAt,
 	newKey,
+	pointersOf,
 	refused,
 	send,
 } from "./harness";
@@ -105,6 +107,31 @@ describe("a body", () => {
 		const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" };
 		const response = await exports.default.fetch(new Request(`https://control.example${FLAGS}`, { method: "POST", headers, body }));
 		expect([response.status, response.headers.get("content-type")]).toEqual([413, "application/problem+json"]);
+	});
+});
+
+describe("a query parameter that there is not", () => {
+	const flag = { key: "query", type: "boolean" };
+	test.each<[method: string, path: string, body?: unknown]>([
+		["GET", "/api/v1/flags?environment=production&enviroment=staging"],
+		["POST", "/api/v1/flags?environment=production&enviroment=staging", flag],
+		["GET", "/api/v1/flags/query?environment=production&enviroment=staging"],
+		["PATCH", "/api/v1/flags/query?environment=production&enviroment=staging", { enabled: false }],
+		["DELETE", "/api/v1/flags/query?environment=production&enviroment=staging"],
+		["GET", "/api/v1/keys?enviroment=staging"],
+		["POST", "/api/v1/keys?enviroment=staging", { environment: "production", name: "query" }],
+		["DELETE", "/api/v1/keys/query?enviroment=staging"],
+		["GET", "/api/v1/rollouts?enviroment=staging"],
+		["GET", "/api/v1/rollouts/query.1/events?enviroment=staging"],
+		["GET", "/api/v1/audit?enviroment=staging"],
+	])("is refused by %s %s, and named", async (method, path, body) => {
+		const before = await auditRows();
+		expect(pointersOf(await refused(422, method, path, { body }))).toEqual(["/enviroment"]);
+		expect(await auditRows()).toEqual(before);
+	});
+
+	test("is refused beside the one that is missing: a slip of the pen is named", async () => {
+		expect([...pointersOf(await refused(422, "GET", "/api/v1/flags?enviroment=staging"))].sort()).toEqual(["/enviroment", "/environment"]);
 	});
 });
 

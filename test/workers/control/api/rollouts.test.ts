@@ -1,11 +1,14 @@
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import control from "../../../../control/index";
 import { open } from "../../../../control/store/database";
 import { readHead } from "../../../../control/store/publication";
 import {
 	type FlagBody,
 	ROLLOUTS,
 	type RolloutBody,
+	TOKEN,
 	aPhase,
 	aPlan,
 	auditOf,
@@ -173,7 +176,9 @@ describe("commands", () => {
 		const before = await done<RolloutBody>("GET", `${ROLLOUTS}/${id}`);
 		expect(before.status).toBe(status);
 		const rows = (await auditOf(`rollouts/${id}`)).length;
-		for (const name of COMMANDS.filter((each) => !FITS[status]?.includes(each))) {
+		// What is rolled back already has what a second roll_back asks for.
+		const isDone = (name: string) => name === "roll_back" && status === "rolled_back";
+		for (const name of COMMANDS.filter((each) => !FITS[status]?.includes(each) && !isDone(each))) {
 			// oxlint-disable-next-line no-await-in-loop -- few requests
 			const problem = await refused(409, "POST", commandsOf(id), { body: { command: name } });
 			expect(problem["status_now"]).toBe(status);
@@ -223,6 +228,85 @@ describe("commands", () => {
 		const answers = await Promise.all(["pause", "pause", "pause"].map((name) => send("POST", commandsOf(id), { body: { command: name } })));
 		expect(answers.map((answer) => answer.status).sort((a, b) => a - b)).toEqual([200, 409, 409]);
 		expect((await eventsOf(id)).map((event) => event.kind)).toEqual(["start", "pause"]);
+	});
+
+	test("roll_back of what is rolled back is done, and changes nothing", async () => {
+		const id = await isIn("rolled_back");
+		const before = await done("GET", `${ROLLOUTS}/${id}`);
+		const rows = await auditOf(`rollouts/${id}`);
+		const { revision } = (await readHead(open(env.DB))).head;
+		expect(await command(id, "roll_back", "again")).toEqual(before);
+		expect(await auditOf(`rollouts/${id}`)).toEqual(rows);
+		expect(await eventsOf(id)).toHaveLength(2);
+		expect((await readHead(open(env.DB))).head.revision).toBe(revision);
+	});
+
+	/** A command before each of whose commits somebody else is faster with one of their own, as long as there are rivals. */
+	async function amidRivals(id: string, name: string, rivals: readonly string[]): Promise<Response> {
+		const left = [...rivals];
+		let isCommit = false;
+		const DB = new Proxy(env.DB, {
+			get(target, property) {
+				if (property === "prepare")
+					return (sql: string) => {
+						isCommit ||= sql.startsWith('insert into "rollout_events"');
+						return target.prepare(sql);
+					};
+				if (property === "batch")
+					return async (statements: D1PreparedStatement[]) => {
+						const rival = isCommit ? left.shift() : undefined;
+						isCommit = false;
+						if (rival !== undefined) await command(id, rival);
+						return target.batch(statements);
+					};
+				return Reflect.get(target, property).bind(target) as unknown;
+			},
+		});
+		const context = createExecutionContext();
+		const request = new Request<unknown, IncomingRequestCfProperties>(`https://control.example${commandsOf(id)}`, {
+			method: "POST",
+			headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
+			body: JSON.stringify({ command: name }),
+		});
+		const response = await control.fetch(request, { ...env, DB }, context);
+		await waitOnExecutionContext(context);
+		return response;
+	}
+
+	test.each([
+		["roll_back", "rolled_back"],
+		["cancel", "cancelled"],
+	])("%s that loses against somebody else five times is carried out all the same", async (name, status) => {
+		const id = await isIn("running");
+		const rivals = ["pause", "resume", "advance", "pause", "resume"];
+		const response = await amidRivals(id, name, rivals);
+		expect([response.status, (await response.json<RolloutBody>()).status]).toEqual([200, status]);
+		expect((await eventsOf(id)).map((event) => event.kind)).toEqual(["start", ...rivals, name]);
+	});
+
+	test("advance that loses against somebody else is not tried again: it was meant for what was seen", async () => {
+		const id = await isIn("running");
+		expect((await amidRivals(id, "advance", ["advance"])).status).toBe(409);
+		expect((await eventsOf(id)).map((event) => event.kind)).toEqual(["start", "advance"]);
+	});
+
+	test("roll_back amid others always ends 200, and the rollout rolled back", { timeout: 60_000 }, async () => {
+		const phases = [...Array.from({ length: 20 }, (_, i) => aPhase({ percent: i + 1 })), aPhase()];
+		for (let round = 0; round < 8; round++) {
+			// oxlint-disable no-await-in-loop -- one race after another
+			const { id } = await createRollout({ phases });
+			await command(id, "start");
+			const others = ["advance", "pause", "advance", "resume", "advance", "pause", "advance", "advance"];
+			const [, back] = await Promise.all([
+				Promise.all(others.slice(0, 4).map((name) => send("POST", commandsOf(id), { body: { command: name } }))),
+				send<RolloutBody>("POST", commandsOf(id), { body: { command: "roll_back" } }),
+				Promise.all(others.slice(4).map((name) => send("POST", commandsOf(id), { body: { command: name } }))),
+			]);
+			expect([back.status, back.body.status], back.text).toEqual([200, "rolled_back"]);
+			expect((await done<RolloutBody>("GET", `${ROLLOUTS}/${id}`)).status).toBe("rolled_back");
+			expect((await eventsOf(id)).filter((event) => event.kind === "roll_back")).toHaveLength(1);
+			// oxlint-enable no-await-in-loop
+		}
 	});
 
 	test("carry reason, actor, correlation id and both clocks into the event and its audit row", async () => {

@@ -4,12 +4,11 @@ import type { MetricsSource, Of, Question } from "../../../../control/metrics/so
 import { BUCKETS } from "../../../../core/flags/bucket";
 import type { FirstHarms } from "../../../../core/health/observation";
 import { shareOfCandidate } from "../../../../core/statistics/evidence";
-import type { Point } from "../../../../core/telemetry";
-import { aPoint, armOf, referenceSums } from "./points";
+import { type AttributedPoint, aPoint, armOf, referenceSums } from "./points";
 
 /** A store under test. `record` resolves once the points can be read. */
 export interface MetricStore {
-	readonly record: (points: readonly Point[], environment?: string) => Promise<void>;
+	readonly record: (points: readonly AttributedPoint[], environment?: string) => Promise<void>;
 	readonly source: MetricsSource;
 }
 
@@ -518,14 +517,14 @@ export function describeMetricsSource(name: string, { record, source }: MetricSt
 	});
 }
 
-type Harm = readonly [arm: Point["arm"], percent: number];
-type Counted = readonly [arm: Point["arm"], percent: number, last: number | null];
+type Harm = readonly [arm: AttributedPoint["arm"], percent: number];
+type Counted = readonly [arm: AttributedPoint["arm"], percent: number, last: number | null];
 
 /**
  * The rule in words: of a window's new harms, the smallest share first, each counts unless the user was harmed in the
  * candidate before, or in control at that share or a larger one.
  */
-function ruleOfFirstHarms(rollout: string): (points: readonly Point[]) => Of<FirstHarms>[] {
+function ruleOfFirstHarms(rollout: string): (points: readonly AttributedPoint[]) => Of<FirstHarms>[] {
 	const known = new Map<string, { harms: Set<string>; isCandidate: boolean; last: number | null }>();
 	return (points) => {
 		const counted = new Map<string, Of<FirstHarms> & { units: number }>();

@@ -1,8 +1,10 @@
 import type { Arm, ArmSums } from "../../../../core/health/observation";
 import type { Point } from "../../../../core/telemetry";
 
+export type AttributedPoint = Point & { readonly arm: Arm };
+
 /** Valid by default: a test changes one field. A harm is an error of value 1 unless the change says otherwise. */
-export function aPoint(change: Partial<Point> = {}): Point {
+export function aPoint(change: Partial<AttributedPoint> = {}): AttributedPoint {
 	return {
 		id: null,
 		rollout: "checkout.1",
@@ -21,7 +23,7 @@ export function aPoint(change: Partial<Point> = {}): Point {
 export const armOf = (bucket: number, served: number): Arm => (bucket < served ? "candidate" : "control");
 
 /** Sums over users, straight from their definitions: group the points by user, then add up. */
-export function referenceSums(points: readonly Point[]): ArmSums[] {
+export function referenceSums(points: readonly AttributedPoint[]): ArmSums[] {
 	const arms = Map.groupBy(points, (point) => JSON.stringify([point.metric, point.arm]));
 	return [...arms.values()].map((ofArm): ArmSums => {
 		const users = [...Map.groupBy(ofArm, (point) => point.unit).values()].map((own) => {
@@ -30,7 +32,7 @@ export function referenceSums(points: readonly Point[]): ArmSums[] {
 			return { requests, harms, mean: own.reduce((sum, point) => sum + point.value, 0) / requests, harmedFirst: own[0]?.harm === true };
 		});
 		const add = (of: (user: (typeof users)[number]) => number): number => users.reduce((sum, user) => sum + of(user), 0);
-		const [{ metric, arm }] = ofArm as [Point];
+		const [{ metric, arm }] = ofArm as [AttributedPoint];
 		return {
 			metric,
 			arm,

@@ -24,49 +24,59 @@ const flagValue = z.union([
 		.refine((value) => JSON.stringify(value).length <= OBJECT_BYTES_MAX, "is larger than 10,000 bytes as JSON"),
 ]);
 
-const split = z
-	.array(z.strictObject({ variant: variantName, weight: z.int().min(0).max(BUCKETS).describe("in 1/100,000") }))
-	.min(1)
-	.max(50);
-const serve = z.union([variantName, split]).describe("a variant's name, or a split whose weights sum to 100,000");
+/**
+ * `object`: z.strictObject refuses unknown fields, as requests are read; z.object drops them, as stored rows are, so that flags
+ * outlive a deployment and its return. Conditions are strict in both: to drop a part of one would serve other users.
+ */
+function fieldsBy(object: typeof z.strictObject) {
+	const split = z
+		.array(object({ variant: variantName, weight: z.int().min(0).max(BUCKETS).describe("in 1/100,000") }))
+		.min(1)
+		.max(50);
+	const serve = z.union([variantName, split]).describe("a variant's name, or a split whose weights sum to 100,000");
 
-const rule = z.strictObject({
-	id: z.string().min(1).max(63),
-	description: z.string().max(500).default(""),
-	when: conditionTree,
-	serve,
-});
+	const rule = object({
+		id: z.string().min(1).max(63),
+		description: z.string().max(500).default(""),
+		when: conditionTree,
+		serve,
+	});
 
-const target = z.strictObject({ variant: variantName, keys: z.array(z.string().min(1).max(1_000)).min(1).max(1_000) });
-const prerequisite = z.strictObject({ flag: flagKey, variants: z.array(variantName).min(1).max(50) });
+	const target = object({ variant: variantName, keys: z.array(z.string().min(1).max(1_000)).min(1).max(1_000) });
+	const prerequisite = object({ flag: flagKey, variants: z.array(variantName).min(1).max(50) });
 
-const fields = {
-	type: z.enum(["boolean", "string", "number", "object"]),
-	variants: z.record(variantName, flagValue).describe("the named values, all of the flag's type"),
-	enabled: z.boolean().default(true).describe("false kills the flag: the off variant for everybody"),
-	offVariant: variantName,
-	prerequisites: z
-		.array(prerequisite)
-		.max(20)
-		.default([])
-		.describe("flags that must resolve to one of the variants, else the off variant is served"),
-	targets: z.array(target).max(50).default([]).describe("keys that get a variant whatever the rules say"),
-	rules: z.array(rule).max(200).default([]).describe("the first that matches serves"),
-	fallthrough: serve,
-	salt: z.string().min(1).max(200).describe("seeds the buckets of the flag's own splits; default: its key"),
-	bucketBy: z.string().min(1).max(200).default("targetingKey").describe("the attribute that buckets users"),
-	public: z.boolean().default(false).describe("whether client keys may evaluate it"),
-	description: z.string().max(2_000).default(""),
-	tags: z.array(z.string().min(1).max(63)).max(20).default([]),
-	owner: z.string().max(200).default(""),
-	temporary: z.boolean().default(false).describe("meant to be removed once its rollout is done"),
-	expiresAt: z
-		.string()
-		.refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"')
-		.nullable()
-		.default(null)
-		.describe("when it should be gone; it goes on being served"),
-};
+	return {
+		type: z.enum(["boolean", "string", "number", "object"]),
+		variants: z.record(variantName, flagValue).describe("the named values, all of the flag's type"),
+		enabled: z.boolean().default(true).describe("false kills the flag: the off variant for everybody"),
+		offVariant: variantName,
+		prerequisites: z
+			.array(prerequisite)
+			.max(20)
+			.default([])
+			.describe("flags that must resolve to one of the variants, else the off variant is served"),
+		targets: z.array(target).max(50).default([]).describe("keys that get a variant whatever the rules say"),
+		rules: z.array(rule).max(200).default([]).describe("the first that matches serves"),
+		fallthrough: serve,
+		salt: z.string().min(1).max(200).describe("seeds the buckets of the flag's own splits; default: its key"),
+		bucketBy: z.string().min(1).max(200).default("targetingKey").describe("the attribute that buckets users"),
+		public: z.boolean().default(false).describe("whether client keys may evaluate it"),
+		description: z.string().max(2_000).default(""),
+		tags: z.array(z.string().min(1).max(63)).max(20).default([]),
+		owner: z.string().max(200).default(""),
+		temporary: z.boolean().default(false).describe("meant to be removed once its rollout is done"),
+		expiresAt: z
+			.string()
+			.refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"')
+			.nullable()
+			.default(null)
+			.describe("when it should be gone; it goes on being served"),
+	};
+}
+
+const fields = fieldsBy(z.strictObject);
+const storedFields = fieldsBy(z.object as unknown as typeof z.strictObject);
+const { fallthrough: serve } = fields;
 
 /** What a request may leave out: a boolean flag needs nothing but its key and type, the salt is the key. */
 export const flagInput = z.strictObject({
@@ -97,8 +107,7 @@ export const flagPatch = z.strictObject({
 	expiresAt: fields.expiresAt.unwrap().optional(),
 });
 
-/** As stored: a field that this version does not know is dropped, so that flags outlive a deployment and its return. */
-export const flag = z.object({ key: flagKey, ...fields });
+export const flag = z.object({ key: flagKey, ...storedFields });
 
 export type Flag = z.infer<typeof flag>;
 export type FlagInput = z.infer<typeof flagInput>;

@@ -76,7 +76,6 @@ function fieldsBy(object: typeof z.strictObject) {
 
 const fields = fieldsBy(z.strictObject);
 const storedFields = fieldsBy(z.object as unknown as typeof z.strictObject);
-const { fallthrough: serve } = fields;
 
 /** What a request may leave out: a boolean flag needs nothing but its key and type, the salt is the key. */
 export const flagInput = z.strictObject({
@@ -84,7 +83,7 @@ export const flagInput = z.strictObject({
 	key: flagKey,
 	variants: fields.variants.optional(),
 	offVariant: variantName.optional(),
-	fallthrough: serve.optional(),
+	fallthrough: fields.fallthrough.optional(),
 	salt: fields.salt.optional(),
 });
 /** A change replaces the fields it names. The key never changes. */
@@ -112,7 +111,7 @@ export const flag = z.object({ key: flagKey, ...storedFields });
 export type Flag = z.infer<typeof flag>;
 export type FlagInput = z.infer<typeof flagInput>;
 export type FlagPatch = z.infer<typeof flagPatch>;
-export type Serve = z.infer<typeof serve>;
+export type Serve = z.infer<typeof fields.fallthrough>;
 export type FlagValue = z.infer<typeof flagValue>;
 export type EnvironmentName = z.infer<typeof environmentName>;
 

@@ -6,6 +6,7 @@ import type { Publisher } from "../tick/publish";
 import { audit } from "./audit";
 import { callerOf } from "./auth";
 import type { ApiEnv } from "./context";
+import { explanations } from "./explain";
 import { flags } from "./flags";
 import { health } from "./health";
 import { keys } from "./keys";
@@ -53,6 +54,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 
 	app.route("/api/v1/flags", flags);
 	app.route("/api/v1/segments", segments);
+	app.route("/api/v1", explanations);
 	app.route("/api/v1/rollouts", rollouts);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1/audit", audit);

@@ -21,6 +21,7 @@ import {
 	rollBackDamaged,
 } from "../store/rollouts";
 import { damagedOr } from "../store/json";
+import { getSegment } from "../store/segments";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { orRefuse, refuse } from "./refusals";
 
@@ -246,6 +247,17 @@ async function checked(db: Database, wanted: Plan, isStart: boolean): Promise<re
 		else if (flag.fallthrough === candidate)
 			errors.push({ pointer: "/candidate", message: `flag ${key} serves "${candidate}" to everybody already` });
 	});
+	const [first] = flags;
+	const others = flags.filter(({ bucketBy }) => bucketBy !== first?.bucketBy);
+	for (const { key, bucketBy } of others)
+		errors.push({
+			pointer: "/flags",
+			message: `flag ${key} buckets by ${bucketBy}, ${first?.key ?? ""} by ${first?.bucketBy ?? ""}: one rollout has one cohort`,
+		});
+	for (const [i, segment] of wanted.exclude.segments.entries())
+		// oxlint-disable-next-line no-await-in-loop -- 20 at most
+		if (!(await getSegment(db, wanted.environment, segment)))
+			errors.push({ pointer: `/exclude/segments/${i}`, message: `there is no segment ${segment} in ${wanted.environment}` });
 	if (errors.length > 0) refuse({ kind: "invalid", errors });
 	const [active] = await activeRolloutsOf(db, wanted.environment, wanted.flags);
 	if (active) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });

@@ -71,8 +71,10 @@ const comparison = z
 		for (const issue of checked.error?.issues ?? [])
 			context.addIssue({ code: "custom", path: ["values", ...issue.path], message: `${given.op}: ${issue.message}` });
 	});
+/** The id names it in API descriptions, where a recursion needs a name. */
+const nested: z.ZodType<Condition> = z.lazy((): z.ZodType<Condition> => condition).meta({ id: "Condition" });
 const several = z
-	.array(z.lazy((): z.ZodType<Condition> => condition))
+	.array(nested)
 	.min(1)
 	.max(50);
 
@@ -82,7 +84,7 @@ export const condition: z.ZodType<Condition> = z.union([
 	z.strictObject({ segment: z.string().max(63) }),
 	z.strictObject({ all: several }),
 	z.strictObject({ any: several }),
-	z.strictObject({ not: z.lazy((): z.ZodType<Condition> => condition) }),
+	z.strictObject({ not: nested }),
 ]);
 
 /** The condition of a rule or a segment: a tree of bounded size. */

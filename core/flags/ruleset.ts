@@ -24,6 +24,8 @@ export interface Snapshot extends Ruleset {
 	readonly header: SnapshotHeader;
 	/** The flags' keys, in order. */
 	keys(): readonly string[];
+	/** The segments' keys, in order. */
+	segments(): readonly string[];
 	/** The live rollouts whose outcomes are stored; a damaged line measures nothing. */
 	measured(): readonly MeasuredRollout[];
 }
@@ -40,6 +42,8 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 	const flags = new Map<string, PackedFlag | "corrupt">();
 	const segments = new Map<string, PackedSegment | "corrupt">();
 	const listed = new Map<string, Uint8Array | "corrupt">();
+	let all: readonly string[] | undefined;
+	const allKeys = (): readonly string[] => (all ??= keysOf(bytes, start));
 	let keys: readonly string[] | undefined;
 	let measured: readonly MeasuredRollout[] | undefined;
 	let nesting = 0;
@@ -94,7 +98,11 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 				if (nesting > 0) nesting--;
 			}
 		},
-		keys: () => (keys ??= keysOf(bytes, start).filter((key) => !key.startsWith("!") && !key.startsWith("$"))),
+		keys: () => (keys ??= allKeys().filter((key) => !key.startsWith("!") && !key.startsWith("$"))),
+		segments: () =>
+			allKeys()
+				.filter((key) => key.startsWith("$") && !key.endsWith("#"))
+				.map((key) => key.slice(1)),
 		measured() {
 			if (measured === undefined) {
 				const found = read(MEASURED_LINE);

@@ -1,4 +1,4 @@
-import { murmur3 } from "./murmur3";
+import { murmur3, murmur3Ascii } from "./murmur3";
 import { writeUtf8 } from "./utf8";
 
 /** Buckets of a split: a weight or a served share is a whole number of them, so 0.001 % is the finest step. */
@@ -10,6 +10,8 @@ const scratch = new Uint8Array(512 * BYTES_PER_UNIT);
 
 /** murmur3-32 of a text's UTF-8 bytes. */
 export function hashText(text: string, seed: number): number {
+	const hash = murmur3Ascii(text, seed);
+	if (hash !== undefined) return hash;
 	const buffer = text.length * BYTES_PER_UNIT <= scratch.length ? scratch : new Uint8Array(text.length * BYTES_PER_UNIT);
 	return murmur3(buffer, seed, writeUtf8(text, buffer));
 }

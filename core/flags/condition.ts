@@ -73,10 +73,7 @@ const comparison = z
 	});
 /** The id names it in API descriptions, where a recursion needs a name. */
 const nested: z.ZodType<Condition> = z.lazy((): z.ZodType<Condition> => condition).meta({ id: "Condition" });
-const several = z
-	.array(nested)
-	.min(1)
-	.max(50);
+const several = z.array(nested).min(1).max(50);
 
 /** A tree: a comparison, a segment, or all, any or not of others. */
 export const condition: z.ZodType<Condition> = z.union([

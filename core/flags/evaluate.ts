@@ -3,7 +3,7 @@ import { bucketingKeyOf, targetingKeyOf } from "./bucketingKey";
 import { type Context, type Trace, matches } from "./match";
 import type { FlagValue } from "./model";
 import type { ActiveOverlay } from "./overlay";
-import type { Ruleset } from "./ruleset";
+import type { Ruleset, Snapshot } from "./ruleset";
 import type { PackedFlag, PackedRollout, PackedServe } from "./snapshot";
 
 /** OpenFeature's resolution reasons, as far as evaluation gives them; the edge adds STALE. */
@@ -55,10 +55,16 @@ const PREREQUISITES_DEEP_MAX = 10;
  * rollout, the fallthrough. `walk`, if given, is told of each step and changes nothing.
  */
 export function evaluate(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: string, context: Context, walk?: Walk): Resolution {
-	return resolveAt(ruleset, overlay, flagKey, context, walk, 0);
+	return resolveAt(ruleset.flag(flagKey), ruleset, overlay, flagKey, context, walk, 0);
+}
+
+/** All flags of a snapshot, in the order of its keys(): no look-up a flag. */
+export function evaluateAll(snapshot: Snapshot, overlay: ActiveOverlay, context: Context): Resolution[] {
+	return snapshot.flags().map(([key, flag]) => resolveAt(flag, snapshot, overlay, key, context, undefined, 0));
 }
 
 function resolveAt(
+	flag: PackedFlag | "corrupt" | undefined,
 	ruleset: Ruleset,
 	overlay: ActiveOverlay,
 	flagKey: string,
@@ -67,7 +73,6 @@ function resolveAt(
 	depth: number,
 ): Resolution {
 	const snapshot = ruleset.version;
-	const flag = ruleset.flag(flagKey);
 	if (flag === undefined) return { reason: "ERROR", errorCode: "FLAG_NOT_FOUND", metadata: { snapshot } };
 	if (flag === "corrupt" || depth > PREREQUISITES_DEEP_MAX) return { reason: "ERROR", errorCode: "PARSE_ERROR", metadata: { snapshot } };
 	try {
@@ -87,7 +92,7 @@ function resolve(
 	depth: number,
 ): Resolved {
 	const snapshot = ruleset.version;
-	const killedBy = overlay.kill.get(flagKey);
+	const killedBy = overlay.kill.size > 0 ? overlay.kill.get(flagKey) : undefined;
 	if (killedBy !== undefined) return serve(flag, flag.off, "DISABLED", { snapshot, overlay: killedBy });
 	if (!flag.enabled) return serve(flag, flag.off, "DISABLED", { snapshot });
 
@@ -95,7 +100,7 @@ function resolve(
 		for (const { flag: required, variants } of flag.prerequisites) {
 			// Its own walk is no part of this one, but what it could not know is.
 			const inner = walk && { isIncomplete: false };
-			const { variant } = resolveAt(ruleset, overlay, required, context, inner, depth + 1) as Partial<Resolved>;
+			const { variant } = resolveAt(ruleset.flag(required), ruleset, overlay, required, context, inner, depth + 1) as Partial<Resolved>;
 			if (walk && inner?.isIncomplete) walk.isIncomplete = true;
 			const holds = variant !== undefined && variants.includes(variant);
 			walk?.prerequisite?.(required, variant, holds);
@@ -140,7 +145,7 @@ function rolledOut(
 	const snapshot = ruleset.version;
 	const baseline = (why: { overlay: string } | { excluded: true } | { noKey: true }): Resolved =>
 		serve(flag, rollout.baseline, "DEFAULT", { snapshot, rollout: rollout.key, ...why });
-	const overlaidBy = overlay.baseline.get(rollout.key);
+	const overlaidBy = overlay.baseline.size > 0 ? overlay.baseline.get(rollout.key) : undefined;
 	if (overlaidBy !== undefined) return baseline({ overlay: overlaidBy });
 	if (rollout.excluded && isExcluded(rollout.excluded, ruleset, context, walk)) return baseline({ excluded: true });
 	const key = bucketingKeyOf(context, flag.bucketBy);

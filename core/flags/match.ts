@@ -25,12 +25,15 @@ export type ConditionStep =
 
 /** An own attribute of the context, never an inherited one (`constructor`, `__proto__`); null is what many clients send for "not known". */
 export function attributeOf(context: Context, name: string): unknown {
-	return Object.hasOwn(context, name) ? (context[name] ?? undefined) : undefined;
+	const found = context[name];
+	// What is inherited is never a text, a number or a boolean: only others need a second look.
+	if (typeof found === "string" || typeof found === "number" || typeof found === "boolean") return found;
+	return found !== null && found !== undefined && Object.hasOwn(context, name) ? found : undefined;
 }
 
 /** `not` of a condition on a missing attribute holds, since the condition does not. */
 export function matches(condition: PackedCondition, context: Context, segments: Segments, trace: Trace | undefined): boolean {
-	if ("op" in condition) return compares(condition, context, trace);
+	if (isComparison(condition)) return compares(condition, context, trace);
 	if ("all" in condition) {
 		for (const child of condition.all) if (!matches(child, context, segments, trace)) return false;
 		return true;
@@ -43,6 +46,11 @@ export function matches(condition: PackedCondition, context: Context, segments: 
 	const holds = segments.isMember(condition.segment, context, trace);
 	trace?.step?.({ kind: "segment", segment: condition.segment, holds });
 	return holds;
+}
+
+/** Reading a property is cheaper than asking for it, and nearly every condition is a comparison. */
+function isComparison(condition: PackedCondition): condition is PackedComparison {
+	return (condition as Partial<PackedComparison>).op !== undefined;
 }
 
 function compares(comparison: PackedComparison, context: Context, trace: Trace | undefined): boolean {

@@ -24,6 +24,8 @@ export interface Snapshot extends Ruleset {
 	readonly header: SnapshotHeader;
 	/** The flags' keys, in order. */
 	keys(): readonly string[];
+	/** All flags with their keys, in order: parses what has not been parsed yet. */
+	flags(): readonly (readonly [key: string, flag: PackedFlag | "corrupt"])[];
 	/** The segments' keys, in order. */
 	segments(): readonly string[];
 	/** The live rollouts whose outcomes are stored; a damaged line measures nothing. */
@@ -45,6 +47,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 	let all: readonly string[] | undefined;
 	const allKeys = (): readonly string[] => (all ??= keysOf(bytes, start));
 	let keys: readonly string[] | undefined;
+	let everyFlag: readonly (readonly [string, PackedFlag | "corrupt"])[] | undefined;
 	let measured: readonly MeasuredRollout[] | undefined;
 	let nesting = 0;
 
@@ -99,6 +102,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 			}
 		},
 		keys: () => (keys ??= allKeys().filter((key) => !key.startsWith("!") && !key.startsWith("$"))),
+		flags: () => (everyFlag ??= snapshot.keys().map((key) => [key, snapshot.flag(key) ?? "corrupt"])),
 		segments: () =>
 			allKeys()
 				.filter((key) => key.startsWith("$") && !key.endsWith("#"))

@@ -2,7 +2,7 @@
 export type Semver = readonly [major: number, minor: number, patch: number, prerelease: readonly (number | string)[]];
 
 const CHARACTERS_MAX = 256;
-const NUMBER = /^(?:0|[1-9]\d{0,15})$/;
+const DIGITS = /^(?:0|[1-9]\d{0,15})$/;
 const IDENTIFIER = /^[0-9A-Za-z-]+$/;
 
 /** undefined: the text is no version. A leading `v` is taken, as most clients send it. */
@@ -12,15 +12,18 @@ export function parseSemver(text: string): Semver | undefined {
 	if (more.length > 0 || (build !== undefined && !build.split(".").every((part) => IDENTIFIER.test(part)))) return undefined;
 	const dash = withoutBuild.indexOf("-");
 	const core = (dash < 0 ? withoutBuild : withoutBuild.slice(0, dash)).split(".");
-	if (core.length !== 3 || !core.every((part) => NUMBER.test(part))) return undefined;
+	if (core.length !== 3 || !core.every(isNumber)) return undefined;
 	const prerelease: (number | string)[] = [];
 	for (const part of dash < 0 ? [] : withoutBuild.slice(dash + 1).split(".")) {
-		if (NUMBER.test(part)) prerelease.push(Number(part));
+		if (isNumber(part)) prerelease.push(Number(part));
 		else if (IDENTIFIER.test(part) && !/^\d+$/.test(part)) prerelease.push(part);
 		else return undefined;
 	}
 	return [Number(core[0]), Number(core[1]), Number(core[2]), prerelease];
 }
+
+/** Beyond 2^53 two numbers could be one: refused. */
+const isNumber = (text: string): boolean => DIGITS.test(text) && Number.isSafeInteger(Number(text));
 
 /** Negative, zero or positive, by the precedence of §11. */
 export function compareSemver(a: Semver, b: Semver): number {

@@ -110,7 +110,7 @@ export interface EnvironmentState {
 	readonly rollouts: readonly LiveRollout[];
 }
 
-/** Stands for a flag that nobody can evaluate. */
+/** Stands for a flag or a segment that nobody can evaluate. */
 const DAMAGED = "null";
 
 /**
@@ -139,12 +139,11 @@ export function pack(
 	}));
 	const lines: [string, string][] = state.flags.map((flag) => {
 		const rollout = rollouts.find((each) => Object.hasOwn(each.flags, flag.key));
-		return [flag.key, lineFor(flag, rollout, compile)];
+		return [flag.key, jsonOrDamaged(() => packFlag(flag, rollout, compile))];
 	});
 	for (const key of state.damaged) lines.push([key, DAMAGED]);
 	for (const { segment, listed } of state.segments) {
-		const packed: PackedSegment = { when: segment.when && packCondition(segment.when, compile), hasListed: listed !== "" };
-		lines.push([segmentLine(segment.key), JSON.stringify(packed)]);
+		lines.push([segmentLine(segment.key), jsonOrDamaged(() => packSegment(segment, listed, compile))]);
 		if (listed !== "") lines.push([listedLine(segment.key), listed]);
 	}
 	if (measured.length > 0) lines.push([MEASURED_LINE, JSON.stringify(measured)]);
@@ -155,13 +154,17 @@ export function pack(
 	return { firstLine, body: `${firstLine}\n${body}` };
 }
 
-/** One flag that does not fit together must not keep the others from being published. */
-function lineFor(flag: Flag, rollout: LiveRollout | undefined, compile: (pattern: string) => PatternTable): string {
+/** One flag or segment that does not fit together must not keep the others from being published. */
+function jsonOrDamaged(packed: () => PackedFlag | PackedSegment): string {
 	try {
-		return JSON.stringify(packFlag(flag, rollout, compile));
+		return JSON.stringify(packed());
 	} catch {
 		return DAMAGED;
 	}
+}
+
+function packSegment({ when }: Segment, listed: string, compile: (pattern: string) => PatternTable): PackedSegment {
+	return { when: when && packCondition(when, compile), hasListed: listed !== "" };
 }
 
 export function packFlag(flag: Flag, rollout: LiveRollout | undefined, compile: (pattern: string) => PatternTable): PackedFlag {

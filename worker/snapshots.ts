@@ -19,6 +19,8 @@ interface Environment {
 	override: Overlay;
 	/** Nobody has guarded the environment's rollouts for longer than their lease. */
 	isUnguarded: boolean;
+	/** What overlays it besides break-glass: it stays until the head's own body is here. */
+	unabsorbed: Overlay;
 	overlay: ActiveOverlay;
 }
 
@@ -98,6 +100,8 @@ async function attempt<T>(held: Held<T>, waiting: Waiting, startedAtMs: number, 
 async function refreshHead(isolate: Isolate, from: Sources, waiting: Waiting): Promise<void> {
 	const startedAtMs = from.now();
 	let bodies: Promise<void>[] = [];
+	// Break-glass works without control and D1: it is read with each refresh, whatever comes of that.
+	const overrides = [...isolate.environments].map(([name, environment]) => refreshOverride(isolate, from, name, environment));
 	await attempt(isolate.head, waiting, startedAtMs, "head_refresh", async () => {
 		const { head, isConfirmed } = await newestHead(from);
 		const isAdopted = adopt(isolate, head, isConfirmed, startedAtMs);
@@ -105,13 +109,10 @@ async function refreshHead(isolate: Isolate, from: Sources, waiting: Waiting): P
 		if (isAdopted && waiting === "behind") bodies = refreshBodiesBehind(isolate, from);
 		return isAdopted && isConfirmed;
 	});
-	await Promise.all([
-		...bodies,
-		...[...isolate.environments].map(([name, environment]) => refreshOverride(isolate, from, name, environment)),
-	]);
+	await Promise.all([...bodies, ...overrides]);
 }
 
-/** Break-glass works without control and D1: it is read with each refresh, whatever came of that. Never rejects. */
+/** Never rejects. */
 async function refreshOverride(isolate: Isolate, from: Sources, name: string, environment: Environment): Promise<void> {
 	try {
 		const found = (await within(TIMEOUT_MS, from.store.override(name), from.wait)) ?? NO_OVERRIDE;
@@ -211,12 +212,15 @@ function renewOverlay(isolate: Isolate, name: string, environment: Environment):
 	const named = isolate.head.value && namedBy(isolate.head.value, name);
 	if (!named) return;
 	const retreating = environment.isUnguarded ? (body.value?.snapshot.measured() ?? []).filter(({ retreats }) => retreats) : [];
+	const retreat = { kill: [], baseline: retreating.map(({ key }) => key) };
+	// The new snapshot may have absorbed what was overlaid, and it is not here yet: no emergency ends before it is.
+	const earlier = isCurrent(isolate, name, body.value) ? NO_OVERRIDE : environment.unabsorbed;
+	environment.unabsorbed = namesIn(unite({ head: named.overlay, retreat, earlier }));
 	environment.overlay = unite({
 		head: named.overlay,
 		"break-glass": environment.override,
-		"dead man's switch": { kill: [], baseline: retreating.map(({ key }) => key) },
-		// The new snapshot may have absorbed what was overlaid, and it is not here yet: no emergency ends before it is.
-		"earlier head": isCurrent(isolate, name, body.value) ? NO_OVERRIDE : namesIn(environment.overlay),
+		"dead man's switch": retreat,
+		"earlier head": earlier,
 	});
 }
 
@@ -232,6 +236,7 @@ function environmentOf(isolate: Isolate, name: string): Environment | undefined 
 		currentAtMs: 0,
 		override: NO_OVERRIDE,
 		isUnguarded: false,
+		unabsorbed: named.overlay,
 		overlay: unite({ head: named.overlay }),
 	};
 	isolate.environments.set(name, environment);

@@ -4,6 +4,7 @@ import { decide } from "../../core/rollouts/decide";
 import type { Change, Hold } from "../../core/rollouts/decision";
 import { candidateOf } from "../../core/rollouts/exposure";
 import { printDuration } from "../../core/rollouts/duration";
+import { isLive } from "../../core/rollouts/state";
 import { paused, unguarded } from "../../core/rollouts/transitions";
 import { LEASE_MS } from "../../core/wire";
 import { log, nameOf } from "../log";
@@ -23,6 +24,11 @@ const ENGINE = "tidegate";
 const NOTHING_SEEN: Observation = { kind: "source_error", message: "no tick looked" };
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
+/**
+ * Edges count their lease by themselves, and hear of a tick some seconds after its end: control takes it for a lapse before any
+ * of them does, or users would go to the baseline and come back.
+ */
+const LAPSE_MS = LEASE_MS - 2 * MINUTE_MS;
 
 /**
  * One pass: observe → decide → commit → publish. `now` is the scheduled time. Safe when run twice, late, or two at once: a
@@ -36,8 +42,9 @@ export async function tick(given: Tick, now: number): Promise<void> {
 	const isNext = now >= lastTickMs;
 	if (!isNext) log("tick_out_of_order", { now, lastTickMs });
 	const isGuarded = isNext && (await attempt("guard", () => guard(given, now, unguardedMs)));
-	await publish(given);
-	if (!isGuarded) return;
+	const unpublished = await publish(given);
+	// Edges that took users back by themselves must not hear of a guard before they can have the body that says the same.
+	if (!isGuarded || (unguardedMs >= LAPSE_MS && unpublished.length > 0)) return;
 	await tickCompleted(given.db, now, given.realNow());
 	if (now % HOUR_MS >= MINUTE_MS) return;
 	await attempt("prune", () => prune(given.db.$client, now, given.realNow()));
@@ -64,14 +71,18 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 		const changes = decided.filter((each) => each.decision.kind !== "hold");
 		// Whoever is being hurt comes first.
 		changes.sort((a, b) => Number(b.decision.kind === "roll_back") - Number(a.decision.kind === "roll_back"));
+		let unpaused = 0;
 		for (const change of changes) {
 			// oxlint-disable-next-line no-await-in-loop -- changes are few, and D1 has one writer
-			await apply(given, change, now);
+			const isCommitted = await apply(given, change, now);
+			if (!isCommitted && change.decision.reason === "unguarded") unpaused++;
 		}
 		const held = decided.flatMap(({ row, decision }): Held[] =>
 			decision.kind === "hold" ? [{ row, hold: decision, percent: placeOf(row.plan, row.state).percent }] : [],
 		);
 		await recordHolds(given.db, held, now);
+		// The lapse goes on, and so do the edges' retreats, until each of them is a state.
+		if (unpaused > 0) throw new Error(`${unpaused} unguarded rollouts could not be paused`);
 	}
 }
 
@@ -81,12 +92,18 @@ interface Decided {
 	readonly decision: Hold | Change;
 }
 
-/** The first tick after a lapse judges nothing: what happened meanwhile was seen by nobody, and a person should look. */
+/**
+ * The first tick after a lapse judges nothing: what happened meanwhile was seen by nobody, and a person should look. One that
+ * was paused before stays as it is, unless the edges have moved its users too.
+ */
 function leaseLost(row: StoredRollout, unguardedMs: number, now: number): Decided | undefined {
-	if (unguardedMs < LEASE_MS || row.state.status !== "running") return undefined;
-	const message = `unguarded: no tick for ${printDuration(unguardedMs)} > ${printDuration(LEASE_MS)}${row.plan.on_control_loss === "retreat" ? ", users went back to the baseline" : ""}`;
-	const state = unguarded(row.plan, row.state, now, ENGINE, message);
-	return { row, observation: NOTHING_SEEN, decision: { kind: "pause", reason: "unguarded", message, state, judgement: null } };
+	const { plan, state } = row;
+	if (unguardedMs < LAPSE_MS || !isLive(state)) return undefined;
+	const retreats = plan.on_control_loss === "retreat";
+	if (state.status === "paused" && (!retreats || state.retreated)) return undefined;
+	const message = `unguarded: no tick for ${printDuration(unguardedMs)} > ${printDuration(LAPSE_MS)}${retreats ? ", users went back to the baseline" : ""}`;
+	const stopped = unguarded(plan, state, now, ENGINE, message);
+	return { row, observation: NOTHING_SEEN, decision: { kind: "pause", reason: "unguarded", message, state: stopped, judgement: null } };
 }
 
 /** One that cannot be judged is paused and reported, and never stops the others. */
@@ -104,9 +121,9 @@ function decideOne(row: StoredRollout, observation: Observation | undefined, now
 	}
 }
 
-/** A change that cannot be written is logged and decided again by the next tick. */
-async function apply(given: Tick, { row, observation, decision }: Decided, now: number): Promise<void> {
-	if (decision.kind === "hold") return;
+/** A change that cannot be written is logged and decided again by the next tick. Returns whether it was. */
+async function apply(given: Tick, { row, observation, decision }: Decided, now: number): Promise<boolean> {
+	if (decision.kind === "hold") return true;
 	try {
 		const isCommitted = await commitChange(given.db, {
 			row,
@@ -123,7 +140,9 @@ async function apply(given: Tick, { row, observation, decision }: Decided, now: 
 			await attempt("record_check", () =>
 				recordCheck(given.db, { rollout: row.id, decision, percent: placeOf(row.plan, row.state).percent }, now),
 			);
+		return isCommitted;
 	} catch (error) {
 		log("change_failed", { rollout: row.id, kind: decision.kind, error: nameOf(error) });
+		return false;
 	}
 }

@@ -1,7 +1,9 @@
-// An instance in a process of its own, so that a test can end it as a crash would. Arguments as one JSON: {ports, state, stuckKv}.
+// An instance in a process of its own, so that a test can end it as a crash would. Arguments as one JSON:
+// {ports, state, stuckKv, breakable}.
 import { startDev } from "../../scripts/dev-server.mjs";
+import { breakable as madeBreakable } from "./breakable.mjs";
 
-const { ports, state, stuckKv } = JSON.parse(process.argv[2] ?? "{}");
+const { ports, state, stuckKv, breakable } = JSON.parse(process.argv[2] ?? "{}");
 
 /** A KV whose `put` never returns; it says that it was called. */
 const STUCK = `import { WorkerEntrypoint } from "cloudflare:workers";
@@ -17,6 +19,7 @@ const dev = await startDev({
 	tickMs: 0,
 	bindings: { control: { ADMIN_TOKEN: "token", DEV_CLOCK: "1" }, edge: { USER_HASH_KEY: "key", DEV_CLOCK: "1" } },
 	adapt: (workers) => {
+		if (breakable) return workers.map(madeBreakable);
 		if (!stuckKv) return workers;
 		const [control, ...rest] = workers;
 		return [

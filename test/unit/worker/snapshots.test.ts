@@ -18,14 +18,17 @@ const resolve = (open: Serving | undefined) => (open ? evaluate(open.snapshot, o
 beforeEach(() => void vi.spyOn(console, "warn").mockImplementation(() => {}));
 
 describe("a cold isolate", () => {
-	test.each([1, 30])("makes one call of control and one of KV, which answer in %i ms, for 100 requests at once", async (ms) => {
-		const world = aWorld(first);
-		world.answersAfterMs = ms;
-		const opened = await Promise.all(Array.from({ length: 100 }, () => world.request()));
-		expect(opened.map(versionOf)).toEqual(Array(100).fill(1));
-		expect(world.calls).toEqual({ head: 1, kvHead: 0, body: 0, kvBody: 1 });
-		expect(opened[0]?.isStale).toBe(false);
-	});
+	test.each([1, 30])(
+		"makes one call of control, and reads one body and one override, which come in %i ms, for 100 requests at once",
+		async (ms) => {
+			const world = aWorld(first);
+			world.answersAfterMs = ms;
+			const opened = await Promise.all(Array.from({ length: 100 }, () => world.request()));
+			expect(opened.map(versionOf)).toEqual(Array(100).fill(1));
+			expect(world.calls).toEqual({ head: 1, kvHead: 0, body: 0, kvBody: 1, override: 1 });
+			expect(opened[0]?.isStale).toBe(false);
+		},
+	);
 
 	test.each(["down", "hangs"] as const)("serves KV's head as STALE when control %s", async (health) => {
 		const world = aWorld(first);
@@ -145,7 +148,7 @@ describe("a wrong body", () => {
 		const world = aWorld(first);
 		world.kv.health = "hangs";
 		expect(versionOf(await world.request())).toBe(1);
-		expect(world.calls).toEqual({ head: 1, kvHead: 0, body: 1, kvBody: 1 });
+		expect(world.calls).toEqual({ head: 1, kvHead: 0, body: 1, kvBody: 1, override: 1 });
 	});
 
 	test.each<[string, string]>([

@@ -21,10 +21,17 @@ export function aWorld(published: Published) {
 		isolate: coldIsolate(),
 		/** What control and KV hold, and how they are; a test overwrites any of it. */
 		control: { head: published.head as unknown, bodies: published.bodies, health: "up" as Health },
-		kv: { head: published.head as unknown, bodies: published.bodies, health: "up" as Health },
+		kv: {
+			head: published.head as unknown,
+			bodies: published.bodies,
+			/** Break-glass: of all environments, or of those named. An error stands for a text that is no JSON. */
+			override: null as unknown,
+			overrides: undefined as Readonly<Record<string, unknown>> | undefined,
+			health: "up" as Health,
+		},
 		/** Longer than a request polls: then some requests find the head there and the body still under way. */
 		answersAfterMs: 1,
-		calls: { head: 0, kvHead: 0, body: 0, kvBody: 0 },
+		calls: { head: 0, kvHead: 0, body: 0, kvBody: 0, override: 0 },
 		/** Lets time pass: the clock only, no timer. */
 		later: (ms: number): void => void (skippedMs += ms),
 		/** A request's way to its head and snapshot. */
@@ -60,6 +67,13 @@ export function aWorld(published: Published) {
 			world.calls.kvBody++;
 			const body = world.kv.bodies.get(`${environment}/${version}`);
 			return answer(world.kv.health, body === undefined ? null : new TextEncoder().encode(body).buffer);
+		},
+		override: async (environment) => {
+			world.calls.override++;
+			const { health, override, overrides } = world.kv;
+			const found = await answer(health, overrides ? (overrides[environment] ?? null) : override);
+			if (found instanceof Error) throw found;
+			return found;
 		},
 	};
 	const sources: Sources = {

@@ -1,4 +1,5 @@
-import type { Flag } from "../../../core/flags/model";
+import { tableOf } from "../../../control/patterns/tables";
+import { completeFlag, type Flag, flagInput } from "../../../core/flags/model";
 import type { Overlay } from "../../../core/flags/overlay";
 import { type EnvironmentState, type LiveRollout, pack } from "../../../core/flags/snapshot";
 import type { Head } from "../../../core/wire";
@@ -8,17 +9,10 @@ import { sha256 } from "../../../worker/digest";
 
 export const SDK_KEY = "production-key";
 export const STAGING_KEY = "staging-key";
+export const CLIENT_KEY = "client-key";
 
 export const aFlag = (change: Partial<Flag> = {}): Flag => ({
-	key: "checkout",
-	type: "boolean",
-	variants: { true: true, false: false },
-	enabled: true,
-	offVariant: "false",
-	rules: [],
-	fallthrough: "false",
-	salt: change.key ?? "checkout",
-	description: "",
+	...completeFlag(flagInput.parse({ key: change.key ?? "checkout", type: "boolean" })),
 	...change,
 });
 
@@ -30,6 +24,8 @@ export const aRollout = (change: Partial<LiveRollout> = {}): LiveRollout => ({
 	stage: 1,
 	sinceMs: 0,
 	before: null,
+	excluded: { keys: [], segments: [] },
+	retreats: false,
 	...change,
 });
 
@@ -38,6 +34,7 @@ export const aState = (change: Partial<EnvironmentState> = {}): EnvironmentState
 	version: 1,
 	publishedAtMs: 1_700_000_000_000,
 	flags: [aFlag()],
+	segments: [],
 	damaged: [],
 	rollouts: [],
 	...change,
@@ -52,18 +49,23 @@ export interface Published {
 /** What control would publish of these environments. */
 export async function publish(
 	states: readonly EnvironmentState[],
-	{ revision = 1, overlay = { kill: [], baseline: [] } }: { revision?: number; overlay?: Overlay } = {},
+	{
+		revision = 1,
+		overlay = { kill: [], baseline: [] },
+		guardedAtMs = Date.now(),
+	}: { revision?: number; overlay?: Overlay; guardedAtMs?: number } = {},
 ): Promise<Published> {
 	const bodies = new Map<string, string>();
 	const environments: Record<string, Head["environments"][string]> = {};
 	for (const state of states) {
 		const { environment, version, publishedAtMs } = state;
-		const { firstLine, body } = pack(state);
+		const { firstLine, body } = pack(state, tableOf);
 		bodies.set(`${environment}/${version}`, body);
-		environments[environment] = { version, digest: await sha256(firstLine), overlay, publishedAtMs, guardedAtMs: publishedAtMs };
+		environments[environment] = { version, digest: await sha256(firstLine), overlay, publishedAtMs, guardedAtMs };
 	}
 	const keys: Head["keys"] = {
 		[await sha256(SDK_KEY)]: { environment: "production", kind: "server" },
+		[await sha256(CLIENT_KEY)]: { environment: "production", kind: "client" },
 		[await sha256(STAGING_KEY)]: { environment: "staging", kind: "server" },
 	};
 	return { head: { revision, environments, keys }, bodies };

@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { completeFlag } from "../../../../core/flags/model";
+import { completeFlag, flagInput, type Flag } from "../../../../core/flags/model";
 import { command } from "../../../../core/rollouts/command";
 import { type Plan, plan } from "../../../../core/rollouts/plan";
 import type { Point } from "../../../../core/telemetry";
@@ -35,13 +35,14 @@ export function aPlan(name: string, change: Partial<Plan> = {}): Plan {
 	});
 }
 
+export const aFlag = (key: string): Flag => completeFlag(flagInput.parse({ key, type: "boolean" }));
+
 const act = (atMs: number) => ({ actor: "test", reason: "because", correlationId: "c", atMs });
 
 /** A flag and a running rollout of it, both named so. */
 export async function started(name: string, change: Partial<Plan> = {}): Promise<StoredRollout> {
 	const wanted = aPlan(name, change);
-	const flag = completeFlag({ key: name, type: "boolean", enabled: true, rules: [], description: "" });
-	await createFlag(db, "production", flag, act(START_MS));
+	await createFlag(db, "production", aFlag(name), act(START_MS));
 	const row = await createRollout(db, wanted, act(START_MS));
 	const result = command(wanted, row.state, { kind: "start", by: "test", reason: "go", launch: 1 }, START_MS);
 	if (!result.ok) throw new Error(result.error.kind);

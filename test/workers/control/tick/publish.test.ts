@@ -1,15 +1,14 @@
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
-import { completeFlag } from "../../../../core/flags/model";
 import type { Head } from "../../../../core/wire";
 import { changeFlag, configOf, createFlag, getFlag } from "../../../../control/store/flags";
 import { bodyOf, keepBody, readHead } from "../../../../control/store/publication";
 import { publish } from "../../../../control/tick/publish";
 import { tick } from "../../../../control/tick/tick";
-import { HARMFUL, MINUTE_MS, START_MS, aTick, current, db, outcomes, started } from "./fixtures";
+import { HARMFUL, MINUTE_MS, START_MS, aFlag, aTick, current, db, outcomes, started } from "./fixtures";
 
 const act = { actor: "test", reason: "", correlationId: "c", atMs: START_MS };
-const flag = completeFlag({ key: "door", type: "boolean", enabled: true, rules: [], description: "0" });
+const flag = { ...aFlag("door"), description: "0" };
 
 /** KV whose puts go through `before`, which may fail, wait or never return. */
 function kvThat(before: (key: string) => Promise<void>): KVNamespace {

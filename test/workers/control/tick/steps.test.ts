@@ -1,6 +1,5 @@
 import { env } from "cloudflare:workers";
 import { type MockInstance, afterEach, beforeEach, expect, test, vi } from "vitest";
-import { completeFlag } from "../../../../core/flags/model";
 import type { MetricsSource } from "../../../../control/metrics/source";
 import { embedded } from "../../../../control/metrics/embedded";
 import type { Database } from "../../../../control/store/database";
@@ -8,7 +7,7 @@ import { createFlag } from "../../../../control/store/flags";
 import { pendingEnvironments, readHead } from "../../../../control/store/publication";
 import { latestCheck } from "../../../../control/store/rollouts";
 import { tick } from "../../../../control/tick/tick";
-import { HARMFUL, HEALTHY, MINUTE_MS, START_MS, aTick, current, db, outcomes, started } from "./fixtures";
+import { HARMFUL, HEALTHY, MINUTE_MS, START_MS, aFlag, aTick, current, db, outcomes, started } from "./fixtures";
 
 /** A step of the tick that fails keeps no other from being taken. */
 
@@ -38,7 +37,7 @@ function dbThat(fails: Partial<Record<"batch" | "prepare", (call: () => unknown)
 async function somethingPending(): Promise<string> {
 	const key = `pending-${++count}`;
 	const act = { actor: "test", reason: "", correlationId: "c", atMs: START_MS };
-	await createFlag(db, "production", completeFlag({ key, type: "boolean", enabled: true, rules: [], description: "" }), act);
+	await createFlag(db, "production", aFlag(key), act);
 	expect(await pendingEnvironments(db)).toContain("production");
 	return key;
 }

@@ -21,7 +21,7 @@ const FLAGS = "/ofrep/v1/evaluate/flags";
 
 /** Answers any request; what nobody expected becomes a 500 that says nothing. */
 export async function answer(request: Request, edge: Edge): Promise<Response> {
-	const path = new URL(request.url).pathname;
+	const path = pathOf(request.url);
 	try {
 		if (!isForBrowsers(path)) return await route(request, path, edge);
 		if (request.method === "OPTIONS") return preflight();
@@ -83,6 +83,13 @@ function refuse(path: string, status: 401 | 500 | 503, detail: string, headers: 
 
 function notAllowed(allow: string): Response {
 	return problem(405, `The methods here are ${allow}.`, { Allow: allow });
+}
+
+/** The runtime's URLs are normalised already: parsing them again would be a tenth of an answer's cost. */
+function pathOf(url: string): string {
+	const from = url.indexOf("/", url.indexOf("://") + 3);
+	const end = url.slice(from).search(/[?#]/);
+	return end < 0 ? url.slice(from) : url.slice(from, from + end);
 }
 
 const isRead = ({ method }: Request): boolean => method === "GET" || method === "HEAD";

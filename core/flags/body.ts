@@ -26,13 +26,13 @@ export function lineOf(bytes: Uint8Array, start: number, key: string, version: n
 	return undefined;
 }
 
-/** Every line's key, in order. */
-export function keysOf(bytes: Uint8Array, start: number): string[] {
+/** Every line's key, in order. `decode` makes flat texts; concatenated ones would keep their parts. */
+export function keysOf(bytes: Uint8Array, start: number, decode: (bytes: Uint8Array) => string): string[] {
 	const keys: string[] = [];
 	for (let line = start; line < bytes.length; line = endOfLine(bytes, line) + 1) {
-		let key = "";
-		for (let i = line; i < bytes.length && bytes[i] !== TAB && bytes[i] !== NEWLINE; i++) key += String.fromCharCode(bytes[i] ?? 0);
-		if (key !== "") keys.push(key);
+		let end = line;
+		while (end < bytes.length && bytes[end] !== TAB && bytes[end] !== NEWLINE) end++;
+		if (end > line) keys.push(decode(bytes.subarray(line, end)));
 	}
 	return keys;
 }

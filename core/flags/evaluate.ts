@@ -60,7 +60,8 @@ export function evaluate(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: stri
 
 /** All flags of a snapshot, in the order of its keys(): no look-up a flag. */
 export function evaluateAll(snapshot: Snapshot, overlay: ActiveOverlay, context: Context): Resolution[] {
-	return snapshot.flags().map(([key, flag]) => resolveAt(flag, snapshot, overlay, key, context, undefined, 0));
+	const keys = snapshot.keys();
+	return snapshot.flags().map((flag, i) => resolveAt(flag, snapshot, overlay, keys[i] ?? "", context, undefined, 0));
 }
 
 function resolveAt(
@@ -94,7 +95,7 @@ function resolve(
 	const snapshot = ruleset.version;
 	const killedBy = overlay.kill.size > 0 ? overlay.kill.get(flagKey) : undefined;
 	if (killedBy !== undefined) return serve(flag, flag.off, "DISABLED", { snapshot, overlay: killedBy });
-	if (!flag.enabled) return serve(flag, flag.off, "DISABLED", { snapshot });
+	if (!flag.enabled) return serve(flag, flag.off, "DISABLED", bare(snapshot));
 
 	if (flag.prerequisites) {
 		for (const { flag: required, variants } of flag.prerequisites) {
@@ -127,7 +128,7 @@ function resolve(
 	if (flag.rollout) return rolledOut(flag, flag.rollout, ruleset, overlay, context, walk);
 
 	const { fallthrough } = flag;
-	if (typeof fallthrough === "number") return serve(flag, fallthrough, flag.rules.length > 0 ? "DEFAULT" : "STATIC", { snapshot });
+	if (typeof fallthrough === "number") return serve(flag, fallthrough, flag.rules.length > 0 ? "DEFAULT" : "STATIC", bare(snapshot));
 	const key = bucketingKeyOf(context, flag.bucketBy);
 	if (key === undefined) return serve(flag, flag.off, "DEFAULT", { snapshot, noKey: true });
 	const bucket = bucketOf(key, flag.seed);
@@ -168,7 +169,15 @@ function serve(flag: PackedFlag, variant: number, reason: Resolved["reason"], me
 	return { value, variant: name, reason, metadata };
 }
 
+let shared: Metadata = { snapshot: -1 };
+
+/** Most answers say nothing but their snapshot: they share one object, which nobody writes to. */
+function bare(snapshot: number): Metadata {
+	if (shared.snapshot !== snapshot) shared = Object.freeze({ snapshot });
+	return shared;
+}
+
 function variantAt(split: Exclude<PackedServe, number>, bucket: number): number {
-	for (const [below, variant] of split) if (bucket < below) return variant;
+	for (let i = 0; i < split.length; i += 2) if (bucket < (split[i] ?? 0)) return split[i + 1] ?? Number.NaN;
 	throw new Error(`no part of the split holds bucket ${bucket}`);
 }

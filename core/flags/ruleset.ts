@@ -1,6 +1,7 @@
 import { endOfLine, keysOf, lineOf } from "./body";
 import { targetingKeyOf } from "./bucketingKey";
 import { isListed } from "./listed";
+import { sharing } from "./share";
 import { type Context, type Segments, type Trace, matches } from "./match";
 import {
 	MEASURED_LINE,
@@ -24,8 +25,8 @@ export interface Snapshot extends Ruleset {
 	readonly header: SnapshotHeader;
 	/** The flags' keys, in order. */
 	keys(): readonly string[];
-	/** All flags with their keys, in order: parses what has not been parsed yet. */
-	flags(): readonly (readonly [key: string, flag: PackedFlag | "corrupt"])[];
+	/** All flags, in the order of keys(): parses what has not been parsed yet. */
+	flags(): readonly (PackedFlag | "corrupt")[];
 	/** The segments' keys, in order. */
 	segments(): readonly string[];
 	/** The live rollouts whose outcomes are stored; a damaged line measures nothing. */
@@ -44,10 +45,9 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 	const flags = new Map<string, PackedFlag | "corrupt">();
 	const segments = new Map<string, PackedSegment | "corrupt">();
 	const listed = new Map<string, Uint8Array | "corrupt">();
-	let all: readonly string[] | undefined;
-	const allKeys = (): readonly string[] => (all ??= keysOf(bytes, start));
+	const allKeys = (): readonly string[] => keysOf(bytes, start, decode);
 	let keys: readonly string[] | undefined;
-	let everyFlag: readonly (readonly [string, PackedFlag | "corrupt"])[] | undefined;
+	let everyFlag: readonly (PackedFlag | "corrupt")[] | undefined;
 	let measured: readonly MeasuredRollout[] | undefined;
 	let nesting = 0;
 
@@ -62,6 +62,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 			return "corrupt";
 		}
 	};
+	const share = sharing();
 	const segmentOf = (key: string): PackedSegment => {
 		let segment = segments.get(key);
 		if (!segment) segments.set(key, (segment = (read(segmentLine(key)) ?? "corrupt") as PackedSegment | "corrupt"));
@@ -83,7 +84,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 			// Only flags' own lines: `!measured` and `$segment` are no flags, whoever asks for them. What is unknown is not
 			// remembered: a caller could fill the map.
 			const found = key.startsWith("!") || key.startsWith("$") ? undefined : (read(key) as PackedFlag | "corrupt" | undefined);
-			if (found !== undefined) flags.set(key, found);
+			if (found !== undefined) flags.set(key, found === "corrupt" ? found : share(found));
 			return found;
 		},
 		isMember(key: string, context: Context, trace: Trace | undefined) {
@@ -102,7 +103,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 			}
 		},
 		keys: () => (keys ??= allKeys().filter((key) => !key.startsWith("!") && !key.startsWith("$"))),
-		flags: () => (everyFlag ??= snapshot.keys().map((key) => [key, snapshot.flag(key) ?? "corrupt"])),
+		flags: () => (everyFlag ??= snapshot.keys().map((key) => snapshot.flag(key) ?? "corrupt")),
 		segments: () =>
 			allKeys()
 				.filter((key) => key.startsWith("$") && !key.endsWith("#"))

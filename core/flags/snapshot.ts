@@ -19,8 +19,8 @@ export interface SnapshotHeader {
 	readonly publishedAtMs: number;
 }
 
-/** A variant by its index, or the upper bounds of a split's buckets with the variant below each. */
-export type PackedServe = number | readonly (readonly [below: number, variant: number])[];
+/** A variant by its index, or a split: upper bound of its buckets, variant, and so on; flat, since pairs take three times the memory. */
+export type PackedServe = number | readonly number[];
 
 /** What the rollout step of an evaluation needs. */
 export interface PackedRollout {
@@ -177,7 +177,7 @@ export function packFlag(flag: Flag, rollout: LiveRollout | undefined, compile: 
 	const packServe = (serve: Serve): PackedServe => {
 		if (typeof serve === "string") return index(serve);
 		let below = 0;
-		return serve.map((part) => [(below += part.weight), index(part.variant)] as const);
+		return serve.flatMap((part) => [(below += part.weight), index(part.variant)]);
 	};
 	const packed: PackedFlag = {
 		type: flag.type,

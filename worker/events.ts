@@ -6,7 +6,6 @@ import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
 import { type Outcome, readEvent } from "./event";
 import { log } from "./log";
 import { problem } from "./problem";
-import type { Serving } from "./snapshots";
 import { unitOf } from "./unit";
 import { type Wait, within } from "./within";
 
@@ -34,7 +33,7 @@ export async function collect(request: Request, audience: Audience, environment:
 	if (events.length > EVENTS_MAX) return problem(413, `${events.length} events > limit ${EVENTS_MAX} a batch: send smaller batches.`);
 
 	const { accepted, rejected } = sort(events, audience, to.nowMs);
-	const points = await pointsOf(accepted, audience.serving, to.userHashKey);
+	const points = await pointsOf(accepted, audience, to.userHashKey);
 	try {
 		if (points.length > 0) await within(RECORD_TIMEOUT_MS, to.points.record(environment, points), to.wait);
 	} catch (error) {
@@ -69,11 +68,12 @@ function sort(events: readonly unknown[], audience: Audience, nowMs: number): { 
 	return { accepted, rejected };
 }
 
-async function pointsOf(outcomes: readonly Outcome[], { snapshot, overlay }: Serving, userHashKey: string): Promise<Point[]> {
+async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHashKey: string): Promise<Point[]> {
+	const { snapshot, overlay } = audience.serving;
 	const points: Point[] = [];
 	const units = new Map<string, string>();
 	for (const event of outcomes) {
-		const attributions = attribute(snapshot, overlay, event);
+		const attributions = attribute(snapshot, overlay, event, (flag) => isVisible(audience, flag));
 		if (attributions.length === 0) continue;
 		const { id, metric, value } = event;
 		const harm = METRICS[metric].isHarm(value);

@@ -13,9 +13,13 @@ import { keys } from "./keys";
 import { type Refusal, Refused, problemOf, refuse } from "./refusals";
 import { rollouts } from "./rollouts";
 import { segments } from "./segments";
+import { transfer } from "./transfer";
+import { versions } from "./versions";
 
 const BODY_BYTES_MAX = 262_144;
-const KEYS_BYTES_MAX = 8 * 1024 * 1024;
+/** Of segments' keys, up to 100,000 in one piece, and of whole environments. */
+const LARGE_BODY_BYTES_MAX = 8 * 1024 * 1024;
+const LARGE_BODIES = /^\/api\/v1\/(?:import|segments\/[^/]+\/keys)$/;
 
 export interface Composition {
 	readonly publisher: Publisher;
@@ -38,8 +42,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 		c.header("x-correlation-id", c.get("correlationId"));
 	});
 	app.use("/api/*", async (c, next) => {
-		// Segments' keys come in one piece, up to 100,000.
-		const limitBytes = /^\/api\/v1\/segments\/[^/]+\/keys$/.test(c.req.path) ? KEYS_BYTES_MAX : BODY_BYTES_MAX;
+		const limitBytes = LARGE_BODIES.test(c.req.path) ? LARGE_BODY_BYTES_MAX : BODY_BYTES_MAX;
 		return bodyLimit({ maxSize: limitBytes, onError: () => refuse({ kind: "too_large", limitBytes }) })(c, next);
 	});
 	app.use("/api/*", async (c, next) => {
@@ -53,6 +56,8 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	});
 
 	app.route("/api/v1/flags", flags);
+	app.route("/api/v1/flags", versions);
+	app.route("/api/v1", transfer);
 	app.route("/api/v1/segments", segments);
 	app.route("/api/v1", explanations);
 	app.route("/api/v1/rollouts", rollouts);

@@ -17,12 +17,12 @@ import { actOf, body, json, publishBehind, reason, refusals, resource } from "./
 import { isVersion } from "./ifMatch";
 import { orRefuse, refuse } from "./refusals";
 
-const stored = z.object({ environment: environmentName, ...flag.shape, version: z.int(), updatedAtMs: z.int() });
-const query = z.strictObject({ environment: environmentName });
-const change = z.strictObject({ environment: environmentName, reason });
+export const stored = z.object({ environment: environmentName, ...flag.shape, version: z.int(), updatedAtMs: z.int() });
+export const query = z.strictObject({ environment: environmentName });
+export const change = z.strictObject({ environment: environmentName, reason });
 const damaged = z.array(z.string()).describe("keys of flags that cannot be read: delete and create them again");
-const params = z.object({ key: flagKey });
-const ifMatch = z.object({ "if-match": z.string().optional().describe('the version that was read, as in "3"') });
+export const params = z.object({ key: flagKey });
+export const ifMatch = z.object({ "if-match": z.string().optional().describe('the version that was read, as in "3"') });
 
 export const flags = resource();
 
@@ -114,7 +114,7 @@ flags.openapi(
 	createRoute({
 		method: "delete",
 		path: "/{key}",
-		summary: "Delete a flag",
+		summary: "Delete a flag that no other flag requires",
 		request: { params, query: change, headers: ifMatch },
 		responses: { 204: { description: "deleted" }, ...refusals(401, 404, 409, 412, 422, 428) },
 	}),
@@ -134,16 +134,16 @@ flags.openapi(
 	},
 );
 
-async function existing(db: Parameters<typeof getFlag>[0], environment: string, key: string): Promise<StoredFlag> {
+export async function existing(db: Parameters<typeof getFlag>[0], environment: string, key: string): Promise<StoredFlag> {
 	const found = await getFlag(db, environment, key).catch(damagedOr("damaged" as const));
 	if (found === "damaged") refuse({ kind: "flag_damaged", key });
 	return found ?? refuse({ kind: "flag_missing", key });
 }
 
-const answer = (found: StoredFlag) => found as z.infer<typeof stored>;
-const etag = ({ version }: StoredFlag) => ({ etag: `"${version}"` });
+export const answer = (found: StoredFlag) => found as z.infer<typeof stored>;
+export const etag = ({ version }: StoredFlag) => ({ etag: `"${version}"` });
 
-async function flagErrors(db: Parameters<typeof getFlag>[0], environment: string, wanted: Flag): Promise<readonly FieldError[]> {
+export async function flagErrors(db: Parameters<typeof getFlag>[0], environment: string, wanted: Flag): Promise<readonly FieldError[]> {
 	const own = checkFlag(wanted);
 	return own.length > 0 ? own : checkFlagReferences(db, environment, wanted);
 }

@@ -20,7 +20,17 @@ export type Refusal =
 	| { readonly kind: "flag_damaged"; readonly key: string }
 	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
+	| TransferRefusal
 	| { readonly kind: "internal" };
+
+/** Of an import or a promotion: nothing is written, because of these. */
+interface TransferRefusal {
+	readonly kind: "transfer_refused";
+	/** Pointers into the request. */
+	readonly errors: readonly FieldError[];
+	/** What the transfer would have been, and the refusals by flag. */
+	readonly report: object;
+}
 
 const UNAUTHORIZED = {
 	no_token_set: "no API token is set up yet: wrangler secret put ADMIN_TOKEN -c control/wrangler.toml",
@@ -49,8 +59,11 @@ export function problemOf(refusal: Refusal): Problem {
 	});
 	switch (kind) {
 		case "invalid":
-			return problem(422, "Invalid content", refusal.errors.map(({ pointer, message }) => `${pointer}: ${message}`).join("; "), {
+			return problem(422, "Invalid content", print(refusal.errors), { errors: refusal.errors });
+		case "transfer_refused":
+			return problem(422, "Refused, all of it", `nothing was written: ${print(refusal.errors)}`, {
 				errors: refusal.errors,
+				...refusal.report,
 			});
 		case "malformed":
 			return problem(400, "Malformed request", refusal.detail);
@@ -84,6 +97,8 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(412, "Version mismatch", `the flag is at version ${refusal.current} now: read it again`, {
 				currentVersion: refusal.current,
 			});
+		case "flag_required":
+			return problem(409, "Flag required", `${refusal.by.join(", ")} require flag ${refusal.key}: change them first`, { by: refusal.by });
 		case "flag_in_rollout":
 			return problem(
 				409,
@@ -95,7 +110,7 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(
 				422,
 				"Snapshot too large",
-				`the flags of this environment would have ${refusal.bytes} bytes > limit ${refusal.limitBytes}: delete flags, or shorten their values`,
+				`the flags and segments of this environment would have ${refusal.bytes} bytes > limit ${refusal.limitBytes}: delete some, or shorten values and lists`,
 				{ bytes: refusal.bytes, limitBytes: refusal.limitBytes },
 			);
 		case "flag_damaged":
@@ -115,6 +130,13 @@ export function problemOf(refusal: Refusal): Problem {
 		default:
 			return assertNever(kind);
 	}
+}
+
+const PRINTED_MAX = 50;
+
+function print(errors: readonly FieldError[]): string {
+	const printed = errors.slice(0, PRINTED_MAX).map(({ pointer, message }) => `${pointer}: ${message}`);
+	return [...printed, ...(errors.length > PRINTED_MAX ? [`and ${errors.length - PRINTED_MAX} more`] : [])].join("; ");
 }
 
 /** Thrown by handlers, answered in one place. */

@@ -11,6 +11,14 @@ export function changed(db: Database, environment: string, atMs: number): Statem
 		.where(eq(environments.name, environment));
 }
 
+/** As `changed`, unless somebody has changed the environment since it was read: NULL aborts the batch. */
+export function changedSince(db: Database, environment: string, read: number, atMs: number): Statement {
+	return db
+		.update(environments)
+		.set({ changed: sql`CASE WHEN ${environments.changed} = ${read} THEN ${read} + 1 END`, changedAtMs: atMs })
+		.where(eq(environments.name, environment));
+}
+
 /** The head has something new to say, and KV's copy must follow. */
 export function headChanged(db: Database): Statement {
 	return db.update(head).set({ revision: sql`${head.revision} + 1`, content: sql`${head.revision} + 1` });
@@ -30,4 +38,31 @@ export function overlayLifted(db: Database, environment: string, kind: "kill" | 
 	return db
 		.delete(overlays)
 		.where(sql`${overlays.environment} = ${environment} AND ${overlays.kind} = ${kind} AND ${overlays.key} = ${key}`);
+}
+
+/** Many kills and liftings in two statements; comes after `changed` in its batch, as `overlaid`. */
+export function killsOverlaid(
+	db: Database,
+	environment: string,
+	killed: readonly string[],
+	lifted: readonly string[],
+	realNow: number,
+): Statement[] {
+	if (killed.length + lifted.length === 0) return [];
+	const rows = sql`SELECT ${environment}, 'kill', value, (SELECT changed FROM environments WHERE name = ${environment}), ${realNow} FROM json_each(${JSON.stringify(killed)}) WHERE true`;
+	return [
+		db
+			.insert(overlays)
+			.select(rows)
+			.onConflictDoUpdate({
+				target: [overlays.environment, overlays.kind, overlays.key],
+				set: { changed: sql`excluded.changed`, addedAtMs: sql`excluded.added_at_ms` },
+			}),
+		db
+			.delete(overlays)
+			.where(
+				sql`${overlays.environment} = ${environment} AND ${overlays.kind} = 'kill' AND ${overlays.key} IN (SELECT value FROM json_each(${JSON.stringify(lifted)}))`,
+			),
+		headChanged(db),
+	];
 }

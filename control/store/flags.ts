@@ -1,4 +1,5 @@
-import { and, asc, desc, eq, getTableColumns, inArray, ne, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, sql } from "drizzle-orm";
+import { diff } from "../../core/flags/diff";
 import { type Flag, flag as flagSchema } from "../../core/flags/model";
 import { type Result, err, ok } from "../../core/result";
 import { type Act, audited } from "./audit";
@@ -7,6 +8,7 @@ import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid, overlayLifted } from "./environments";
 import { parseJson } from "./json";
 import { activeFlags, flagVersions, flags } from "./schema";
+import { type SizeRefusal, flagSizeRefusal } from "./size";
 
 export interface StoredFlag extends Flag {
 	readonly environment: string;
@@ -29,10 +31,16 @@ export type FlagRefusal =
 	| { readonly kind: "flag_exists"; readonly key: string }
 	| { readonly kind: "flag_missing"; readonly key: string }
 	| { readonly kind: "version_mismatch"; readonly current: number }
-	| { readonly kind: "snapshot_too_large"; readonly bytes: number; readonly limitBytes: number }
+	| { readonly kind: "flag_required"; readonly key: string; readonly by: readonly string[] }
+	| SizeRefusal
 	| { readonly kind: "flag_in_rollout"; readonly rollout: string; readonly fields: readonly string[] };
 
-const resource = (environment: string, key: string): string => `flags/${environment}/${key}`;
+/** Those of its protected fields that a change would touch. */
+export function touchedOf(before: Flag, after: Flag): readonly string[] {
+	return PROTECTED.filter((field) => diff(before[field], after[field]).length > 0);
+}
+
+export const resource = (environment: string, key: string): string => `flags/${environment}/${key}`;
 
 /** One flag that cannot be read does not hide the others. */
 export async function listFlags(db: Database, environment: string): Promise<{ flags: StoredFlag[]; damaged: string[] }> {
@@ -54,30 +62,33 @@ export async function getFlag(db: Database, environment: string, key: string): P
 }
 
 export async function getFlags(db: Database, environment: string, keys: readonly string[]): Promise<StoredFlag[]> {
+	return (await db.select().from(flags).where(among(environment, keys))).map(stored);
+}
+
+/** As getFlags, but one that cannot be read is told as such. */
+export async function findFlags(db: Database, environment: string, keys: readonly string[]): Promise<Map<string, StoredFlag | "damaged">> {
 	const rows = await db
-		.select()
+		.select({ ...getTableColumns(flags), config: sql<string>`${flags.config}` })
 		.from(flags)
-		.where(and(eq(flags.environment, environment), inArray(flags.key, [...keys])));
-	return rows.map(stored);
+		.where(among(environment, keys));
+	return new Map(
+		rows.map((row) => {
+			const config = parseJson(flagSchema, row.config);
+			return [row.key, config ? stored({ ...row, config }) : "damaged"];
+		}),
+	);
 }
 
-/** What the snapshot of an environment may hold; KV would take 25 MiB, an isolate's memory would not. */
-const SNAPSHOT_BYTES_MAX = 8 * 1024 * 1024;
-
-/** The size of an environment's flags with this one changed; the packed form is a little smaller. */
-async function sizeRefusal(db: Database, environment: string, flag: Flag): Promise<FlagRefusal | undefined> {
-	const [others] = await db
-		.select({ bytes: sql<number>`coalesce(sum(length(CAST(${flags.config} AS BLOB))), 0)` })
-		.from(flags)
-		.where(and(eq(flags.environment, environment), ne(flags.key, flag.key)));
-	const bytes = (others?.bytes ?? 0) + new TextEncoder().encode(JSON.stringify(flag)).length;
-	return bytes > SNAPSHOT_BYTES_MAX ? { kind: "snapshot_too_large", bytes, limitBytes: SNAPSHOT_BYTES_MAX } : undefined;
-}
-
-export async function createFlag(db: Database, environment: string, flag: Flag, act: Act): Promise<Result<StoredFlag, FlagRefusal>> {
+export async function createFlag(
+	db: Database,
+	environment: string,
+	flag: Flag,
+	act: Act,
+	action = "flag.created",
+): Promise<Result<StoredFlag, FlagRefusal>> {
 	const exists = err({ kind: "flag_exists" as const, key: flag.key });
-	if (await getFlag(db, environment, flag.key)) return exists;
-	const tooLarge = await sizeRefusal(db, environment, flag);
+	if ((await getFlagVersion(db, environment, flag.key)) !== undefined) return exists;
+	const tooLarge = await flagSizeRefusal(db, environment, flag);
 	if (tooLarge) return err(tooLarge);
 	// A key that was deleted before goes on with its versions: its history stays one.
 	const [last] = await db
@@ -88,12 +99,12 @@ export async function createFlag(db: Database, environment: string, flag: Flag, 
 		.limit(1);
 	const row = { environment, key: flag.key, version: (last?.version ?? 0) + 1, config: flag, updatedAtMs: act.atMs };
 	const isWritten = await write(db, [
-		db.insert(flagVersions).values({ ...versionOf(row), actor: act.actor }),
+		db.insert(flagVersions).values(versionOf(row, act)),
 		db.insert(flags).values(row),
 		changed(db, environment, act.atMs),
 		// The kill of a flag that was deleted since is not the new one's.
 		...(last && flag.enabled ? [overlayLifted(db, environment, "kill", flag.key), headChanged(db)] : []),
-		audited(db, act, resource(environment, flag.key), "flag.created", null, flag),
+		audited(db, act, resource(environment, flag.key), action, null, flag),
 	]);
 	return isWritten ? ok(stored(row)) : exists;
 }
@@ -105,27 +116,21 @@ export async function changeFlag(
 	after: Flag,
 	act: Act,
 	realNow: number,
+	action = after.enabled === before.enabled ? "flag.changed" : killAction(after),
 ): Promise<Result<StoredFlag, FlagRefusal>> {
 	const { environment, key } = before;
 	// Without a look at the others where this one shrinks: a kill must always go through.
 	const tooLarge =
-		JSON.stringify(after).length > JSON.stringify(configOf(before)).length + 1 && (await sizeRefusal(db, environment, after));
+		JSON.stringify(after).length > JSON.stringify(configOf(before)).length + 1 && (await flagSizeRefusal(db, environment, after));
 	if (tooLarge) return err(tooLarge);
-	const touched = PROTECTED.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]));
+	const touched = touchedOf(before, after);
 	const row = { environment, key, version: before.version + 1, config: after, updatedAtMs: act.atMs };
 	const isWritten = await write(db, [
-		db.insert(flagVersions).values({ ...versionOf(row), version: touched.length > 0 ? unlessActive(row) : row.version, actor: act.actor }),
+		db.insert(flagVersions).values({ ...versionOf(row, act), version: touched.length > 0 ? unlessActive(row) : row.version }),
 		db.update(flags).set(row).where(at(environment, key)),
 		changed(db, environment, act.atMs),
 		...killStatements(db, before, after, realNow),
-		audited(
-			db,
-			act,
-			resource(environment, key),
-			after.enabled === before.enabled ? "flag.changed" : killAction(after),
-			configOf(before),
-			after,
-		),
+		audited(db, act, resource(environment, key), action, configOf(before), after),
 	]);
 	return isWritten ? ok(stored(row)) : err(await lost(db, before, touched));
 }
@@ -143,15 +148,20 @@ export async function deleteFlag(
 	act: Act,
 ): Promise<Result<null, FlagRefusal>> {
 	const { environment, key } = before;
+	const by = await dependentsOf(db, environment, key);
+	if (by.length > 0) return err({ kind: "flag_required", key, by });
 	const row = { environment, key, version: before.version + 1, config: null, updatedAtMs: act.atMs };
 	const config = "type" in before ? configOf(before) : { damaged: true };
 	const isWritten = await write(db, [
-		db.insert(flagVersions).values({ ...versionOf(row), version: unlessActive(row), actor: act.actor }),
+		db.insert(flagVersions).values({ ...versionOf(row, act), version: unlessActive(row, unrequired(row)) }),
 		db.delete(flags).where(at(environment, key)),
 		changed(db, environment, act.atMs),
 		audited(db, act, resource(environment, key), "flag.deleted", config, null),
 	]);
-	return isWritten ? ok(null) : err(await lost(db, before, ["the flag itself"]));
+	if (isWritten) return ok(null);
+	const refusal = await lost(db, before, ["the flag itself"]);
+	const isRequired = refusal.kind === "version_mismatch" && refusal.current === before.version;
+	return err(isRequired ? { kind: "flag_required", key, by: await dependentsOf(db, environment, key) } : refusal);
 }
 
 /** A kill reaches the edges with the head, before any snapshot does. */
@@ -164,8 +174,25 @@ function killStatements(db: Database, before: StoredFlag, after: Flag, realNow: 
 const killAction = (after: Flag): string => (after.enabled ? "flag.enabled" : "flag.killed");
 
 /** NULL where the version must not be NULL aborts the batch: the check and the write are one transaction. */
-function unlessActive(row: { readonly environment: string; readonly key: string; readonly version: number }) {
-	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${activeFlags} WHERE ${activeFlags.environment} = ${row.environment} AND ${activeFlags.flag} = ${row.key}) THEN NULL ELSE ${row.version} END`;
+function unlessActive(
+	row: { readonly environment: string; readonly key: string; readonly version: number },
+	version = sql<number>`${row.version}`,
+) {
+	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${activeFlags} WHERE ${activeFlags.environment} = ${row.environment} AND ${activeFlags.flag} = ${row.key}) THEN NULL ELSE ${version} END`;
+}
+
+/** As above: a flag that has come to require it since it was looked for. */
+function unrequired(row: { readonly environment: string; readonly key: string; readonly version: number }) {
+	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${flags} WHERE ${requires(row.environment, row.key)}) THEN NULL ELSE ${row.version} END`;
+}
+
+/** Whether a row of flags names that one as a prerequisite. A corrupt row requires nothing. */
+const requires = (environment: string, key: string) =>
+	sql`${flags.environment} = ${environment} AND ${flags.key} <> ${key} AND CASE WHEN json_valid(${flags.config}) THEN EXISTS (SELECT 1 FROM json_tree(${flags.config}, '$.prerequisites') AS named WHERE named.key = 'flag' AND named.atom = ${key}) ELSE FALSE END`;
+
+async function dependentsOf(db: Database, environment: string, key: string): Promise<string[]> {
+	const rows = await db.select({ key: flags.key }).from(flags).where(requires(environment, key)).orderBy(asc(flags.key));
+	return rows.map((row) => row.key);
 }
 
 async function write(db: Database, statements: readonly Statement[]): Promise<boolean> {
@@ -194,6 +221,9 @@ async function lost(
 }
 
 const at = (environment: string, key: string) => and(eq(flags.environment, environment), eq(flags.key, key));
+/** As one parameter: a statement takes 100. */
+export const among = (environment: string, keys: readonly string[]) =>
+	and(eq(flags.environment, environment), sql`${flags.key} IN (SELECT value FROM json_each(${JSON.stringify(keys)}))`);
 
 function stored(row: typeof flags.$inferSelect): StoredFlag {
 	return { ...row.config, environment: row.environment, version: row.version, updatedAtMs: row.updatedAtMs };
@@ -203,6 +233,7 @@ export function configOf({ environment: _environment, version: _version, updated
 	return flag;
 }
 
-function versionOf(row: { environment: string; key: string; version: number; config: Flag | null; updatedAtMs: number }) {
-	return { environment: row.environment, key: row.key, version: row.version, config: row.config, atMs: row.updatedAtMs };
+function versionOf(row: { environment: string; key: string; version: number; config: Flag | null }, act: Act) {
+	const { environment, key, version, config } = row;
+	return { environment, key, version, config, atMs: act.atMs, actor: act.actor, reason: act.reason };
 }

@@ -1,4 +1,4 @@
-import { and, eq, ne, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { findCycle } from "../../core/flags/cycle";
 import { type Condition, childrenOf, segmentsIn } from "../../core/flags/condition";
 import type { FieldError, Flag } from "../../core/flags/model";
@@ -10,15 +10,37 @@ import { flags, segments } from "./schema";
 
 /** What a flag or a segment names must exist, must not lead back to it, and its patterns must compile. */
 
-export async function checkFlagReferences(db: Database, environment: string, flag: Flag): Promise<FieldError[]> {
-	const errors: FieldError[] = [];
-	const known = await segmentsByKey(db, environment);
-	flag.rules.forEach((rule, i) => errors.push(...checkCondition(rule.when, `/rules/${i}/when`, known)));
-	if (flag.prerequisites.length === 0) return errors;
+/** All that flags and segments may name, those under check among them as they would be. */
+export interface World {
+	readonly environment: string;
+	/** Segment → the segments that it names. */
+	readonly segments: Map<string, readonly string[]>;
+	readonly flags: Map<string, Requirement>;
+}
+interface Requirement {
+	readonly variants: readonly string[];
+	readonly requires: readonly string[];
+}
 
-	const required = await requirements(db, environment, flag);
+export async function checkFlagReferences(db: Database, environment: string, flag: Flag): Promise<FieldError[]> {
+	const [segmentRows, flagRows] = await db.batch(selectWorld(db, environment));
+	const world = worldOf(environment, segmentRows, flagRows);
+	place(world, flag);
+	return flagErrorsIn(world, flag);
+}
+
+export async function checkSegmentReferences(db: Database, environment: string, segment: Segment): Promise<FieldError[]> {
+	if (!segment.when) return [];
+	const world = worldOf(environment, await selectWorld(db, environment)[0], []);
+	placeSegment(world, segment);
+	return segmentErrorsIn(world, segment);
+}
+
+/** The flag is in the world already. */
+export function flagErrorsIn({ environment, segments: known, flags: all }: World, flag: Flag): FieldError[] {
+	const errors = flag.rules.flatMap((rule, i) => checkCondition(rule.when, `/rules/${i}/when`, known));
 	flag.prerequisites.forEach(({ flag: name, variants }, i) => {
-		const other = required.get(name);
+		const other = all.get(name);
 		if (name === flag.key) return; // checkFlag has said so
 		if (!other) errors.push({ pointer: `/prerequisites/${i}/flag`, message: `there is no flag ${name} in ${environment}` });
 		else
@@ -30,28 +52,60 @@ export async function checkFlagReferences(db: Database, environment: string, fla
 					});
 			});
 	});
-	const cycle = findCycle(flag.key, (name) => required.get(name)?.requires ?? []);
+	const cycle = findCycle(flag.key, (name) => all.get(name)?.requires ?? []);
 	if (cycle && cycle.length > 2) errors.push({ pointer: "/prerequisites", message: `is a cycle: ${cycle.join(" → ")}` });
 	return errors;
 }
 
-export async function checkSegmentReferences(db: Database, environment: string, segment: Segment): Promise<FieldError[]> {
-	if (!segment.when) return [];
-	const known = await segmentsByKey(db, environment);
-	known.set(segment.key, segmentsIn(segment.when));
-	const errors = checkCondition(segment.when, "/when", known);
+/** The segment is in the world already. */
+export function segmentErrorsIn({ segments: known }: World, segment: Segment): FieldError[] {
+	const errors = segment.when ? checkCondition(segment.when, "/when", known) : [];
 	const cycle = findCycle(segment.key, (name) => known.get(name) ?? []);
 	if (cycle) errors.push({ pointer: "/when", message: `is a cycle: ${cycle.join(" → ")}` });
 	return errors;
 }
 
-/** Segment → the segments that it names. */
-async function segmentsByKey(db: Database, environment: string): Promise<Map<string, readonly string[]>> {
-	const rows = await db
-		.select({ key: segments.key, config: sql<string>`${segments.config}` })
-		.from(segments)
-		.where(eq(segments.environment, environment));
-	return new Map(rows.map(({ key, config }) => [key, segmentsIn(parseJson(segmentSchema, config)?.when ?? { all: [] })]));
+export function place({ flags: all }: World, flag: Flag): void {
+	all.set(flag.key, { variants: Object.keys(flag.variants), requires: flag.prerequisites.map((each) => each.flag) });
+}
+
+export function placeSegment({ segments: all }: World, segment: Segment): void {
+	all.set(segment.key, segment.when ? segmentsIn(segment.when) : []);
+}
+
+/** Two statements, so they can stand in a batch. A corrupt flag is there for nobody. */
+export function selectWorld(db: Database, environment: string) {
+	return [
+		db
+			.select({ key: segments.key, config: sql<string>`${segments.config}` })
+			.from(segments)
+			.where(eq(segments.environment, environment)),
+		db
+			.select({
+				key: flags.key,
+				variants: sql<string>`(SELECT json_group_array(key) FROM json_each(${flags.config}, '$.variants'))`,
+				requires: sql<string>`(SELECT json_group_array(atom) FROM json_tree(${flags.config}, '$.prerequisites') WHERE key = 'flag')`,
+			})
+			.from(flags)
+			.where(and(eq(flags.environment, environment), sql`json_valid(${flags.config})`)),
+	] as const;
+}
+
+export function worldOf(
+	environment: string,
+	segmentRows: readonly { readonly key: string; readonly config: string }[],
+	flagRows: readonly { readonly key: string; readonly variants: string; readonly requires: string }[],
+): World {
+	return {
+		environment,
+		segments: new Map(segmentRows.map(({ key, config }) => [key, segmentsIn(parseJson(segmentSchema, config)?.when ?? { all: [] })])),
+		flags: new Map(
+			flagRows.map(({ key, variants, requires }) => [
+				key,
+				{ variants: JSON.parse(variants) as string[], requires: JSON.parse(requires) as string[] },
+			]),
+		),
+	};
 }
 
 function checkCondition(tree: Condition, pointer: string, known: ReadonlyMap<string, unknown>): FieldError[] {
@@ -69,27 +123,4 @@ function checkCondition(tree: Condition, pointer: string, known: ReadonlyMap<str
 	return childrenOf(tree).flatMap((child, i) =>
 		checkCondition(child, kind === "not" ? `${pointer}/not` : `${pointer}/${kind}/${i}`, known),
 	);
-}
-
-interface Requirement {
-	readonly variants: readonly string[];
-	readonly requires: readonly string[];
-}
-
-/** Every flag of the environment with its variants and what it requires, this one as it would be. */
-async function requirements(db: Database, environment: string, flag: Flag): Promise<ReadonlyMap<string, Requirement>> {
-	const rows = await db
-		.select({
-			key: flags.key,
-			variants: sql<string>`(SELECT json_group_array(key) FROM json_each(${flags.config}, '$.variants'))`,
-			requires: sql<string>`(SELECT json_group_array(value ->> 'flag') FROM json_each(${flags.config}, '$.prerequisites'))`,
-		})
-		.from(flags)
-		.where(and(eq(flags.environment, environment), ne(flags.key, flag.key), sql`json_valid(${flags.config})`));
-	const all = rows.map(({ key, variants, requires }): [string, Requirement] => [
-		key,
-		{ variants: JSON.parse(variants) as string[], requires: JSON.parse(requires) as string[] },
-	]);
-	const own: Requirement = { variants: Object.keys(flag.variants), requires: flag.prerequisites.map((each) => each.flag) };
-	return new Map([...all, [flag.key, own]]);
 }

@@ -306,7 +306,9 @@ function fellThrough(db: Database, flag: StoredFlag, candidate: string, act: Act
 	const after = { ...config, fallthrough: candidate };
 	const version = flag.version + 1;
 	return [
-		db.insert(flagVersions).values({ environment, key: flag.key, version, config: after, atMs: act.atMs, actor: act.actor }),
+		db
+			.insert(flagVersions)
+			.values({ environment, key: flag.key, version, config: after, atMs: act.atMs, actor: act.actor, reason: act.reason }),
 		db
 			.update(flags)
 			.set({ version, config: after, updatedAtMs: act.atMs })

@@ -84,6 +84,7 @@ export const flagVersions = sqliteTable(
 		config: json(flag)("config"),
 		atMs: integer("at_ms").notNull(),
 		actor: text("actor").notNull(),
+		reason: text("reason").notNull().default(""),
 	},
 	(t) => [primaryKey({ columns: [t.environment, t.key, t.version] })],
 );
@@ -111,6 +112,7 @@ export const segmentVersions = sqliteTable(
 		config: json(segment)("config"),
 		atMs: integer("at_ms").notNull(),
 		actor: text("actor").notNull(),
+		reason: text("reason").notNull().default(""),
 	},
 	(t) => [primaryKey({ columns: [t.environment, t.key, t.version] })],
 );

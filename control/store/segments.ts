@@ -8,6 +8,7 @@ import { type Database, type Statement, commit } from "./database";
 import { changed } from "./environments";
 import { parseJson } from "./json";
 import { flags, segmentKeys, segmentVersions, segments } from "./schema";
+import { type SizeRefusal, bytesOf, segmentSizeRefusal } from "./size";
 
 export interface StoredSegment extends Segment {
 	readonly environment: string;
@@ -21,12 +22,11 @@ export type SegmentRefusal =
 	| { readonly kind: "segment_exists"; readonly key: string }
 	| { readonly kind: "segment_missing"; readonly key: string }
 	| { readonly kind: "segment_in_use"; readonly key: string; readonly by: readonly string[] }
-	| { readonly kind: "segment_mismatch"; readonly current: number };
+	| { readonly kind: "segment_mismatch"; readonly current: number }
+	| SizeRefusal;
 
-/** A parameter holds 2 MB at most, and a key 1,000 characters. */
-const KEYS_A_PART = 500;
-/** 16 digits a key, in parts of half a megabyte. */
-const DIGITS_A_PART = 500_000;
+/** A row holds 2 MB at most, and a UTF-16 unit is 3 bytes of UTF-8 at most. */
+const PART_CHARACTERS = 500_000;
 
 export async function listSegments(db: Database, environment: string): Promise<StoredSegment[]> {
 	const rows = await db.select().from(segments).where(eq(segments.environment, environment)).orderBy(asc(segments.key));
@@ -58,6 +58,8 @@ export async function createSegment(
 		.from(segmentVersions)
 		.where(and(eq(segmentVersions.environment, environment), eq(segmentVersions.key, config.key)));
 	const row = { environment, key: config.key, version: (last?.version ?? 0) + 1, config, listed: 0, updatedAtMs: act.atMs };
+	const tooLarge = await segmentSizeRefusal(db, environment, config, 0);
+	if (tooLarge) return err(tooLarge);
 	const isWritten =
 		!(await getSegment(db, environment, config.key)) &&
 		(await write(db, [
@@ -87,6 +89,9 @@ export async function changeSegment(
 		listed: unique?.length ?? before.listed,
 		updatedAtMs: act.atMs,
 	};
+	const grows = bytesOf(after, row.listed) > bytesOf(configOf(before), before.listed);
+	const tooLarge = grows && (await segmentSizeRefusal(db, environment, after, row.listed));
+	if (tooLarge) return err(tooLarge);
 	const isWritten = await write(db, [
 		versioned(db, row, act),
 		db.update(segments).set(row).where(at(environment, key)),
@@ -108,9 +113,11 @@ export async function deleteSegment(db: Database, before: StoredSegment, act: Ac
 	const { environment, key } = before;
 	const by = await usersOf(db, environment, key);
 	if (by.length > 0) return err({ kind: "segment_in_use", key, by });
-	const row = { environment, key, version: before.version + 1, config: null, atMs: act.atMs, actor: act.actor };
-	// A flag that has come to name it since: NULL aborts the batch.
-	const unused = sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${flags} WHERE ${flags.environment} = ${environment} AND instr(${flags.config}, ${naming(key)}) > 0) THEN NULL ELSE ${row.version} END`;
+	const row = { environment, key, version: before.version + 1, config: null, atMs: act.atMs, actor: act.actor, reason: act.reason };
+	// One that has come to name it since: NULL aborts the batch.
+	const namedIn = (table: typeof flags | typeof segments) =>
+		sql`EXISTS (SELECT 1 FROM ${table} WHERE ${table.environment} = ${environment} AND instr(${table.config}, ${naming(key)}) > 0)`;
+	const unused = sql<number>`CASE WHEN ${namedIn(flags)} OR ${namedIn(segments)} THEN NULL ELSE ${row.version} END`;
 	const isWritten = await write(db, [
 		db.insert(segmentVersions).values({ ...row, version: unused }),
 		db.delete(segments).where(at(environment, key)),
@@ -167,22 +174,38 @@ export function snapshotSegments(
 }
 
 function listStatements(db: Database, environment: string, segment: string, keys: readonly string[]): Statement[] {
-	const insert = (kind: "keys" | "digits", part: number, text: string): Statement =>
-		db.insert(segmentKeys).values({ environment, segment, kind, part, text });
-	const statements: Statement[] = [
+	return [
 		db.delete(segmentKeys).where(and(eq(segmentKeys.environment, environment), eq(segmentKeys.segment, segment))),
+		...listedParts(segment, keys).map((part) => db.insert(segmentKeys).values({ environment, ...part })),
 	];
-	for (let i = 0; i < keys.length; i += KEYS_A_PART)
-		statements.push(insert("keys", i / KEYS_A_PART, JSON.stringify(keys.slice(i, i + KEYS_A_PART))));
+}
+
+/** A segment's keys as rows: as they were given, and as the digits that ride in the snapshot. */
+export function listedParts(segment: string, keys: readonly string[]): Omit<typeof segmentKeys.$inferSelect, "environment">[] {
+	const lists: string[][] = [];
+	let left = 0;
+	for (const key of keys) {
+		const characters = JSON.stringify(key).length + 1;
+		if (characters > left) {
+			lists.push([]);
+			left = PART_CHARACTERS;
+		}
+		left -= characters;
+		lists.at(-1)?.push(key);
+	}
 	const digits = packListed(keys);
-	for (let i = 0; i < digits.length; i += DIGITS_A_PART)
-		statements.push(insert("digits", i / DIGITS_A_PART, digits.slice(i, i + DIGITS_A_PART)));
-	return statements;
+	const parts = Array.from({ length: Math.ceil(digits.length / PART_CHARACTERS) }, (_, part) =>
+		digits.slice(part * PART_CHARACTERS, (part + 1) * PART_CHARACTERS),
+	);
+	return [
+		...lists.map((list, part) => ({ segment, kind: "keys" as const, part, text: JSON.stringify(list) })),
+		...parts.map((text, part) => ({ segment, kind: "digits" as const, part, text })),
+	];
 }
 
 function versioned(db: Database, row: { environment: string; key: string; version: number; config: Segment }, act: Act): Statement {
 	const { environment, key, version, config } = row;
-	return db.insert(segmentVersions).values({ environment, key, version, config, atMs: act.atMs, actor: act.actor });
+	return db.insert(segmentVersions).values({ environment, key, version, config, atMs: act.atMs, actor: act.actor, reason: act.reason });
 }
 
 async function write(db: Database, statements: readonly Statement[]): Promise<boolean> {
@@ -202,7 +225,7 @@ async function lost(db: Database, before: StoredSegment): Promise<SegmentRefusal
 	return by.length > 0 ? { kind: "segment_in_use", key: before.key, by } : { kind: "segment_mismatch", current: now.version };
 }
 
-const resource = (environment: string, key: string): string => `segments/${environment}/${key}`;
+export const resource = (environment: string, key: string): string => `segments/${environment}/${key}`;
 const at = (environment: string, key: string) => and(eq(segments.environment, environment), eq(segments.key, key));
 
 function stored(row: typeof segments.$inferSelect): StoredSegment {

@@ -26,11 +26,12 @@ export function attribute(
 	snapshot: Snapshot,
 	overlay: ActiveOverlay,
 	event: { readonly flag: string | undefined; readonly context: Context; readonly atMs: number },
+	isVisible: (flag: string) => boolean = () => true,
 ): Attribution[] {
 	return snapshot.measured().flatMap((rollout) => {
 		const then = servedAt(rollout, event.atMs);
 		if (!then) return [];
-		const flags = event.flag === undefined ? rollout.flags : rollout.flags.filter((flag) => flag === event.flag);
+		const flags = rollout.flags.filter((flag) => (event.flag === undefined || flag === event.flag) && isVisible(flag));
 		// One cohort for all flags of a rollout: whichever flag reached the rollout's step, the bucket is the same.
 		const places = flags.map((flag) => placeInRollout(snapshot, overlay, flag, event.context));
 		const known = places.find((place) => typeof place === "object");

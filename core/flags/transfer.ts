@@ -10,7 +10,7 @@ import { fromSimple, keyOfName, simpleFlag, unlikeSimple } from "./simple";
 export const SCHEMA_VERSION = 1;
 /** A transfer is one transaction: these keep it within what a Worker can hold and D1 take at once. */
 export const FLAGS_MAX = 1_000;
-export const SEGMENTS_MAX = 100;
+const SEGMENTS_MAX = 100;
 
 const exportedSegment = z.object({ ...segment.shape, keys: listedKeys });
 export const exported = z.object({
@@ -36,7 +36,7 @@ export const imported = z.strictObject({
 });
 
 /** A flag that somebody wants to be there. */
-export interface WantedFlag {
+interface WantedFlag {
 	readonly key: string;
 	/** Where the request names it. */
 	readonly pointer: string;

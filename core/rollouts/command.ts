@@ -66,6 +66,7 @@ export function printRefusal({ command: given, status, fits }: Refusal): string 
 
 /** Where a rollout is, in words a person uses. */
 export function placeOf(plan: Plan, state: RolloutState): { readonly phase: string | null; readonly percent: number } {
-	if (isLive(state)) return { phase: phaseName(plan, state.phase), percent: plan.phases[state.phase]?.percent ?? 0 };
+	if (isLive(state))
+		return { phase: phaseName(plan, state.phase), percent: state.retreated ? 0 : (plan.phases[state.phase]?.percent ?? 0) };
 	return { phase: null, percent: state.status === "completed" ? 100 : 0 };
 }

@@ -37,8 +37,8 @@ const swissOnly = aFlag({ rules: [aRule()] });
 const inSwitzerland = { targetingKey: "anna", country: "CH" };
 const inAustria = { targetingKey: "anna", country: "AT" };
 const later = aRollout({ served: 20_000, stage: 2, sinceMs: 5_000, before: { stage: 1, served: 5_000, sinceMs: 2_000 } });
-const here = { rollout: "checkout.1", stage: 1, served: 5_000, arm: "control" };
-const unattributed = { ...here, arm: "unattributed" };
+const here = { rollout: "checkout.1", stage: 1, served: 5_000, arm: "control", unit: "anna" };
+const unattributed = { ...here, arm: "unattributed", unit: "" };
 
 test.each<[string, Given, object[]]>([
 	["a user of the baseline", {}, [here]],
@@ -113,7 +113,7 @@ test.each<[string, Given, object[]]>([
 	[
 		"two rollouts, each with its own buckets",
 		{ flags: [checkout, search], rollouts: [aRollout(), aRollout({ key: "search.1", flags: { search: "true" }, served: BUCKETS })] },
-		[here, { rollout: "search.1", stage: 1, served: BUCKETS, arm: "candidate" }],
+		[here, { rollout: "search.1", stage: 1, served: BUCKETS, arm: "candidate", unit: "anna" }],
 	],
 	["no rollout", { rollouts: [] }, []],
 ])("%s", (_, given, expected) => expect(attributed(given)).toEqual(expected));

@@ -4,7 +4,8 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { BUCKETS, bucketOf, hashText, seedOf } from "../../../core/flags/bucket";
 import { bigMurmur3 } from "./bigMurmur3";
-import { anyText, encode } from "./fixtures";
+import { encode } from "./fixtures";
+import { anyText } from "./random";
 
 interface Vector {
 	readonly salt: string;

@@ -1,12 +1,13 @@
-import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { tableOf } from "../../../control/patterns/tables";
 import { BUCKETS, bucketOf, seedOf } from "../../../core/flags/bucket";
-import { type Resolution, evaluate, targetingKeyOf } from "../../../core/flags/evaluate";
+import { bucketingKeyOf, targetingKeyOf } from "../../../core/flags/bucketingKey";
+import { type Resolution, evaluate } from "../../../core/flags/evaluate";
 import type { Context } from "../../../core/flags/match";
 import type { Flag } from "../../../core/flags/model";
 import { type ActiveOverlay, NO_OVERLAY } from "../../../core/flags/overlay";
 import { type LiveRollout, type PackedFlag, packFlag } from "../../../core/flags/snapshot";
-import { aContext, aFlag, aRollout, aRule, anOverlay, rulesetOf, someEnvironment } from "./fixtures";
+import { type TestSegment, aFlag, aRollout, aRule, aSegment, anEnvironment, anOverlay, open, rulesetOf } from "./fixtures";
 
 const BUCKET_OF_ANNA = bucketOf("anna", seedOf("checkout"));
 const COHORT_OF_ANNA = bucketOf("anna", seedOf("checkout.1"));
@@ -15,13 +16,15 @@ interface Given {
 	readonly flag?: Partial<Flag>;
 	readonly rollout?: Partial<LiveRollout>;
 	readonly overlay?: ActiveOverlay;
+	readonly segments?: readonly TestSegment[];
 	readonly context?: Context;
 	readonly key?: string;
 }
 
-function resolve({ flag, rollout, overlay = NO_OVERLAY, context = { targetingKey: "anna" }, key = "checkout" }: Given): Resolution {
+function resolve(given: Given): Resolution {
+	const { flag, rollout, overlay = NO_OVERLAY, segments = [], context = { targetingKey: "anna" }, key = "checkout" } = given;
 	const rollouts = rollout ? [aRollout(rollout)] : [];
-	return evaluate(rulesetOf({ version: 7, flags: [aFlag(flag)], rollouts }), overlay, key, context);
+	return evaluate(open(anEnvironment({ flags: [aFlag(flag)], rollouts, segments })), overlay, key, context);
 }
 
 const everybody = { attribute: "targetingKey", op: "in" as const, values: ["anna"] };
@@ -146,8 +149,8 @@ test.each<[string, unknown, string | undefined]>([
 	expect(targetingKeyOf({ targetingKey })).toBe(key);
 });
 
-test("an inherited targeting key buckets nobody", () => {
-	expect(targetingKeyOf(Object.create({ targetingKey: "anna" }) as Context)).toBeUndefined();
+test("what every object inherits buckets nobody", () => {
+	for (const name of Object.getOwnPropertyNames(Object.prototype)) expect(bucketingKeyOf({}, name), name).toBeUndefined();
 });
 
 test.each(["__proto__", "constructor", "toString", "hasOwnProperty", "!measured", "", "\t"])("%j is no flag", (key) => {
@@ -168,7 +171,7 @@ test("constructor may name a flag, a variant and an attribute", () => {
 	expect(evaluate(ruleset, NO_OVERLAY, "constructor", { constructor: "x" })).toMatchObject({ value: "a", variant: "constructor" });
 });
 
-const packed = packFlag(aFlag({ rules: [aRule()] }), undefined);
+const packed = packFlag(aFlag({ rules: [aRule()] }), undefined, tableOf);
 test.each<[string, unknown]>([
 	["marked as corrupt", "corrupt"],
 	["null", null],
@@ -176,11 +179,12 @@ test.each<[string, unknown]>([
 	["a flag whose off variant has no name", { ...packed, enabled: false, off: 9 }],
 	[
 		"a flag whose rule has an operator of a newer control",
-		{ ...packed, rules: [{ id: "r", when: { attribute: "a", op: "matches" }, serve: 0 }] },
+		{ ...packed, rules: [{ id: "r", when: { attribute: "a", op: "newer" }, serve: 0 }] },
 	],
-	["a flag whose split ends early", { ...packed, rules: [], fallthrough: [[0, 0]] }],
+	["a flag whose split has a bound without a variant", { ...packed, rules: [], fallthrough: [BUCKETS] }],
+	["a flag whose split ends early", { ...packed, rules: [], fallthrough: [0, 0] }],
 ])("what cannot be read is a PARSE_ERROR: %s", (_, flag) => {
-	const ruleset = { version: 7, flag: () => flag as PackedFlag };
+	const ruleset = { version: 7, flag: () => flag as PackedFlag, isMember: () => false };
 	expect(evaluate(ruleset, NO_OVERLAY, "checkout", { targetingKey: "anna", a: "x" })).toEqual({
 		reason: "ERROR",
 		errorCode: "PARSE_ERROR",
@@ -188,51 +192,139 @@ test.each<[string, unknown]>([
 	});
 });
 
-const anOverlayOf = (flags: readonly Flag[]) =>
-	fc
-		.record({ kill: fc.subarray(flags.map(({ key }) => key)), baseline: fc.subarray(["checkout.1"]) })
-		.map(({ kill, baseline }) => anOverlay({ kill, baseline }));
-const aScene = someEnvironment.chain((state) => fc.tuple(fc.constant(state), anOverlayOf(state.flags), aContext));
+const byRule = (segment: string): Partial<Flag> => ({ rules: [aRule({ when: { segment } })] });
+const friends = aSegment({ keys: ["anna"] });
+const swiss = aSegment({ key: "swiss", when: { attribute: "country", op: "equals", values: ["CH"] } });
+const gone = { reason: "ERROR", errorCode: "PARSE_ERROR" } as const;
+const byTarget = { value: true, variant: "true", reason: "TARGETING_MATCH", metadata: { snapshot, target: true } } as const;
+const bySwiss = { value: true, variant: "true", reason: "TARGETING_MATCH", metadata: { snapshot, rule: "swiss" } } as const;
+const excluded = { value: false, variant: "false", reason: "DEFAULT", metadata: { snapshot, rollout, excluded: true } } as const;
+const byCompany = bucketOf("42", seedOf("checkout"));
 
-test("every flag has one of its own variants for every context, or a coded error", () => {
-	fc.assert(
-		fc.property(aScene, fc.string(), ([state, overlay, context], anyKey) => {
-			const ruleset = rulesetOf(state);
-			for (const flag of state.flags) {
-				const resolution = evaluate(ruleset, overlay, flag.key, context);
-				if (resolution.reason === "ERROR") throw new Error(`${flag.key}: ${resolution.errorCode}`);
-				expect(Object.hasOwn(flag.variants, resolution.variant)).toBe(true);
-				expect(resolution.value).toBe(flag.variants[resolution.variant]);
-			}
-			const other = evaluate(ruleset, overlay, anyKey, context);
-			expect(other.reason === "ERROR").toBe(!state.flags.some(({ key }) => key === anyKey));
-		}),
-	);
+test.each<[string, Given, Partial<Resolution>]>([
+	[
+		"a target, before the rules",
+		{ flag: { targets: [{ variant: "true", keys: ["anna"] }], rules: [{ ...rule, serve: "false" }] } },
+		byTarget,
+	],
+	["a target of another key", { flag: { targets: [{ variant: "true", keys: ["bob"] }] } }, { reason: "STATIC" }],
+	["a target, of a rollout's flag too", { flag: { targets: [{ variant: "true", keys: ["anna"] }] }, rollout: { served: 0 } }, byTarget],
+	[
+		"a key that objects inherit is targeted by nobody",
+		{ flag: { targets: [{ variant: "true", keys: ["bob"] }] }, context: { targetingKey: "constructor" } },
+		{ reason: "STATIC" },
+	],
+	[
+		"a target named __proto__",
+		{ flag: { targets: [{ variant: "true", keys: ["__proto__"] }] }, context: { targetingKey: "__proto__" } },
+		byTarget,
+	],
+	[
+		"a disabled flag, before its targets",
+		{ flag: { enabled: false, targets: [{ variant: "true", keys: ["anna"] }] } },
+		{ reason: "DISABLED" },
+	],
+	["a listed member", { flag: byRule("friends"), segments: [friends] }, { reason: "TARGETING_MATCH" }],
+	["nobody listed", { flag: byRule("friends"), segments: [friends], context: { targetingKey: "bob" } }, { reason: "DEFAULT" }],
+	["a member by condition", { flag: byRule("swiss"), segments: [swiss], context: { country: "CH" } }, bySwiss],
+	[
+		"a member of a segment in a segment",
+		{
+			flag: byRule("all"),
+			segments: [swiss, friends, aSegment({ key: "all", when: { any: [{ segment: "swiss" }, { segment: "friends" }] } })],
+		},
+		{ reason: "TARGETING_MATCH" },
+	],
+	["a segment that is not there", { flag: byRule("gone") }, gone],
+	[
+		"a segment that is not there and not asked for",
+		{ flag: { rules: [rule, ...(byRule("gone").rules ?? [])] } },
+		{ reason: "TARGETING_MATCH" },
+	],
+	["a segment of itself", { flag: byRule("self"), segments: [aSegment({ key: "self", when: { segment: "self" } })] }, gone],
+	["an excluded key", { rollout: { served: BUCKETS, excluded: { keys: ["bob", "anna"], segments: [] } } }, excluded],
+	[
+		"a member of an excluded segment",
+		{ rollout: { served: BUCKETS, excluded: { keys: [], segments: ["friends"] } }, segments: [friends] },
+		excluded,
+	],
+	[
+		"excluded, and without a key to bucket by",
+		{ flag: { bucketBy: "company" }, rollout: { served: BUCKETS, excluded: { keys: ["anna"], segments: [] } } },
+		excluded,
+	],
+	["an excluded segment that is not there", { rollout: { excluded: { keys: [], segments: ["gone"] } } }, gone],
+	[
+		"bucketed by a whole number",
+		{ flag: { bucketBy: "company", fallthrough: split }, context: { company: 42 } },
+		{ metadata: { snapshot, bucket: byCompany } },
+	],
+	[
+		"bucketed by the same number as text",
+		{ flag: { bucketBy: "company", fallthrough: split }, context: { company: "42" } },
+		{ metadata: { snapshot, bucket: byCompany } },
+	],
+	[
+		"bucketed by a fraction",
+		{ flag: { bucketBy: "company", fallthrough: split }, context: { targetingKey: "anna", company: 0.5 } },
+		{ reason: "DEFAULT", metadata: { snapshot, noKey: true } },
+	],
+	[
+		"a requirement of a flag that is not there",
+		{ flag: { prerequisites: [{ flag: "search", variants: ["true"] }] } },
+		{ reason: "DISABLED", metadata: { snapshot, prerequisite: "search" } },
+	],
+	[
+		"a requirement of itself",
+		{ flag: { prerequisites: [{ flag: "checkout", variants: ["true"] }] } },
+		{ reason: "DISABLED", metadata: { snapshot, prerequisite: "checkout" } },
+	],
+])("%s", (_, given, expected) => expect(resolve(given)).toMatchObject(expected));
+
+test("segments that lead back to themselves fail time and again, and their flag alone", () => {
+	const flags = [aFlag(byRule("a")), aFlag({ key: "search", ...byRule("swiss") })];
+	const segments = [aSegment({ key: "a", when: { segment: "b" } }), aSegment({ key: "b", when: { not: { segment: "a" } } }), swiss];
+	const snapshotOfAll = open(anEnvironment({ flags, segments }));
+	for (let i = 0; i < 20; i++) {
+		expect(evaluate(snapshotOfAll, NO_OVERLAY, "checkout", { country: "CH" })).toMatchObject(gone);
+		expect(evaluate(snapshotOfAll, NO_OVERLAY, "search", { country: "CH" })).toEqual(bySwiss);
+	}
 });
 
-test("raising a rollout's share moves nobody from the candidate to the baseline", () => {
-	const aShare = fc.integer({ min: 0, max: BUCKETS });
-	fc.assert(
-		fc.property(aShare, aShare, fc.string({ minLength: 1 }), (one, other, targetingKey) => {
-			const at = (served: number) => resolve({ rollout: { served }, context: { targetingKey } });
-			const before = at(Math.min(one, other));
-			if ("variant" in before && before.variant === "true") expect(at(Math.max(one, other))).toMatchObject({ variant: "true" });
-		}),
-	);
+/** s0 names s1, which names s2, and so on. */
+const chain = (length: number): readonly TestSegment[] =>
+	Array.from({ length }, (_, i) => aSegment({ key: `s${i}`, when: i === length - 1 ? everybody : { segment: `s${i + 1}` } }));
+
+test.each([
+	[1, "true"],
+	[16, "true"],
+	[17, undefined],
+])("%i segments in one another", (length, variant) => {
+	const resolution = resolve({ flag: byRule("s0"), segments: chain(length) });
+	expect("variant" in resolution ? resolution.variant : undefined).toBe(variant);
 });
 
-test("an overlay only ever moves users to the off variant or to the baseline", () => {
-	fc.assert(
-		fc.property(aScene, ([state, overlay, context]) => {
-			const ruleset = rulesetOf(state);
-			for (const flag of state.flags) {
-				const plain = evaluate(ruleset, NO_OVERLAY, flag.key, context);
-				const moved = evaluate(ruleset, overlay, flag.key, context);
-				if (!("variant" in plain && "variant" in moved)) throw new Error("no resolution");
-				if (moved.variant === plain.variant) continue;
-				const destination = overlay.kill.has(flag.key) ? flag.offVariant : flag.fallthrough;
-				expect(moved.variant).toBe(destination);
-			}
-		}),
+test.each([
+	[1, "STATIC"],
+	[10, "STATIC"],
+	[11, "DISABLED"],
+])("%i flags that require one another in a row", (length, reason) => {
+	const flags = Array.from({ length: length + 1 }, (_, i) =>
+		aFlag({ key: `f${i}`, prerequisites: i === length ? [] : [{ flag: `f${i + 1}`, variants: ["false"] }], offVariant: "true" }),
 	);
+	expect(evaluate(open(anEnvironment({ flags })), NO_OVERLAY, "f0", {}).reason).toBe(reason);
 });
+
+test.each<[string, Context, string | undefined, string | undefined]>([
+	["a text", { company: "c1" }, "company", "c1"],
+	["a whole number", { company: -7 }, "company", "-7"],
+	["the greatest safe number", { company: 2 ** 53 - 1 }, "company", "9007199254740991"],
+	["a number that is not safe", { company: 2 ** 53 }, "company", undefined],
+	["a fraction", { company: 1.5 }, "company", undefined],
+	["an empty text", { company: "" }, "company", undefined],
+	["a boolean", { company: true }, "company", undefined],
+	["nothing", { targetingKey: "anna" }, "company", undefined],
+	["an inherited name", {}, "constructor", undefined],
+	["no attribute: the targeting key", { targetingKey: "anna" }, undefined, "anna"],
+	["no attribute, and a number as targeting key", { targetingKey: 7 }, undefined, undefined],
+])("bucketing by %s", (_, context, bucketBy, key) => expect(bucketingKeyOf(context, bucketBy)).toBe(key));

@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Flag, type FlagInput, checkFlag, completeFlag, flag, flagInput, flagPatch } from "../../../core/flags/model";
-import { aFlag, aRule, someFlag } from "./fixtures";
+import { type Flag, type FlagInput, checkFlag, completeFlag, flag, flagInput, flagPatch, segmentsOf } from "../../../core/flags/model";
+import { aFlag, aRule } from "./fixtures";
+import { someFlag } from "./random";
 
 test("a boolean flag needs its key and type only, and is off for everybody", () => {
 	const completed = completeFlag(flagInput.parse({ key: "checkout", type: "boolean" }));
@@ -22,13 +23,21 @@ test("what is given is kept", () => {
 			{ variant: "new", weight: 1 },
 		],
 		salt: "pepper",
+		bucketBy: "company",
+		public: true,
+		prerequisites: [{ flag: "search", variants: ["true"] }],
+		targets: [{ variant: "new", keys: ["anna", "bob"] }],
 		description: "the checkout",
+		tags: ["payments"],
+		owner: "team-payments",
+		temporary: true,
+		expiresAt: "2026-12-31T00:00:00Z",
 	});
 	expect(completeFlag(flagInput.parse(given))).toEqual(given);
 	expect(checkFlag(given)).toEqual([]);
 });
 
-test.each<FlagInput["type"]>(["string", "number"])(
+test.each<FlagInput["type"]>(["string", "number", "object"])(
 	"a %s flag has no variants by default, and each field that misses one is named",
 	(type) => {
 		const completed = completeFlag(flagInput.parse({ key: "checkout", type }));
@@ -75,11 +84,36 @@ test.each<[string, Partial<Flag>, pointer: string, message: string]>([
 		"the weights sum to 50000",
 	],
 	["two rules of one id", { rules: [aRule(), aRule()] }, "/rules/1/id", '"swiss" is used twice'],
+	["a text in an object flag", { type: "object", variants: { true: "{}", false: {} } }, "/variants/true", "is a string, but"],
+	["an object in a text flag", { type: "string", variants: { true: {}, false: "a" } }, "/variants/true", "is a object, but"],
+	["a target of an unknown variant", { targets: [{ variant: "on", keys: ["anna"] }] }, "/targets/0/variant", 'unknown variant "on"'],
 	[
-		"equals with two values",
-		{ rules: [aRule({ when: { attribute: "country", op: "equals", values: ["CH", "AT"] } })] },
-		"/rules/0/when/values",
-		"equals takes one value, got 2: use in",
+		"a key targeted twice",
+		{ targets: [{ variant: "true", keys: ["bob", "anna", "bob"] }] },
+		"/targets/0/keys/2",
+		'"bob" is targeted twice',
+	],
+	[
+		"a key with two targets",
+		{
+			targets: [
+				{ variant: "true", keys: ["anna"] },
+				{ variant: "false", keys: ["bob", "anna"] },
+			],
+		},
+		"/targets/1/keys/1",
+		'"anna" is targeted twice',
+	],
+	[
+		"a flag that requires itself",
+		{
+			prerequisites: [
+				{ flag: "search", variants: ["true"] },
+				{ flag: "checkout", variants: ["true"] },
+			],
+		},
+		"/prerequisites/1/flag",
+		"a flag cannot require itself",
 	],
 ])("refused: %s", (_, change, pointer, message) => {
 	const errors = checkFlag(aFlag(change));
@@ -99,9 +133,25 @@ test.each<[string, object]>([
 	["a key with a TAB", { key: "a\tb" }],
 	["a key with a newline at its end", { key: "checkout\n" }],
 	["a key of 64 characters", { key: "k".repeat(64) }],
-	["an unknown type", { type: "object" }],
-	["an unknown field", { owner: "me" }],
-	["a value that is an object", { variants: { true: {}, false: false } }],
+	["an unknown type", { type: "json" }],
+	["an unknown field", { colour: "red" }],
+	["a value that is null", { variants: { true: null, false: false } }],
+	["an object value of 10,001 bytes", { variants: { true: { a: "x".repeat(9_993) } } }],
+	["an array value of 10,001 bytes", { variants: { true: ["x".repeat(9_997)] } }],
+	["a text value of 10,001 characters", { variants: { true: "x".repeat(10_001) } }],
+	["a target without keys", { targets: [{ variant: "true", keys: [] }] }],
+	["a target of an empty key", { targets: [{ variant: "true", keys: [""] }] }],
+	["a target of 1,001 keys", { targets: [{ variant: "true", keys: Array.from({ length: 1_001 }, (_, i) => `${i}`) }] }],
+	["51 targets", { targets: Array.from({ length: 51 }, (_, i) => ({ variant: "true", keys: [`${i}`] })) }],
+	["a prerequisite without variants", { prerequisites: [{ flag: "search", variants: [] }] }],
+	["21 prerequisites", { prerequisites: Array.from({ length: 21 }, (_, i) => ({ flag: `f${i}`, variants: ["true"] })) }],
+	["201 rules", { rules: Array.from({ length: 201 }, (_, i) => aRule({ id: `${i}` })) }],
+	["a split of 51 parts", { fallthrough: Array.from({ length: 51 }, () => ({ variant: "true", weight: 0 })) }],
+	["an empty attribute to bucket by", { bucketBy: "" }],
+	["an empty tag", { tags: [""] }],
+	["21 tags", { tags: Array.from({ length: 21 }, () => "a") }],
+	["an expiry that is no time", { expiresAt: "2026-02-30T00:00:00Z" }],
+	["an expiry without a zone", { expiresAt: "2026-02-28T00:00:00" }],
 	["a value that is NaN", { variants: { true: Number.NaN, false: false } }],
 	["a value that is infinite", { variants: { true: Infinity, false: false } }],
 	["a variant named with a space", { variants: { "a b": true } }],
@@ -109,11 +159,39 @@ test.each<[string, object]>([
 	["an empty split", { fallthrough: [] }],
 	["a negative weight", { fallthrough: [{ variant: "true", weight: -1 }] }],
 	["a weight with a fraction", { fallthrough: [{ variant: "true", weight: 0.5 }] }],
-	["an unknown operator", { rules: [aRule({ when: { attribute: "a", op: "matches" as "in", values: ["x"] } })] }],
+	["an unknown operator", { rules: [aRule({ when: { attribute: "a", op: "like" as "in", values: ["x"] } })] }],
 	["a condition without values", { rules: [aRule({ when: { attribute: "a", op: "in", values: [] } })] }],
 	["a rule without an id", { rules: [aRule({ id: "" })] }],
 ])("the schema refuses %s", (_, change) => {
 	expect(flagInput.safeParse({ ...aFlag(), ...change }).success).toBe(false);
+});
+
+test.each<[string, object]>([
+	["an object value of 10,000 bytes", { type: "object", variants: { true: { a: "x".repeat(9_992) }, false: {} } }],
+	["an array as object value", { type: "object", variants: { true: [1, "a", null], false: [] } }],
+	["20 prerequisites", { prerequisites: Array.from({ length: 20 }, (_, i) => ({ flag: `f${i}`, variants: ["true"] })) }],
+	["200 rules", { rules: Array.from({ length: 200 }, (_, i) => aRule({ id: `${i}` })) }],
+	["no expiry", { expiresAt: null }],
+	["an expiry with an offset", { expiresAt: "2026-02-28T00:00:00+01:00" }],
+])("accepted: %s", (_, change) => {
+	const parsed = flagInput.parse({ ...aFlag(), ...change });
+	expect(checkFlag(completeFlag(parsed))).toEqual([]);
+});
+
+test("a stored flag with a field of a newer version is read without it, but not a condition, which would serve other users", () => {
+	expect(flag.parse({ ...aFlag(), colour: "red" })).toEqual(aFlag());
+	const when = { attribute: "country", op: "in", values: ["CH"], ignoreCase: true };
+	expect(flag.safeParse({ ...aFlag(), rules: [{ ...aRule(), when }] }).success).toBe(false);
+});
+
+test("a flag stored before it had targets and prerequisites is read with their defaults", () => {
+	const { key, type, variants, enabled, offVariant, rules, fallthrough, salt, description } = aFlag();
+	expect(flag.parse({ key, type, variants, enabled, offVariant, rules, fallthrough, salt, description })).toEqual(aFlag());
+});
+
+test("the segments of a flag are those that its rules name, each once", () => {
+	const when = { all: [{ segment: "b" }, { not: { any: [{ segment: "a" }, { segment: "b" }] } }] };
+	expect(segmentsOf(aFlag({ rules: [aRule({ when }), aRule({ id: "other", when: { segment: "a" } })] }))).toEqual(["b", "a"]);
 });
 
 test("the key of a flag cannot be changed", () => {

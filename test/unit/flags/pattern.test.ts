@@ -1,9 +1,12 @@
 import * as fc from "fast-check";
 import { RE2JS } from "re2js";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { compilePattern } from "../../../control/patterns/compile";
 import { type PatternTable, matchesPattern } from "../../../core/flags/pattern";
-import { anyText } from "./fixtures";
+import { anyText } from "./random";
+
+/** Thousands of patterns are compiled, each in milliseconds. */
+vi.setConfig({ testTimeout: 30_000 });
 
 function compiled(source: string): PatternTable {
 	const result = compilePattern(source);

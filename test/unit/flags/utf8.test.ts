@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { writeUtf8 } from "../../../core/flags/utf8";
-import { anyText, encode } from "./fixtures";
+import { encode } from "./fixtures";
+import { anyText } from "./random";
 
 function utf8(text: string): number[] {
 	const buffer = new Uint8Array(text.length * 3);

@@ -13,12 +13,23 @@ test("a running rollout serves its phase's share, and remembers the share before
 		stage: 2,
 		sinceMs: 42,
 		before: { stage: 1, served: 5_000, sinceMs: 0 },
+		excluded: { keys: [], segments: [] },
+		retreats: false,
 	});
 });
 
 test("the last phase leaves the holdback on the baseline", () => {
 	expect(liveRollout("checkout.1", aPlan(), aState({ phase: 2 }), candidates)?.served).toBe(95_000);
 	expect(liveRollout("checkout.1", aPlan({ holdback: 0 }), aState({ phase: 2 }), candidates)?.served).toBe(100_000);
+});
+
+test("who is excluded and whether it retreats ride along", () => {
+	const plan = aPlan({ exclude: { keys: ["anna"], segments: ["staff"] }, on_control_loss: "retreat" });
+	expect(liveRollout("checkout.1", plan, aState(), candidates)).toMatchObject({
+		excluded: { keys: ["anna"], segments: ["staff"] },
+		retreats: true,
+		served: 5_000,
+	});
 });
 
 test("a paused rollout keeps serving where it stopped", () => {

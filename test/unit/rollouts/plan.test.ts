@@ -9,6 +9,7 @@ import {
 	plan,
 	redFlagsOf,
 	servedIn,
+	storedPlan,
 } from "../../../core/rollouts/plan";
 import { aPhase, aPlan, planInput } from "./fixtures";
 
@@ -28,6 +29,8 @@ test("a plan needs a name, an environment, flags and phases; the rest has defaul
 		guards: [],
 		red_flags: [],
 		min_users: 100,
+		exclude: { keys: [], segments: [] },
+		on_control_loss: "hold",
 		advance: "standard",
 	});
 	expect(checkPlan(parsed)).toEqual([]);
@@ -63,9 +66,27 @@ test.each<[string, Record<string, unknown>]>([
 	["min_users of 0", { min_users: 0 }],
 	["min_users with a fraction", { phases: [aPhase({ min_users: 1.5 })] }],
 	["an unknown way to advance", { advance: "strict" }],
+	["an unknown way to lose control", { on_control_loss: "panic" }],
+	["an unknown field of who is excluded", { exclude: { users: ["anna"] } }],
+	["an excluded key that is empty", { exclude: { keys: [""] } }],
+	["an excluded key of 1,001 characters", { exclude: { keys: ["x".repeat(1_001)] } }],
+	["1,001 excluded keys", { exclude: { keys: Array.from({ length: 1_001 }, (_, i) => `${i}`) } }],
+	["an excluded segment in capitals", { exclude: { segments: ["Staff"] } }],
+	["21 excluded segments", { exclude: { segments: Array.from({ length: 21 }, (_, i) => `s${i}`) } }],
+	["excluded keys that are a text", { exclude: { keys: "anna" } }],
 	["a criterion of 201 characters", { guards: ["x".repeat(201)] }],
 	["21 criteria", { red_flags: Array.from({ length: 21 }, () => "error_rate > 10%") }],
 ])("the schema refuses %s", (_, change) => expect(plan.safeParse(planInput(change)).success).toBe(false));
+
+test("who is excluded may be named by key, by segment or both", () => {
+	expect(aPlan({ exclude: { keys: ["anna"] } }).exclude).toEqual({ keys: ["anna"], segments: [] });
+	expect(aPlan({ exclude: { segments: ["staff"] } }).exclude).toEqual({ keys: [], segments: ["staff"] });
+});
+
+test("a plan stored before it could exclude anybody excludes nobody, and holds when control is lost", () => {
+	const { exclude: _, on_control_loss: __, ...older } = aPlan();
+	expect(storedPlan.parse({ ...older, colour: "red" })).toEqual(aPlan());
+});
 
 test.each([0.001, 0.1, 1.005, 8.3, 33.333, 64.1, 99.999])("%d %% is a percent", (percent) => {
 	expect(plan.safeParse(planInput({ phases: [aPhase({ percent })] })).success).toBe(true);

@@ -186,8 +186,10 @@ describe("a flag whose row is damaged", () => {
 
 describe("what a newer version stored", () => {
 	test("beside a flag's fields is dropped, and the flag works", async () => {
-		const flag = await createFlag({ fallthrough: "true" });
-		await env.DB.prepare("UPDATE flags SET config = json_set(config, '$.prerequisites', json('[1]')) WHERE key = ?").bind(flag.key).run();
+		const flag = await createFlag({ fallthrough: "true", targets: [{ variant: "true", keys: ["ann"] }] });
+		await env.DB.prepare("UPDATE flags SET config = json_set(config, '$.future', json('[1]'), '$.targets[0].future', 1) WHERE key = ?")
+			.bind(flag.key)
+			.run();
 		expect(await done("GET", flagAt(flag.key))).toEqual(flag);
 		const { flags, damaged } = await listedFlags();
 		expect(flags).toContainEqual(flag);

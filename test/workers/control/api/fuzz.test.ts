@@ -67,19 +67,46 @@ function spoiled(body: unknown, draw: () => number, share: number): string {
 	return `{${fields.join(",")}}`;
 }
 
-test.each([
-	["a flag", FLAGS],
-	["a rollout", ROLLOUTS],
-	["a key", "/api/v1/keys"],
-])("whatever is sent as %s, the answer is no failure, and is JSON", { timeout: 60_000 }, async (what, path) => {
+const CREATED = [201, 400, 413, 422];
+test.each<[what: string, path: string, statuses: readonly number[]]>([
+	["a flag", FLAGS, CREATED],
+	["a rollout", ROLLOUTS, CREATED],
+	["a key", "/api/v1/keys", CREATED],
+	["a segment", "/api/v1/segments?environment=production", CREATED],
+	["an import", "/api/v1/import?environment=staging", [200, 400, 422]],
+	["a simple import", "/api/v1/import?environment=staging", [200, 400, 422]],
+	["a promotion", "/api/v1/promote", [200, 400, 413, 422]],
+])("whatever is sent as %s, the answer is no failure, and is JSON", { timeout: 60_000 }, async (what, path, wanted) => {
 	const { key } = await createFlag();
+	const condition = { all: [{ attribute: "a", op: "in", values: ["x", 1] }, { not: { attribute: "b", op: "matches", values: ["a+$"] } }] };
+	const rule = { id: "r", description: "", when: condition, serve: [{ variant: "true", weight: 100_000 }] };
 	const valid = (): unknown => {
+		if (what === "a segment") return { key: newKey(), description: "text", when: condition };
+		if (what === "an import")
+			return {
+				schemaVersion: 1,
+				flags: [aFlag({ rules: [rule], targets: [{ variant: "true", keys: ["ann"] }] }), aFlag()],
+				segments: [{ key: newKey(), when: condition, keys: ["ann", "bob"] }],
+			};
+		if (what === "a simple import")
+			return {
+				flags: [
+					{
+						name: newKey(),
+						status: "percentage",
+						rollout_percentage: 5,
+						enabled_users: ["ann"],
+						enabled_groups: ["x"],
+						conditions: { a: ["b", 1], c: true },
+					},
+					{ name: newKey(), status: "enabled" },
+				],
+			};
+		if (what === "a promotion") return { from: "production", to: "staging", flags: [key], dryRun: false, reason: "text" };
 		if (what === "a flag")
 			return aFlag({
 				variants: { true: true, false: false },
-				rules: [
-					{ id: "r", description: "", when: { attribute: "a", op: "in", values: ["x", 1] }, serve: [{ variant: "true", weight: 100_000 }] },
-				],
+				rules: [rule],
 				fallthrough: "false",
 				salt: newKey(),
 				description: "text",
@@ -99,9 +126,9 @@ test.each([
 		statuses.set(status, (statuses.get(status) ?? 0) + 1);
 	}
 	// The bodies are worth something: some are taken, and some refused for each reason.
-	expect([...statuses.keys()].sort((a, b) => a - b)).toEqual([201, 400, 413, 422]);
+	expect([...statuses.keys()].sort((a, b) => a - b)).toEqual([...wanted]);
 	// What was taken can be read again.
-	for (const list of [FLAGS, ROLLOUTS, "/api/v1/keys", "/api/v1/audit"]) {
+	for (const list of [FLAGS, ROLLOUTS, "/api/v1/keys", "/api/v1/audit", "/api/v1/export?environment=staging"]) {
 		// oxlint-disable-next-line no-await-in-loop -- four requests
 		expect((await send("GET", list)).status, list).toBe(200);
 	}

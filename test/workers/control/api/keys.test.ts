@@ -44,6 +44,16 @@ test("a key is shown once, and nowhere kept in clear", async () => {
 	expect((await send("GET", "/api/v1/audit?limit=500")).text).not.toContain(body.key);
 });
 
+test("a client key is told from a server key, to edges too", async () => {
+	const { kind, key } = await createKey({ kind: "client", environment: "staging" });
+	expect(kind).toBe("client");
+	expect(key).toMatch(/^tg_staging_[\w-]{32}$/);
+	expect(await opened()).toMatchObject({ [await sha256Hex(key)]: { environment: "staging", kind: "client" } });
+	expect((await done<{ keys: KeyBody[] }>("GET", `${KEYS}?environment=staging`)).keys.map((each) => each.kind)).toEqual(["client"]);
+	// The test below counts staging's keys.
+	await env.DB.prepare("DELETE FROM sdk_keys WHERE kind = 'client'").run();
+});
+
 test("two keys of one name are two keys", async () => {
 	const [one, two] = [await createKey(), await createKey()];
 	expect(one.id).not.toBe(two.id);
@@ -89,7 +99,7 @@ test.each<[what: string, change: Record<string, unknown>, pointer: string]>([
 	["no name", { name: "" }, "/name"],
 	["a name of 101 characters", { name: "n".repeat(101) }, "/name"],
 	["an unknown environment", { environment: "moon" }, "/environment"],
-	["a kind that is not offered", { kind: "client" }, "/kind"],
+	["a kind that is not offered", { kind: "master" }, "/kind"],
 ])("refuses %s", async (_, change, pointer) => {
 	expect(pointersOf(await refused(422, "POST", KEYS, { body: aKey(change) }))).toEqual([pointer]);
 });

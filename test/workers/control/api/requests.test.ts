@@ -30,6 +30,8 @@ async function bodied(): Promise<readonly (readonly [method: string, path: strin
 		["POST", ROLLOUTS, aPlan({ flags: [key] })],
 		["POST", commandsOf(id), { command: "start" }],
 		["POST", "/api/v1/keys", { environment: "production", name: "shop" }],
+		["POST", "/api/v1/segments?environment=production", { key: newKey() }],
+		["POST", "/api/v1/promote", { from: "production", to: "staging", flags: [key], dryRun: true }],
 	];
 }
 
@@ -124,6 +126,14 @@ describe("a query parameter that there is not", () => {
 		["GET", "/api/v1/rollouts?enviroment=staging"],
 		["GET", "/api/v1/rollouts/query.1/events?enviroment=staging"],
 		["GET", "/api/v1/audit?enviroment=staging"],
+		["GET", "/api/v1/flags/query/versions?environment=production&enviroment=staging"],
+		["GET", "/api/v1/flags/query/versions/1?environment=production&enviroment=staging"],
+		["POST", "/api/v1/flags/query/restore?environment=production&enviroment=staging", { version: 1 }],
+		["GET", "/api/v1/export?environment=production&enviroment=staging"],
+		["POST", "/api/v1/import?environment=production&enviroment=staging", { flags: [] }],
+		["GET", "/api/v1/segments?environment=production&enviroment=staging"],
+		["POST", "/api/v1/segments?environment=production&enviroment=staging", { key: "query" }],
+		["PUT", "/api/v1/segments/query/keys?environment=production&enviroment=staging", { keys: [] }],
 	])("is refused by %s %s, and named", async (method, path, body) => {
 		const before = await auditRows();
 		expect(pointersOf(await refused(422, method, path, { body }))).toEqual(["/enviroment"]);

@@ -1,0 +1,184 @@
+import type { Context } from "hono";
+import { type Difference, diff } from "../../core/flags/diff";
+import { packListed } from "../../core/flags/listed";
+import { type FieldError, type Flag, checkFlag } from "../../core/flags/model";
+import type { RefusedItem, Wanted, WantedSegment } from "../../core/flags/transfer";
+import { touchedOf } from "../store/flags";
+import { flagErrorsIn, place, placeSegment, segmentErrorsIn } from "../store/references";
+import { bytesOf, tooLarge } from "../store/size";
+import { type Target, type Writes, readTarget, writeTransfer } from "../store/transfer";
+import { type ApiEnv, actOf, publishBehind } from "./context";
+import { refuse } from "./refusals";
+
+/** Import and promotion are one: many flags and segments go into an environment, all of them or none. */
+
+/** A row of D1 holds 2 MB, and one of the audit a flag before and after. */
+const ITEM_BYTES_MAX = 700_000;
+/** What is wrong with one flag: beyond that nobody reads on, and a body of 8 MiB can hold a million mistakes. */
+const ERRORS_MAX = 50;
+
+interface ItemsReport {
+	readonly created: string[];
+	readonly changed: { key: string; diff: Difference[] }[];
+	readonly unchanged: string[];
+	readonly refused: { key: string; errors: FieldError[] }[];
+}
+export interface Report extends ItemsReport {
+	readonly segments: ItemsReport;
+	readonly applied: boolean;
+}
+
+export interface Transfer {
+	readonly environment: string;
+	readonly wanted: Wanted;
+	readonly isDryRun: boolean;
+	readonly reason: string;
+	readonly verb: "imported" | "promoted";
+}
+
+/** What was done, or in a dry run would be; throws a Refused where any of it cannot be. */
+export async function transfer(c: Context<ApiEnv>, { environment, wanted, isDryRun, reason, verb }: Transfer): Promise<Report> {
+	const { db, realNow } = c.get("deps");
+	const keysOf = (items: readonly { readonly key: string }[]): string[] => items.map(({ key }) => key);
+	const target = await readTarget(db, environment, keysOf(wanted.flags), keysOf(wanted.segments));
+	const plan = planFor(target, wanted);
+	const report = { ...plan.flags, segments: plan.segments };
+	if (plan.refused.length > 0)
+		refuse({
+			kind: "transfer_refused",
+			// Pointers into the request; in the report, by flag, they are into the flag.
+			errors: plan.refused.flatMap(({ pointer, errors }) => errors.map((each) => ({ ...each, pointer: pointer + each.pointer }))),
+			report: { ...report, applied: false },
+		});
+	const bytes = target.bytes.others + plan.bytes;
+	const refusal = bytes > target.bytes.all && tooLarge(bytes);
+	if (refusal) refuse(refusal);
+	if (isDryRun) return { ...report, applied: false };
+	// Where nothing differs there is nothing to write, and nothing to publish.
+	if (plan.writes.flags.length + plan.writes.segments.length > 0) {
+		if (!(await writeTransfer(db, target, plan.writes, actOf(c, reason), verb, realNow()))) refuse({ kind: "changed_meanwhile" });
+		publishBehind(c);
+	}
+	return { ...report, applied: true };
+}
+
+interface Plan {
+	readonly flags: ItemsReport;
+	readonly segments: ItemsReport;
+	readonly refused: readonly RefusedItem[];
+	readonly writes: Writes;
+	/** Of all flags and segments that are wanted. */
+	readonly bytes: number;
+}
+
+function planFor(target: Target, wanted: Wanted): Plan {
+	const refusedFlags = [...wanted.refusedFlags];
+	const refusedSegments = [...wanted.refusedSegments];
+	const made = wanted.flags.flatMap(({ key, pointer, over }) => {
+		const flag = over(target.flags.get(key)?.config);
+		if (!flag.ok) refusedFlags.push({ key, pointer, errors: flag.error });
+		return flag.ok ? [{ key, pointer, flag: flag.value }] : [];
+	});
+	// They may name each other, so all of them are there before any is checked.
+	for (const { flag } of made) place(target.world, flag);
+	for (const { segment } of wanted.segments) placeSegment(target.world, segment);
+
+	const flags: Compared<Flag>[] = [];
+	for (const { key, pointer, flag } of made) {
+		const found = compareFlag(target, flag);
+		const errors = found.state === "unchanged" ? [] : flagErrors(target, flag);
+		if (errors.length > 0) refusedFlags.push({ key, pointer, errors });
+		else flags.push(found);
+	}
+	const segments: Compared<Writes["segments"][number]>[] = [];
+	for (const each of wanted.segments) {
+		const found = compareSegment(target, each);
+		const errors =
+			found.state === "unchanged" ? [] : [...sizeErrors(bytesOf(each.segment)), ...segmentErrorsIn(target.world, each.segment)];
+		if (errors.length > 0) refusedSegments.push({ key: each.key, pointer: each.pointer, errors });
+		else segments.push(found);
+	}
+	return {
+		flags: reportOf(flags, refusedFlags),
+		segments: reportOf(segments, refusedSegments),
+		refused: [...refusedFlags, ...refusedSegments].map(bounded),
+		writes: { flags: written(flags), segments: written(segments) },
+		bytes:
+			flags.reduce((sum, { item }) => sum + bytesOf(item), 0) +
+			segments.reduce((sum, { item }) => sum + bytesOf(item.segment, item.listed), 0),
+	};
+}
+
+interface Compared<T> {
+	readonly key: string;
+	readonly item: T;
+	readonly state: "created" | "changed" | "unchanged";
+	readonly diff: readonly Difference[];
+}
+
+function compareFlag(target: Target, flag: Flag): Compared<Flag> {
+	const existing = target.flags.get(flag.key);
+	const found = diff(existing?.config, flag);
+	return { key: flag.key, item: flag, state: stateOf(existing !== undefined, found), diff: found };
+}
+
+function compareSegment(target: Target, { key, segment, keys }: WantedSegment): Compared<Writes["segments"][number]> {
+	const existing = target.segments.get(key);
+	const listed = existing && listedDifference(existing.digits, keys);
+	const found = [...diff(existing?.config, segment), ...(listed ? [listed] : [])];
+	const isRelisted = existing === undefined || listed !== undefined;
+	const item = { segment, keys: isRelisted ? keys : undefined, listed: keys.length };
+	return { key, item, state: stateOf(existing !== undefined, found), diff: found };
+}
+
+/** In numbers: lists are long. */
+function listedDifference(digits: string, keys: readonly string[]): Difference | undefined {
+	const after = packListed(keys);
+	if (after === digits) return undefined;
+	const [old, fresh] = [new Set(digits.match(/.{16}/g)), new Set(after.match(/.{16}/g))];
+	return {
+		path: "/keys",
+		before: { listed: old.size, removed: [...old].filter((each) => !fresh.has(each)).length },
+		after: { listed: fresh.size, added: [...fresh].filter((each) => !old.has(each)).length },
+	};
+}
+
+function stateOf(isThere: boolean, found: readonly Difference[]): Compared<unknown>["state"] {
+	if (!isThere) return "created";
+	return found.length > 0 ? "changed" : "unchanged";
+}
+
+/** What is wrong with a flag that would be written. */
+function flagErrors(target: Target, flag: Flag): readonly FieldError[] {
+	const own = [...sizeErrors(bytesOf(flag)), ...checkFlag(flag)];
+	if (own.length > 0) return own;
+	const errors = flagErrorsIn(target.world, flag);
+	const rollout = target.rollouts.get(flag.key);
+	if (rollout === undefined) return errors;
+	const before = target.flags.get(flag.key)?.config;
+	const touched = before ? touchedOf(before, flag) : [""];
+	const message = `cannot change while rollout ${rollout} is active: roll it back or cancel it first`;
+	return [...errors, ...touched.map((field) => ({ pointer: field === "" ? "" : `/${field}`, message }))];
+}
+
+function sizeErrors(bytes: number): readonly FieldError[] {
+	return bytes > ITEM_BYTES_MAX ? [{ pointer: "", message: `${bytes} bytes > limit ${ITEM_BYTES_MAX}` }] : [];
+}
+
+function reportOf<T>(compared: readonly Compared<T>[], refused: readonly RefusedItem[]): ItemsReport {
+	const of = (state: Compared<T>["state"]) => compared.filter((each) => each.state === state);
+	return {
+		created: of("created").map(({ key }) => key),
+		changed: of("changed").map(({ key, diff: found }) => ({ key, diff: [...found] })),
+		unchanged: of("unchanged").map(({ key }) => key),
+		refused: refused.map(bounded).map(({ key, errors }) => ({ key, errors: [...errors] })),
+	};
+}
+
+function bounded(refused: RefusedItem): RefusedItem {
+	const { errors } = refused;
+	if (errors.length <= ERRORS_MAX) return refused;
+	return { ...refused, errors: [...errors.slice(0, ERRORS_MAX), { pointer: "", message: `and ${errors.length - ERRORS_MAX} more` }] };
+}
+
+const written = <T>(compared: readonly Compared<T>[]): T[] => compared.filter(({ state }) => state !== "unchanged").map(({ item }) => item);

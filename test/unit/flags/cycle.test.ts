@@ -1,0 +1,49 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { findCycle } from "../../../core/flags/cycle";
+
+type Graph = Readonly<Record<string, readonly string[]>>;
+const edgesOf = (graph: Graph) => (name: string) => (Object.hasOwn(graph, name) ? (graph[name] ?? []) : []);
+
+test.each<[string, Graph, readonly string[] | undefined]>([
+	["nothing", {}, undefined],
+	["itself", { a: ["a"] }, ["a", "a"]],
+	["two", { a: ["b"], b: ["a"] }, ["a", "b", "a"]],
+	["past a dead end", { a: ["x", "b"], x: ["y"], b: ["c"], c: ["a"] }, ["a", "b", "c", "a"]],
+	["a loop elsewhere", { a: ["b"], b: ["c"], c: ["b"] }, undefined],
+	["past a loop elsewhere", { a: ["b"], b: ["b", "c"], c: ["a"] }, ["a", "b", "c", "a"]],
+	["two ways to one end", { a: ["b", "c"], b: ["d"], c: ["d"] }, undefined],
+	["a name that objects inherit", { a: ["constructor"], constructor: ["a"] }, ["a", "constructor", "a"]],
+])("a cycle through %s", (_, graph, cycle) => expect(findCycle("a", edgesOf(graph))).toEqual(cycle));
+
+test("a way back is found exactly when there is one, and is one", () => {
+	const names = ["a", "b", "c", "d", "e", "f"];
+	const aGraph = fc.record(Object.fromEntries(names.map((name) => [name, fc.subarray(names, { maxLength: 3 })])));
+	fc.assert(
+		fc.property(aGraph, (graph) => {
+			const reached = new Set<string>();
+			const spread = (name: string): void => {
+				for (const next of graph[name] ?? [])
+					if (!reached.has(next)) {
+						reached.add(next);
+						spread(next);
+					}
+			};
+			spread("a");
+			const cycle = findCycle("a", edgesOf(graph));
+			expect(cycle !== undefined).toBe(reached.has("a"));
+			if (!cycle) return;
+			expect([cycle[0], cycle.at(-1)]).toEqual(["a", "a"]);
+			for (const [i, name] of cycle.slice(0, -1).entries()) expect(graph[name]).toContain(cycle[i + 1]);
+		}),
+		{ numRuns: 2_000 },
+	);
+});
+
+test("a lattice with 2^60 ways through it takes no longer than its edges", () => {
+	const edges = (name: string): readonly string[] => {
+		const level = Number(name.slice(1));
+		return level < 60 ? [`a${level + 1}`, `b${level + 1}`] : [];
+	};
+	expect(findCycle("a0", edges)).toBeUndefined();
+});

@@ -1,0 +1,214 @@
+import * as fc from "fast-check";
+import { expect, test, vi } from "vitest";
+import { type Attribution, attribute } from "../../../core/flags/attribution";
+import { BUCKETS } from "../../../core/flags/bucket";
+import { type Resolution, evaluate } from "../../../core/flags/evaluate";
+import { explain } from "../../../core/flags/explain";
+import type { Context } from "../../../core/flags/match";
+import { NO_OVERLAY, type Overlay, unite } from "../../../core/flags/overlay";
+import type { LiveRollout } from "../../../core/flags/snapshot";
+import { type TestEnvironment, open, rulesetOf } from "./fixtures";
+import { aContext, someEnvironment } from "./random";
+import { type Answer, answerOf } from "./reference";
+
+/** Scenes are large, and drawing them takes most of the time. */
+vi.setConfig({ testTimeout: 30_000 });
+
+const HOSTILE = ["__proto__", "constructor", "toString", "!measured", "$friends", "$friends#", "", "\t", "checkout\t", "🌊"];
+
+interface Scene {
+	readonly state: TestEnvironment;
+	readonly overlay: Overlay;
+	readonly context: Context;
+}
+
+const aScene: fc.Arbitrary<Scene> = someEnvironment.chain((state) =>
+	fc.record({
+		state: fc.constant(state),
+		overlay: fc.record({
+			kill: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, fc.subarray(state.flags.map(({ key }) => key))),
+			baseline: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, fc.subarray(state.rollouts.map(({ key }) => key))),
+		}),
+		context: aContext,
+	}),
+);
+
+const active = (overlay: Overlay) => unite({ head: overlay });
+
+/** Without the snapshot's version, which the reference does not know. */
+function plain(resolution: Resolution): Answer {
+	if (resolution.reason === "ERROR") return { errorCode: resolution.errorCode };
+	const { snapshot: _, ...metadata } = resolution.metadata;
+	return { value: resolution.value, variant: resolution.variant, reason: resolution.reason, metadata };
+}
+
+function everyScene(check: (scene: Scene) => void, numRuns = 400): void {
+	fc.assert(fc.property(aScene, check), { numRuns });
+}
+
+test("any flag in any context resolves as the reference does, which reads the authoring form", () => {
+	everyScene(({ state, overlay, context }) => {
+		const snapshot = open(state);
+		for (const { key } of state.flags)
+			expect(plain(evaluate(snapshot, active(overlay), key, context)), key).toEqual(answerOf({ ...state, overlay }, key, context).answer);
+	}, 1_500);
+});
+
+test("random scenes reach every way to end, so the laws here are not empty", () => {
+	const ends = new Set<string>();
+	for (const { state, overlay, context } of fc.sample(aScene, { numRuns: 1_500, seed: 1 }))
+		for (const { key } of state.flags) {
+			const resolution = evaluate(rulesetOf(state), active(overlay), key, context);
+			const { snapshot: _, ...metadata } = resolution.metadata;
+			ends.add([resolution.reason === "ERROR" ? resolution.errorCode : resolution.reason, ...Object.keys(metadata).sort()].join(" "));
+		}
+	expect([...ends].sort()).toEqual([
+		"DEFAULT",
+		"DEFAULT excluded rollout",
+		"DEFAULT noKey",
+		"DEFAULT noKey rollout",
+		"DEFAULT overlay rollout",
+		"DISABLED",
+		"DISABLED overlay",
+		"DISABLED prerequisite",
+		"PARSE_ERROR",
+		"SPLIT bucket",
+		"SPLIT bucket phase rollout",
+		"SPLIT bucket rule",
+		"STATIC",
+		"TARGETING_MATCH rule",
+		"TARGETING_MATCH target",
+	]);
+});
+
+test("an opened snapshot evaluates as what was packed into it", () => {
+	everyScene(({ state, overlay, context }) => {
+		const [snapshot, direct] = [open(state), rulesetOf(state)];
+		expect(snapshot.keys().toSorted()).toEqual(state.flags.map(({ key }) => key).toSorted());
+		for (const key of [...snapshot.keys(), ...HOSTILE])
+			expect(evaluate(snapshot, active(overlay), key, context)).toEqual(evaluate(direct, active(overlay), key, context));
+	});
+});
+
+test("every flag has one of its own variants for every context, or a coded error, and nothing throws", () => {
+	const anyContext = fc.oneof(
+		aContext,
+		fc.dictionary(fc.oneof(fc.string(), fc.constantFrom(...HOSTILE, "targetingKey", "country", "age")), fc.anything()),
+	);
+	fc.assert(
+		fc.property(aScene, anyContext, fc.oneof(fc.string(), fc.constantFrom(...HOSTILE)), ({ state, overlay }, context, anyKey) => {
+			const snapshot = open(state);
+			for (const key of [...snapshot.keys(), anyKey]) {
+				const resolution = evaluate(snapshot, active(overlay), key, context);
+				const flag = state.flags.find((each) => each.key === key);
+				expect(resolution.reason === "ERROR" && resolution.errorCode === "FLAG_NOT_FOUND").toBe(!flag);
+				if (resolution.reason === "ERROR") continue;
+				expect(Object.hasOwn(flag?.variants ?? {}, resolution.variant)).toBe(true);
+				expect(resolution.value).toEqual(flag?.variants[resolution.variant]);
+			}
+		}),
+		{ numRuns: 400 },
+	);
+});
+
+/** What the last step must name. */
+function decider({ reason, metadata }: Resolution, key: string): readonly string[] {
+	const { rule, prerequisite, rollout, overlay, bucket } = metadata;
+	const shown = bucket === undefined ? [] : [`bucket ${bucket} of ${BUCKETS}`];
+	if (prerequisite !== undefined) return [`prerequisite ${prerequisite} is not met`];
+	if (rule !== undefined) return [`rule "${rule}"`, ...shown];
+	if (rollout !== undefined) return [`rollout ${rollout}`, ...shown, ...(overlay ? [`by ${overlay}`] : [])];
+	if (overlay !== undefined) return [`killed by ${overlay}`];
+	if (reason === "ERROR") return [key];
+	return shown;
+}
+
+test("an explanation is the evaluation's own answer, and its last step names what decided", () => {
+	everyScene(({ state, overlay, context }) => {
+		const snapshot = open(state);
+		for (const key of [...snapshot.keys(), "unknown"]) {
+			const { resolution, steps } = explain(snapshot, active(overlay), key, context);
+			expect(resolution).toEqual(evaluate(snapshot, active(overlay), key, context));
+			const last = steps.at(-1) ?? "";
+			for (const part of decider(resolution, key)) expect(last).toContain(part);
+			if ("variant" in resolution) expect(last).toContain(`serves "${resolution.variant}"`);
+			if (resolution.metadata.rule !== undefined) expect(steps).toContain(`rule "${resolution.metadata.rule}" matches`);
+			const { prerequisite } = resolution.metadata;
+			if (prerequisite !== undefined) expect(steps.at(-2)).toMatch(/^prerequisite .*: not as required$/);
+		}
+	});
+});
+
+test("being watched changes no answer", () => {
+	everyScene(({ state, overlay, context }) => {
+		const snapshot = open(state);
+		for (const key of snapshot.keys()) {
+			const nothing = (): void => undefined;
+			const walk = { isIncomplete: false, step: nothing, rule: nothing, prerequisite: nothing };
+			expect(evaluate(snapshot, active(overlay), key, context, walk)).toEqual(evaluate(snapshot, active(overlay), key, context));
+		}
+	});
+});
+
+test("an overlay only ever moves users to the off variant or to the baseline, unless it moved a prerequisite", () => {
+	everyScene(({ state, overlay, context }) => {
+		const snapshot = open(state);
+		const before = (key: string) => evaluate(snapshot, NO_OVERLAY, key, context);
+		const after = (key: string) => evaluate(snapshot, active(overlay), key, context);
+		const variantOf = (resolution: Resolution) => ("variant" in resolution ? resolution.variant : resolution.errorCode);
+		for (const { key, offVariant, fallthrough, prerequisites } of state.flags) {
+			const [one, other] = [variantOf(before(key)), variantOf(after(key))];
+			if (one === other) continue;
+			if (prerequisites.some(({ flag }) => variantOf(before(flag)) !== variantOf(after(flag)))) continue;
+			expect(other).toBe(overlay.kill.includes(key) ? offVariant : fallthrough);
+		}
+	});
+});
+
+test("raising a rollout's share only ever adds candidates", () => {
+	const aShare = fc.integer({ min: 0, max: BUCKETS });
+	fc.assert(
+		fc.property(aScene, aShare, aShare, ({ state, context }, one, other) => {
+			const at = (served: number) => open({ ...state, rollouts: state.rollouts.map((rollout) => ({ ...rollout, served })) });
+			const [less, more] = [at(Math.min(one, other)), at(Math.max(one, other))];
+			for (const { key, prerequisites } of state.flags) {
+				if (prerequisites.length > 0) continue;
+				const [before, after] = [evaluate(less, NO_OVERLAY, key, context), evaluate(more, NO_OVERLAY, key, context)];
+				const { rollout, bucket } = before.metadata;
+				if (rollout === undefined || bucket === undefined || bucket >= Math.min(one, other))
+					expect(after.metadata).toEqual(before.metadata);
+				else expect(after).toEqual(before);
+			}
+		}),
+		{ numRuns: 400 },
+	);
+});
+
+/** By the reference: what one flag says about where its user is. */
+function placeOf(scene: Scene, rollout: LiveRollout, key: string): Pick<Attribution, "arm" | "unit"> | undefined {
+	const { answer, lacked } = answerOf({ ...scene.state, overlay: scene.overlay }, key, scene.context);
+	if (!("metadata" in answer) || answer.metadata["rollout"] !== rollout.key) return undefined;
+	const bucket = answer.metadata["bucket"];
+	if (typeof bucket !== "number") return undefined;
+	if (lacked) return { arm: "unattributed", unit: "" };
+	const flag = scene.state.flags.find((each) => each.key === key);
+	const unit = String(Object.entries(scene.context).find(([name]) => name === flag?.bucketBy)?.[1]);
+	return { arm: bucket < rollout.served ? "candidate" : "control", unit };
+}
+
+test("an event is unattributed exactly when a condition on the way to the rollout lacked its attribute", () => {
+	const arms = new Set<string>();
+	everyScene((scene) => {
+		const snapshot = open(scene.state);
+		for (const rollout of scene.state.rollouts)
+			for (const key of Object.keys(rollout.flags)) {
+				const expected = placeOf(scene, rollout, key);
+				const event = { flag: key, context: scene.context, atMs: rollout.sinceMs };
+				const found = attribute(snapshot, active(scene.overlay), event);
+				const { stage, served } = rollout;
+				expect(found, key).toEqual(expected ? [{ rollout: rollout.key, stage, served, ...expected }] : []);
+				arms.add(found[0]?.arm ?? "none");
+			}
+	}, 1_000);
+	expect([...arms].sort()).toEqual(["candidate", "control", "none", "unattributed"]);
+});

@@ -1,5 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
-import { findCycle } from "../../core/flags/cycle";
+import { findCycle, longestPath } from "../../core/flags/cycle";
+import { PREREQUISITES_DEEP_MAX } from "../../core/flags/evaluate";
+import { NESTING_MAX } from "../../core/flags/ruleset";
 import { type Condition, childrenOf, segmentsIn } from "../../core/flags/condition";
 import type { FieldError, Flag } from "../../core/flags/model";
 import { type Segment, segment as segmentSchema } from "../../core/flags/segment";
@@ -54,6 +56,10 @@ export function flagErrorsIn({ environment, segments: known, flags: all }: World
 	});
 	const cycle = findCycle(flag.key, (name) => all.get(name)?.requires ?? []);
 	if (cycle && cycle.length > 2) errors.push({ pointer: "/prerequisites", message: `is a cycle: ${cycle.join(" → ")}` });
+	// Of all flags: this one may lie in the middle of another's chain.
+	const deep = flag.prerequisites.length > 0 ? longestPath(all.keys(), (name) => all.get(name)?.requires ?? []) - 1 : 0;
+	if (!cycle && deep > PREREQUISITES_DEEP_MAX)
+		errors.push({ pointer: "/prerequisites", message: `makes a chain of ${deep} prerequisites > limit ${PREREQUISITES_DEEP_MAX}` });
 	return errors;
 }
 
@@ -62,6 +68,8 @@ export function segmentErrorsIn({ segments: known }: World, segment: Segment): F
 	const errors = segment.when ? checkCondition(segment.when, "/when", known) : [];
 	const cycle = findCycle(segment.key, (name) => known.get(name) ?? []);
 	if (cycle) errors.push({ pointer: "/when", message: `is a cycle: ${cycle.join(" → ")}` });
+	const deep = longestPath(known.keys(), (name) => known.get(name) ?? []);
+	if (!cycle && deep > NESTING_MAX) errors.push({ pointer: "/when", message: `nests segments ${deep} deep > limit ${NESTING_MAX}` });
 	return errors;
 }
 

@@ -15,3 +15,17 @@ export function findCycle(start: string, edges: (name: string) => readonly strin
 	};
 	return walk([start]);
 }
+
+/** How many names the longest way along `edges` has; a cycle counts once round. */
+export function longestPath(names: Iterable<string>, edges: (name: string) => readonly string[]): number {
+	const known = new Map<string, number>();
+	const from = (name: string): number => {
+		const found = known.get(name);
+		if (found !== undefined) return found;
+		known.set(name, 0);
+		const length = 1 + Math.max(0, ...edges(name).map(from));
+		known.set(name, length);
+		return length;
+	};
+	return Math.max(0, ...[...names].map(from));
+}

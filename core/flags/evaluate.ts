@@ -47,7 +47,14 @@ export interface Walk extends Trace {
 	readonly prerequisite?: (flag: string, variant: string | undefined, holds: boolean) => void;
 }
 
-const PREREQUISITES_DEEP_MAX = 10;
+export const PREREQUISITES_DEEP_MAX = 10;
+/** Diamonds of prerequisites multiply: beyond this the flag is a PARSE_ERROR, not an isolate that hangs. */
+const PREREQUISITES_EVALUATED_MAX = 200;
+
+/** What the prerequisites of one evaluation have cost so far; made with the first. */
+interface Spent {
+	evaluations: number;
+}
 
 /**
  * Resolves one flag for one context. Pure, synchronous, and never throws: a flag that cannot be read is a PARSE_ERROR of
@@ -55,13 +62,13 @@ const PREREQUISITES_DEEP_MAX = 10;
  * rollout, the fallthrough. `walk`, if given, is told of each step and changes nothing.
  */
 export function evaluate(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: string, context: Context, walk?: Walk): Resolution {
-	return resolveAt(ruleset.flag(flagKey), ruleset, overlay, flagKey, context, walk, 0);
+	return resolveAt(ruleset.flag(flagKey), ruleset, overlay, flagKey, context, walk, 0, undefined);
 }
 
 /** All flags of a snapshot, in the order of its keys(): no look-up a flag. */
 export function evaluateAll(snapshot: Snapshot, overlay: ActiveOverlay, context: Context): Resolution[] {
 	const keys = snapshot.keys();
-	return snapshot.flags().map((flag, i) => resolveAt(flag, snapshot, overlay, keys[i] ?? "", context, undefined, 0));
+	return snapshot.flags().map((flag, i) => resolveAt(flag, snapshot, overlay, keys[i] ?? "", context, undefined, 0, undefined));
 }
 
 function resolveAt(
@@ -72,12 +79,13 @@ function resolveAt(
 	context: Context,
 	walk: Walk | undefined,
 	depth: number,
+	spent: Spent | undefined,
 ): Resolution {
 	const snapshot = ruleset.version;
 	if (flag === undefined) return { reason: "ERROR", errorCode: "FLAG_NOT_FOUND", metadata: { snapshot } };
 	if (flag === "corrupt" || depth > PREREQUISITES_DEEP_MAX) return { reason: "ERROR", errorCode: "PARSE_ERROR", metadata: { snapshot } };
 	try {
-		return resolve(flag, ruleset, overlay, flagKey, context, walk, depth);
+		return resolve(flag, ruleset, overlay, flagKey, context, walk, depth, spent);
 	} catch {
 		return { reason: "ERROR", errorCode: "PARSE_ERROR", metadata: { snapshot } };
 	}
@@ -91,6 +99,7 @@ function resolve(
 	context: Context,
 	walk: Walk | undefined,
 	depth: number,
+	spent: Spent | undefined,
 ): Resolved {
 	const snapshot = ruleset.version;
 	const killedBy = overlay.kill.size > 0 ? overlay.kill.get(flagKey) : undefined;
@@ -98,12 +107,16 @@ function resolve(
 	if (!flag.enabled) return serve(flag, flag.off, "DISABLED", bare(snapshot));
 
 	if (flag.prerequisites) {
+		const total = spent ?? { evaluations: 0 };
 		for (const { flag: required, variants } of flag.prerequisites) {
+			if (++total.evaluations > PREREQUISITES_EVALUATED_MAX) throw new Error(`more than ${PREREQUISITES_EVALUATED_MAX} prerequisites`);
 			// Its own walk is no part of this one, but what it could not know is.
 			const inner = walk && { isIncomplete: false };
-			const { variant } = resolveAt(ruleset.flag(required), ruleset, overlay, required, context, inner, depth + 1) as Partial<Resolved>;
+			const found = resolveAt(ruleset.flag(required), ruleset, overlay, required, context, inner, depth + 1, total);
 			if (walk && inner?.isIncomplete) walk.isIncomplete = true;
-			const holds = variant !== undefined && variants.includes(variant);
+			// One that is off is never met, whatever its off variant: a kill must not switch another flag on.
+			const variant = found.reason === "ERROR" ? undefined : found.variant;
+			const holds = variant !== undefined && found.reason !== "DISABLED" && variants.includes(variant);
 			walk?.prerequisite?.(required, variant, holds);
 			if (!holds) return serve(flag, flag.off, "DISABLED", { snapshot, prerequisite: required });
 		}

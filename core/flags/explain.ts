@@ -34,8 +34,14 @@ export function explain(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: strin
 function printStep(step: ConditionStep): string {
 	if (step.kind === "segment") return `segment ${step.segment}: ${step.holds ? "is a member" : "is no member"}`;
 	const { comparison, found, holds } = step;
-	const value = found === undefined ? "missing, and a missing attribute never matches" : JSON.stringify(found);
+	const value = found === undefined ? "missing, and a missing attribute never matches" : shortened(JSON.stringify(found));
 	return `${comparison.attribute} ${comparison.op} ${printOperands(comparison)}: ${holds ? "holds" : "does not hold"}, it is ${value}`;
+}
+
+const VALUE_CHARACTERS_SHOWN = 200;
+
+function shortened(text: string): string {
+	return text.length > VALUE_CHARACTERS_SHOWN ? `${text.slice(0, VALUE_CHARACTERS_SHOWN)}… (${text.length} characters)` : text;
 }
 
 const OPERANDS_SHOWN = 5;

@@ -34,7 +34,9 @@ export interface Snapshot extends Ruleset {
 }
 
 /** Segments may name segments; cycles are refused when they are written, and this ends one that was written otherwise. */
-const NESTING_MAX = 16;
+export const NESTING_MAX = 16;
+/** Diamonds of segments multiply: beyond this the flag is a PARSE_ERROR, not an isolate that hangs. */
+const VISITS_MAX = 1_000;
 
 /** `decode` turns UTF-8 bytes into text. Throws when the first line is not a header of a known schema. */
 export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => string): Snapshot {
@@ -50,6 +52,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 	let everyFlag: readonly (PackedFlag | "corrupt")[] | undefined;
 	let measured: readonly MeasuredRollout[] | undefined;
 	let nesting = 0;
+	let visits = 0;
 
 	const read = (key: string): unknown => {
 		const line = lineOf(bytes, start, key, header.version);
@@ -88,6 +91,8 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 			return found;
 		},
 		isMember(key: string, context: Context, trace: Trace | undefined) {
+			visits = nesting === 0 ? 1 : visits + 1;
+			if (visits > VISITS_MAX) throw new Error(`segment ${key} leads to more than ${VISITS_MAX} others`);
 			const segment = segmentOf(key);
 			const user = segment.hasListed ? targetingKeyOf(context) : undefined;
 			if (user !== undefined && isListed(listedOf(key), user)) return true;

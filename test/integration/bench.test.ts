@@ -10,8 +10,14 @@ test.each(["evaluate", "bundle"])("bench:%s --quick --json ends with one object 
 	} finally {
 		await running.end("SIGKILL");
 	}
-	const line = running.output().split("\n").find((each) => each.startsWith("{"));
-	const { bench: named, figures } = JSON.parse(line ?? "{}") as { bench: string; figures: { name: string; value: number; bar: number | null; holds: boolean | null }[] };
+	const line = running
+		.output()
+		.split("\n")
+		.find((each) => each.startsWith("{"));
+	const { bench: named, figures } = JSON.parse(line ?? "{}") as {
+		bench: string;
+		figures: { name: string; value: number; bar: number | null; holds: boolean | null }[];
+	};
 	expect(named).toBe(bench);
 	expect(figures.length).toBeGreaterThan(0);
 	for (const { value, bar, holds } of figures) {

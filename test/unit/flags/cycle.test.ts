@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { findCycle } from "../../../core/flags/cycle";
+import { findCycle, longestPath } from "../../../core/flags/cycle";
 
 type Graph = Readonly<Record<string, readonly string[]>>;
 const edgesOf = (graph: Graph) => (name: string) => (Object.hasOwn(graph, name) ? (graph[name] ?? []) : []);
@@ -46,4 +46,19 @@ test("a lattice with 2^60 ways through it takes no longer than its edges", () =>
 		return level < 60 ? [`a${level + 1}`, `b${level + 1}`] : [];
 	};
 	expect(findCycle("a0", edges)).toBeUndefined();
+});
+
+test.each<[string, Record<string, string[]>, number]>([
+	["nothing", {}, 0],
+	["one alone", { a: [] }, 1],
+	["a chain", { a: ["b"], b: ["c"], c: [] }, 3],
+	["the longer of two ways", { a: ["c", "b"], b: ["c"], c: [] }, 3],
+	["a name that is not there", { a: ["gone"] }, 2],
+])("the longest path of %s", (_, edges, length) => {
+	expect(longestPath(Object.keys(edges), (name) => edges[name] ?? [])).toBe(length);
+});
+
+test("a wide lattice's longest path is found without walking every way", () => {
+	const edges = (name: string): string[] => (Number(name) < 60 ? ["a", "b", "c"].map(() => String(Number(name) + 1)) : []);
+	expect(longestPath(["0"], edges)).toBe(61);
 });

@@ -328,3 +328,41 @@ test.each<[string, Context, string | undefined, string | undefined]>([
 	["no attribute: the targeting key", { targetingKey: "anna" }, undefined, "anna"],
 	["no attribute, and a number as targeting key", { targetingKey: 7 }, undefined, undefined],
 ])("bucketing by %s", (_, context, bucketBy, key) => expect(bucketingKeyOf(context, bucketBy)).toBe(key));
+
+test("a killed prerequisite is never met, though its off variant is among those required", () => {
+	const base = aFlag({ key: "base" });
+	const needs = aFlag({ prerequisites: [{ flag: "base", variants: Object.keys(base.variants) }] });
+	const snapshot = open(anEnvironment({ flags: [base, needs] }));
+	expect(evaluate(snapshot, NO_OVERLAY, "checkout", { targetingKey: "anna" }).reason).not.toBe("DISABLED");
+	expect(evaluate(snapshot, anOverlay({ kill: ["base"] }), "checkout", { targetingKey: "anna" })).toMatchObject({
+		reason: "DISABLED",
+		metadata: { prerequisite: "base" },
+	});
+});
+
+/** Each of `width` flags or segments of a level names all of the level below: ways multiply, names do not. */
+const lattice = (width: number, levels: number): [name: string, below: string[]][] =>
+	Array.from({ length: levels * width }, (_, i) => {
+		const level = Math.floor(i / width);
+		return [`n${i}`, level + 1 < levels ? Array.from({ length: width }, (__, k) => `n${(level + 1) * width + k}`) : []];
+	});
+
+test("a lattice of prerequisites serves the off variant, and does not hang", () => {
+	const flags = lattice(8, 9).map(([key, below]) =>
+		aFlag({ key, prerequisites: below.map((flag) => ({ flag, variants: Object.keys(aFlag().variants) })) }),
+	);
+	expect(evaluate(open(anEnvironment({ flags })), NO_OVERLAY, "n0", { targetingKey: "anna" })).toMatchObject({ reason: "DISABLED" });
+});
+
+test("a lattice of segments ends in PARSE_ERROR, and does not hang", () => {
+	const segments = lattice(8, 9).map(([key, below]) =>
+		aSegment({
+			key,
+			when: below.length > 0 ? { any: below.map((segment) => ({ segment })) } : { attribute: "no", op: "exists", values: [] },
+		}),
+	);
+	const flag = aFlag({ rules: [aRule({ when: { segment: "n0" } })] });
+	expect(evaluate(open(anEnvironment({ flags: [flag], segments })), NO_OVERLAY, "checkout", { targetingKey: "anna" })).toMatchObject({
+		errorCode: "PARSE_ERROR",
+	});
+});

@@ -72,7 +72,9 @@ export function answerOf(written: Written, flagKey: string, context: Given): { r
 		if (!flag.enabled) return serve(flag.offVariant, "DISABLED");
 		for (const { flag: prerequisite, variants } of flag.prerequisites) {
 			const other = answer(prerequisite, depth + 1);
-			if ("errorCode" in other || !variants.includes(other.variant)) return serve(flag.offVariant, "DISABLED", { prerequisite });
+			// One that is off is never met.
+			if ("errorCode" in other || other.reason === "DISABLED" || !variants.includes(other.variant))
+				return serve(flag.offVariant, "DISABLED", { prerequisite });
 		}
 		const target = flag.targets.find(({ keys }) => keys.some((key) => key === user));
 		if (target) return serve(target.variant, "TARGETING_MATCH", { target: true });

@@ -332,9 +332,9 @@ test.each<[string, Context, string | undefined, string | undefined]>([
 test("a killed prerequisite is never met, though its off variant is among those required", () => {
 	const base = aFlag({ key: "base" });
 	const needs = aFlag({ prerequisites: [{ flag: "base", variants: Object.keys(base.variants) }] });
-	const snapshot = open(anEnvironment({ flags: [base, needs] }));
-	expect(evaluate(snapshot, NO_OVERLAY, "checkout", { targetingKey: "anna" }).reason).not.toBe("DISABLED");
-	expect(evaluate(snapshot, anOverlay({ kill: ["base"] }), "checkout", { targetingKey: "anna" })).toMatchObject({
+	const both = open(anEnvironment({ flags: [base, needs] }));
+	expect(evaluate(both, NO_OVERLAY, "checkout", { targetingKey: "anna" }).reason).not.toBe("DISABLED");
+	expect(evaluate(both, anOverlay({ kill: ["base"] }), "checkout", { targetingKey: "anna" })).toMatchObject({
 		reason: "DISABLED",
 		metadata: { prerequisite: "base" },
 	});

@@ -1,4 +1,4 @@
-import { evaluate, type Metadata, type Resolution } from "../core/flags/evaluate";
+import { evaluate, evaluateAll, type Metadata, type Resolution } from "../core/flags/evaluate";
 import type { Context } from "../core/flags/match";
 import type { SdkKey } from "../core/wire";
 import type { Serving } from "./snapshots";
@@ -17,9 +17,18 @@ export function isVisible({ serving, kind }: Audience, flagKey: string): boolean
 /** A flag that the key does not open is not there. */
 export function resolveFor(audience: Audience, flagKey: string, context: Context): Resolution {
 	const { snapshot, overlay } = audience.serving;
+	if (audience.kind === "server") return evaluate(snapshot, overlay, flagKey, context);
 	if (!isVisible(audience, flagKey)) return { reason: "ERROR", errorCode: "FLAG_NOT_FOUND", metadata: { snapshot: snapshot.version } };
 	const resolution = evaluate(snapshot, overlay, flagKey, context);
-	return audience.kind === "server" ? resolution : { ...resolution, metadata: withoutTargeting(resolution.metadata) };
+	return { ...resolution, metadata: withoutTargeting(resolution.metadata) };
+}
+
+/** All flags that the key opens, in the order of their keys. */
+export function resolveAllFor(audience: Audience, context: Context): (readonly [key: string, Resolution])[] {
+	const { snapshot, overlay } = audience.serving;
+	const keys = snapshot.keys();
+	if (audience.kind === "server") return evaluateAll(snapshot, overlay, context).map((resolution, i) => [keys[i] ?? "", resolution]);
+	return keys.filter((key) => isVisible(audience, key)).map((key) => [key, resolveFor(audience, key, context)]);
 }
 
 /** Targeting never leaves through a client key: neither rules' names nor who is targeted or excluded. */

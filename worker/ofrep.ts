@@ -1,9 +1,9 @@
 import { hashText } from "../core/flags/bucket";
-import type { Reason } from "../core/flags/evaluate";
+import type { Reason, Resolution } from "../core/flags/evaluate";
 import type { Context } from "../core/flags/match";
 import type { FlagValue } from "../core/flags/model";
 import { err, ok, type Result } from "../core/result";
-import { type Audience, isVisible, resolveFor } from "./audience";
+import { type Audience, resolveAllFor, resolveFor } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
 
 /** OpenFeature's remote evaluation protocol: https://github.com/open-feature/protocol */
@@ -39,7 +39,7 @@ const DETAILS = {
 export async function evaluateOne(request: Request, audience: Audience, key: string): Promise<Response> {
 	const asked = await ask(request);
 	if (!asked.ok) return refuse(asked.error, key);
-	const answer = resolve(audience, key, asked.value.context);
+	const answer = answerOf(key, resolveFor(audience, key, asked.value.context), audience.serving.isStale);
 	if (!("errorCode" in answer)) return Response.json(answer);
 	return Response.json(answer, { status: answer.errorCode === "FLAG_NOT_FOUND" ? 404 : 400 });
 }
@@ -49,17 +49,15 @@ export async function evaluateAll(request: Request, audience: Audience, environm
 	if (!asked.ok) return refuse(asked.error);
 	const etag = etagOf(audience, environment, asked.value.text);
 	if (isHeld(etag, request.headers.get("If-None-Match"))) return new Response(null, { status: 304, headers: { ETag: etag } });
-	const { snapshot } = audience.serving;
-	const keys = audience.kind === "server" ? snapshot.keys() : snapshot.keys().filter((key) => isVisible(audience, key));
-	const flags = keys.map((key) => resolve(audience, key, asked.value.context));
+	const { snapshot, isStale } = audience.serving;
+	const flags = resolveAllFor(audience, asked.value.context).map(([key, resolution]) => answerOf(key, resolution, isStale));
 	return Response.json({ flags, metadata: { snapshot: snapshot.version } }, { headers: { ETag: etag } });
 }
 
-function resolve(audience: Audience, key: string, context: Context): Success | Failure {
-	const resolution = resolveFor(audience, key, context);
+function answerOf(key: string, resolution: Resolution, isStale: boolean): Success | Failure {
 	if (resolution.reason === "ERROR") return { key, errorCode: resolution.errorCode, errorDetails: DETAILS[resolution.errorCode] };
 	const { value, variant, reason, metadata } = resolution;
-	return { key, value, reason: audience.serving.isStale ? "STALE" : reason, variant, metadata };
+	return { key, value, reason: isStale ? "STALE" : reason, variant, metadata };
 }
 
 async function ask(request: Request): Promise<Result<Asked, Refused>> {

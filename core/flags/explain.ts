@@ -3,7 +3,7 @@ import { type Resolution, evaluate } from "./evaluate";
 import type { ConditionStep, Context } from "./match";
 import type { Network } from "./ip";
 import type { ActiveOverlay } from "./overlay";
-import type { PackedComparison } from "./packedCondition";
+import type { PackedComparison, PackedCondition } from "./packedCondition";
 import type { Ruleset } from "./ruleset";
 import type { Semver } from "./semver";
 import type { PackedFlag } from "./snapshot";
@@ -33,9 +33,22 @@ export function explain(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: strin
 
 function printStep(step: ConditionStep): string {
 	if (step.kind === "segment") return `segment ${step.segment}: ${step.holds ? "is a member" : "is no member"}`;
-	const { comparison, found, holds } = step;
+	const verdict = step.holds ? "holds" : "does not hold";
+	if (step.kind === "not") return `not (${printNegated(step.of)}): ${verdict}`;
+	const { comparison, found } = step;
 	const value = found === undefined ? "missing, and a missing attribute never matches" : shortened(JSON.stringify(found));
-	return `${comparison.attribute} ${comparison.op} ${printOperands(comparison)}: ${holds ? "holds" : "does not hold"}, it is ${value}`;
+	return `${printComparison(comparison)}: ${verdict}, it is ${value}`;
+}
+
+/** A condition of several was told part by part, just before. */
+function printNegated(condition: PackedCondition): string {
+	if ("op" in condition) return printComparison(condition);
+	if ("segment" in condition) return `segment ${condition.segment}`;
+	return "all" in condition ? "all of …" : "any" in condition ? "any of …" : "not …";
+}
+
+function printComparison(comparison: PackedComparison): string {
+	return `${comparison.attribute} ${comparison.op} ${printOperands(comparison)}`;
 }
 
 const VALUE_CHARACTERS_SHOWN = 200;

@@ -16,12 +16,13 @@ export interface Segments {
 export interface Trace {
 	/** An attribute that a condition looked at was absent: with it the answer might be another. */
 	isIncomplete: boolean;
-	/** Each comparison as it was made; absent where nobody reads it. */
+	/** Each comparison as it was made, and each `not` after what it negates; absent where nobody reads it. */
 	readonly step?: (step: ConditionStep) => void;
 }
 export type ConditionStep =
 	| { readonly kind: "comparison"; readonly comparison: PackedComparison; readonly found: unknown; readonly holds: boolean }
-	| { readonly kind: "segment"; readonly segment: string; readonly holds: boolean };
+	| { readonly kind: "segment"; readonly segment: string; readonly holds: boolean }
+	| { readonly kind: "not"; readonly of: PackedCondition; readonly holds: boolean };
 
 /** An own attribute of the context, never an inherited one (`constructor`, `__proto__`); null is what many clients send for "not known". */
 export function attributeOf(context: Context, name: string): unknown {
@@ -42,7 +43,11 @@ export function matches(condition: PackedCondition, context: Context, segments: 
 		for (const child of condition.any) if (matches(child, context, segments, trace)) return true;
 		return false;
 	}
-	if ("not" in condition) return !matches(condition.not, context, segments, trace);
+	if ("not" in condition) {
+		const holds = !matches(condition.not, context, segments, trace);
+		trace?.step?.({ kind: "not", of: condition.not, holds });
+		return holds;
+	}
 	const holds = segments.isMember(condition.segment, context, trace);
 	trace?.step?.({ kind: "segment", segment: condition.segment, holds });
 	return holds;

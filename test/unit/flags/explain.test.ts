@@ -79,7 +79,38 @@ test.each<[string, Given, readonly string[]]>([
 	[
 		"segments",
 		{ flag: { rules: [aRule({ when: { all: [{ segment: "friends" }, { not: { segment: "friends" } }] } })] } },
-		["  segment friends: is a member", "  segment friends: is a member", 'rule "swiss" does not match', 'fallthrough: serves "false"'],
+		[
+			"  segment friends: is a member",
+			"  segment friends: is a member",
+			"  not (segment friends): does not hold",
+			'rule "swiss" does not match',
+			'fallthrough: serves "false"',
+		],
+	],
+	[
+		"not of a comparison on a missing attribute",
+		{ flag: { rules: [aRule({ when: { not: { attribute: "country", op: "in", values: ["CH"] } } })] } },
+		[
+			'  country in ["CH"]: does not hold, it is missing, and a missing attribute never matches',
+			'  not (country in ["CH"]): holds',
+			'rule "swiss" matches',
+			'rule "swiss" serves "true"',
+		],
+	],
+	[
+		"not of several conditions, inside out",
+		{
+			flag: {
+				rules: [aRule({ when: { not: { not: { any: [{ segment: "friends" }, { all: [{ segment: "friends" }] }] } } } })],
+			},
+		},
+		[
+			"  segment friends: is a member",
+			"  not (any of …): does not hold",
+			"  not (not …): holds",
+			'rule "swiss" matches',
+			'rule "swiss" serves "true"',
+		],
 	],
 	[
 		"a rollout below its limit",

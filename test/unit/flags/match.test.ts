@@ -96,6 +96,17 @@ test("each comparison and segment is told as it was made, and what was not looke
 	]);
 });
 
+test("a not is told after what it negates, with its own verdict", () => {
+	const steps: ConditionStep[] = [];
+	const trace = { isIncomplete: false, step: (step: ConditionStep) => steps.push(step) };
+	matches({ not: { not: LACKS } }, {}, SEGMENTS, trace);
+	expect(steps).toEqual([
+		{ kind: "comparison", comparison: LACKS, found: undefined, holds: false },
+		{ kind: "not", of: LACKS, holds: true },
+		{ kind: "not", of: { not: LACKS }, holds: false },
+	]);
+});
+
 test("an operator of a newer control throws, so that its flag alone fails", () => {
 	expect(() => matches(NEWER, { country: "CH" }, SEGMENTS, undefined)).toThrow("unknown operator in");
 });

@@ -12,8 +12,8 @@ import {
 const CONFIG = { control: "control/wrangler.toml", edge: "wrangler.toml" };
 
 /**
- * `bindings`: role → secrets and variables that are in no wrangler.toml. With `tickMs` 0 nothing ticks by itself. `adapt`
- * may change Miniflare's workers before they start. The returned `stop` ends workerd; a killed parent does not.
+ * `bindings`: role → secrets and variables that are in no wrangler.toml. With `tickMs` 0 nothing ticks by itself; `onTick`
+ * follows each tick that did. `adapt` may change Miniflare's workers before they start. The returned `stop` ends workerd; a killed parent does not.
  */
 export async function startDev({
 	ports,
@@ -21,6 +21,7 @@ export async function startDev({
 	bindings,
 	watch = false,
 	tickMs = 60_000,
+	onTick = () => {},
 	log = console.log,
 	adapt = (workers) => workers,
 }) {
@@ -86,7 +87,10 @@ export async function startDev({
 	if (watch) await Promise.all(contexts.map((each) => each.watch()));
 
 	const tick = async (at = new Date()) => (await mf.getWorker(control)).scheduled({ cron: "* * * * *", scheduledTime: at });
-	const onTime = () => tick().then(onTick);
+	const onTime = async () => {
+		await tick();
+		await onTick();
+	};
 	const timer = tickMs > 0 ? setInterval(() => void onTime().catch((error) => log(`[cron] ${error.message}`)), tickMs) : undefined;
 	return {
 		tick,

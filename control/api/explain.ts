@@ -98,14 +98,16 @@ explanations.openapi(
 		const after =
 			to === undefined ? await openProposed(publisher, environment, proposed ?? []) : await openVersion(publisher, environment, to);
 		const keys = flags ?? [...new Set([...before.keys(), ...after.keys()])].sort();
-		const answers = keys.length * contexts.length;
+		// Each segment is asked about each context too.
+		const looked = keys.length + after.segments().length;
+		const answers = looked * contexts.length;
 		if (answers > ANSWERS_MAX)
 			refuse({
 				kind: "invalid",
 				errors: [
 					{
 						pointer: "/contexts",
-						message: `${keys.length} flags × ${contexts.length} contexts = ${answers} > limit ${ANSWERS_MAX}: name flags, or fewer contexts`,
+						message: `${looked} flags and segments × ${contexts.length} contexts = ${answers} > limit ${ANSWERS_MAX}: name flags, or fewer contexts`,
 					},
 				],
 			});

@@ -134,3 +134,13 @@ test("a proposal is checked like a flag", async () => {
 	const problem = await refused(422, "POST", COMPARE, { body: { environment: "production", contexts: [{}], proposed: [complete] } });
 	expect(pointersOf(problem)).toContain("/proposed/0/fallthrough");
 });
+
+test("a comparison's work is bounded: flags and segments, times contexts", async () => {
+	const { key } = await createFlag();
+	await publish();
+	const { snapshot: to } = await explain({ flag: key, context: {} });
+	const contexts = Array.from({ length: 1_000 }, () => ({}));
+	const flags = Array.from({ length: 201 }, (_, i) => `${key}-${i}`);
+	const problem = await refused(422, "POST", COMPARE, { body: { environment: "production", to, flags, contexts } });
+	expect(JSON.stringify(problem)).toContain("× 1000 contexts");
+});

@@ -44,7 +44,9 @@ export async function tick(given: Tick, now: number): Promise<void> {
 	const isGuarded = isNext && (await attempt("guard", () => guard(given, now, unguardedMs)));
 	const unpublished = await publish(given);
 	// Edges that took users back by themselves must not hear of a guard before they can have the body that says the same.
-	if (!isGuarded || (unguardedMs >= LAPSE_MS && unpublished.length > 0)) return;
+	const isWithheld = unguardedMs >= LAPSE_MS && unpublished.length > 0;
+	if (isWithheld) log("guard_withheld", { unpublished });
+	if (!isGuarded || isWithheld) return;
 	await tickCompleted(given.db, now, given.realNow());
 	if (now % HOUR_MS >= MINUTE_MS) return;
 	await attempt("prune", () => prune(given.db.$client, now, given.realNow()));

@@ -1,4 +1,4 @@
-import type { Overlay } from "../core/flags/overlay";
+import { isOverlay } from "../core/flags/overlay";
 import type { EnvironmentHead, Head } from "../core/wire";
 
 /** Control writes the head, but KV can be written by hand: nothing that evaluation relies on may be missing. */
@@ -9,14 +9,6 @@ export function isHead(value: unknown): value is Head {
 
 function isEnvironmentHead(value: unknown): value is EnvironmentHead {
 	return isObject(value) && isOverlay(value["overlay"]) && Number.isFinite(value["version"]) && typeof value["digest"] === "string";
-}
-
-/** Break-glass is written by hand, in a hurry: lists of texts, or it is none. */
-export function isOverlay(value: unknown): value is Overlay {
-	return (
-		isObject(value) &&
-		[value["kill"], value["baseline"]].every((list) => Array.isArray(list) && list.every((key) => typeof key === "string"))
-	);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

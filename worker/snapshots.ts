@@ -1,8 +1,8 @@
-import { type ActiveOverlay, type Overlay, unite } from "../core/flags/overlay";
+import { type ActiveOverlay, type Overlay, parseOverride, unite } from "../core/flags/overlay";
 import type { Snapshot } from "../core/flags/ruleset";
 import { type EnvironmentHead, type Head, LEASE_MS } from "../core/wire";
 import { type Held, nothingHeld, step, TIMEOUT_MS, type Waiting } from "./head";
-import { isHead, isOverlay } from "./isHead";
+import { isHead } from "./isHead";
 import { type Body, load, LOAD_DEAD_AFTER_MS } from "./load";
 import { log } from "./log";
 import type { Sources } from "./sources";
@@ -115,8 +115,8 @@ async function refreshHead(isolate: Isolate, from: Sources, waiting: Waiting): P
 /** Never rejects. */
 async function refreshOverride(isolate: Isolate, from: Sources, name: string, environment: Environment): Promise<void> {
 	try {
-		const found = (await within(TIMEOUT_MS, from.store.override(name), from.wait)) ?? NO_OVERRIDE;
-		if (!isOverlay(found)) throw new Error('it is no {"kill": [flags], "baseline": [rollouts]}');
+		const found = parseOverride((await within(TIMEOUT_MS, from.store.override(name), from.wait)) ?? NO_OVERRIDE);
+		if (!found) throw new Error('it is no {"kill": [flags], "baseline": [rollouts]}');
 		environment.override = found;
 		renewOverlay(isolate, name, environment);
 	} catch (error) {

@@ -13,6 +13,31 @@ export interface ActiveOverlay {
 	readonly baseline: ReadonlyMap<string, string>;
 }
 
+export function isOverlay(value: unknown): value is Overlay {
+	return isObject(value) && isListOfTexts(value["kill"]) && isListOfTexts(value["baseline"]);
+}
+
+/**
+ * Break-glass is written by hand, in a hurry: one of the two lists may be left out. undefined: it is none. Beside an unknown
+ * field no list may be missing: it was misspelt rather than left out.
+ */
+export function parseOverride(value: unknown): Overlay | undefined {
+	if (!isObject(value)) return undefined;
+	const names = Object.keys(value);
+	const isSpelt = names.length > 0 && names.every((name) => name === "kill" || name === "baseline");
+	const { kill, baseline } = isSpelt ? { kill: [], baseline: [], ...value } : value;
+	const overlay = { kill, baseline };
+	return isOverlay(overlay) ? overlay : undefined;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isListOfTexts(value: unknown): value is readonly string[] {
+	return Array.isArray(value) && value.every((each) => typeof each === "string");
+}
+
 export const NO_OVERLAY: ActiveOverlay = { kill: new Map(), baseline: new Map() };
 
 /** Unites the sources; the first one that names a flag or a rollout is the one reported. */

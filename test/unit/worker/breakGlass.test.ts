@@ -101,6 +101,16 @@ describe("break-glass", () => {
 		});
 	});
 
+	test.each<[string, object, string]>([
+		["flags", { kill: ["checkout"] }, "checkout"],
+		["rollouts", { baseline: ["kerykeion"] }, "natal"],
+	])("that names %s only is honoured", async (_, override, flag) => {
+		const world = aWorld(published);
+		world.kv.override = override;
+		expect(resolve(await world.request(), flag)).toMatchObject({ value: false, metadata: { overlay: "break-glass" } });
+		expect(logged("override_unusable")).toEqual([]);
+	});
+
 	test("ends when its key is deleted", async () => {
 		const world = aWorld(published);
 		world.kv.override = killing;
@@ -163,7 +173,7 @@ describe("break-glass", () => {
 		["a number", 1],
 		["no lists", { kill: "checkout", baseline: [] }],
 		["lists of something else", { kill: [{ flag: "checkout" }], baseline: [] }],
-		["one list alone", { kill: ["natal"] }],
+		["a misspelt list", { kill: ["natal"], basline: [] }],
 		["what is no JSON", new SyntaxError("Unexpected token 'k'")],
 	])("that holds %s", (_, wrong) => {
 		test("is ignored and logged, and what was read before stays", async () => {

@@ -45,6 +45,8 @@ export type Resolution = Resolved | Unresolved;
 export interface Walk extends Trace {
 	readonly rule?: (id: string, holds: boolean) => void;
 	readonly prerequisite?: (flag: string, variant: string | undefined, holds: boolean) => void;
+	/** A segment that the rollout excludes cannot be read, so nobody is known to be outside of it. */
+	readonly unreadable?: (segment: string) => void;
 }
 
 export const PREREQUISITES_DEEP_MAX = 10;
@@ -169,10 +171,21 @@ function rolledOut(
 	return serve(flag, variant, "SPLIT", { snapshot, rollout: rollout.key, phase: rollout.phase, bucket });
 }
 
+/**
+ * Who was excluded was promised the baseline. Where a segment cannot tell who that is, everybody gets it: a user too many
+ * stays behind, none is served a candidate against the plan, and none an error.
+ */
 function isExcluded(excluded: NonNullable<PackedRollout["excluded"]>, ruleset: Ruleset, context: Context, walk: Walk | undefined): boolean {
 	const user = targetingKeyOf(context);
 	if (user !== undefined && excluded.keys.includes(user)) return true;
-	return excluded.segments.some((segment) => matches({ segment }, context, ruleset, walk));
+	return excluded.segments.some((segment) => {
+		try {
+			return matches({ segment }, context, ruleset, walk);
+		} catch {
+			walk?.unreadable?.(segment);
+			return true;
+		}
+	});
 }
 
 function serve(flag: PackedFlag, variant: number, reason: Resolved["reason"], metadata: Metadata): Resolved {

@@ -25,6 +25,7 @@ export function explain(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: strin
 			steps.push(
 				`prerequisite ${flag} is ${variant === undefined ? "not resolved" : `"${variant}"`}: ${holds ? "as required" : "not as required"}`,
 			),
+		unreadable: (segment) => steps.push(`  segment ${segment}: cannot be read, so everybody counts as its member here`),
 	});
 	const flag = ruleset.flag(flagKey);
 	steps.push(printEnd(resolution, flag === "corrupt" ? undefined : flag, flagKey));

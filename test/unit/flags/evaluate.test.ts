@@ -253,7 +253,20 @@ test.each<[string, Given, Partial<Resolution>]>([
 		{ flag: { bucketBy: "company" }, rollout: { served: BUCKETS, excluded: { keys: ["anna"], segments: [] } } },
 		excluded,
 	],
-	["an excluded segment that is not there", { rollout: { excluded: { keys: [], segments: ["gone"] } } }, gone],
+	["an excluded segment that is not there", { rollout: { served: BUCKETS, excluded: { keys: [], segments: ["gone"] } } }, excluded],
+	[
+		"an excluded segment that names one that is not there",
+		{
+			rollout: { served: BUCKETS, excluded: { keys: [], segments: ["outer"] } },
+			segments: [aSegment({ key: "outer", when: { not: { segment: "gone" } } })],
+		},
+		excluded,
+	],
+	[
+		"a rule comes before an excluded segment that is not there",
+		{ flag: { rules: [rule] }, rollout: { excluded: { keys: [], segments: ["gone"] } } },
+		{ reason: "TARGETING_MATCH" },
+	],
 	[
 		"bucketed by a whole number",
 		{ flag: { bucketBy: "company", fallthrough: split }, context: { company: 42 } },

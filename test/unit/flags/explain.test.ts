@@ -138,6 +138,15 @@ test.each<[string, Given, readonly string[]]>([
 		["  segment friends: is a member", 'excluded from rollout checkout.1: the baseline, serves "false"'],
 	],
 	[
+		"an excluded segment that is not there",
+		{ rollout: { excluded: { keys: [], segments: ["friends", "gone"] } }, context: { targetingKey: "bob" } },
+		[
+			"  segment friends: is no member",
+			"  segment gone: cannot be read, so everybody counts as its member here",
+			'excluded from rollout checkout.1: the baseline, serves "false"',
+		],
+	],
+	[
 		"a rollout without a key",
 		{ flag: { bucketBy: "company" }, rollout: {} },
 		['rollout checkout.1 has no company to bucket by: the baseline, serves "false"'],

@@ -180,8 +180,9 @@ export const someFlag: fc.Arbitrary<Flag> = fc
 export const someFlags = fc.uniqueArray(someFlag, { selector: ({ key }) => key, maxLength: 6 });
 
 const someExcluded: fc.Arbitrary<LiveRollout["excluded"]> = fc.oneof(
-	fc.constant({ keys: [], segments: [] }),
-	fc.record({ keys: fc.subarray(USERS), segments: fc.subarray(SEGMENTS, { maxLength: 2 }) }),
+	{ weight: 4, arbitrary: fc.constant({ keys: [], segments: [] }) },
+	{ weight: 4, arbitrary: fc.record({ keys: fc.subarray(USERS), segments: fc.subarray(SEGMENTS, { maxLength: 2 }) }) },
+	{ weight: 1, arbitrary: fc.subarray([...SEGMENTS, "gone"]).map((segments) => ({ keys: [], segments })) },
 );
 
 /** Flags, segments, and two rollouts over those of the flags that have a baseline. */

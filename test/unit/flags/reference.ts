@@ -41,6 +41,14 @@ export function answerOf(written: Written, flagKey: string, context: Given): { r
 		if (typeof user === "string" && user !== "" && found.keys.includes(user)) return true;
 		return found.segment.when !== null && holds(found.segment.when);
 	}
+	/** One that nobody can read excludes everybody. */
+	function isAmongExcluded(key: string): boolean {
+		try {
+			return isMember(key);
+		} catch {
+			return true;
+		}
+	}
 	function holds(tree: Condition): boolean {
 		if ("segment" in tree) return isMember(tree.segment);
 		if ("all" in tree) return tree.all.every(holds);
@@ -93,7 +101,7 @@ export function answerOf(written: Written, flagKey: string, context: Given): { r
 			const baseline = flag.fallthrough as string;
 			const { key, phase, served, excluded } = rollout;
 			if (written.overlay.baseline.includes(key)) return serve(baseline, "DEFAULT", { rollout: key, overlay: "head" });
-			const isExcluded = excluded.keys.some((each) => each === user) || excluded.segments.some(isMember);
+			const isExcluded = excluded.keys.some((each) => each === user) || excluded.segments.some(isAmongExcluded);
 			if (isExcluded) return serve(baseline, "DEFAULT", { rollout: key, excluded: true });
 			if (!isKey) return serve(baseline, "DEFAULT", { rollout: key, noKey: true });
 			const bucket = bucketIn(key);

@@ -84,7 +84,9 @@ export function problemOf(refusal: Refusal): Problem {
 		case "segment_exists":
 			return problem(409, "Segment exists", `the segment ${refusal.key} exists in this environment: change it with PATCH`);
 		case "segment_in_use":
-			return problem(409, "Segment in use", `${refusal.by.join(", ")} name segment ${refusal.key}: change them first`, { by: refusal.by });
+			return problem(409, "Segment in use", `${refusal.by.join(", ")} name segment ${refusal.key}: change or end them first`, {
+				by: refusal.by,
+			});
 		case "segment_mismatch":
 			return problem(412, "Version mismatch", `the segment is at version ${refusal.current} now: read it again`, {
 				currentVersion: refusal.current,

@@ -1,13 +1,14 @@
-import { and, asc, eq, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, sql } from "drizzle-orm";
 import { packListed } from "../../core/flags/listed";
 import { type Segment, segment as segmentSchema } from "../../core/flags/segment";
 import { type Result, err, ok } from "../../core/result";
+import type { Status } from "../../core/rollouts/state";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed } from "./environments";
 import { parseJson } from "./json";
-import { flags, segmentKeys, segmentVersions, segments } from "./schema";
+import { flags, rollouts, segmentKeys, segmentVersions, segments } from "./schema";
 import { type SizeRefusal, bytesOf, segmentSizeRefusal } from "./size";
 
 export interface StoredSegment extends Segment {
@@ -117,7 +118,8 @@ export async function deleteSegment(db: Database, before: StoredSegment, act: Ac
 	// One that has come to name it since: NULL aborts the batch.
 	const namedIn = (table: typeof flags | typeof segments) =>
 		sql`EXISTS (SELECT 1 FROM ${table} WHERE ${table.environment} = ${environment} AND instr(${table.config}, ${naming(key)}) > 0)`;
-	const unused = sql<number>`CASE WHEN ${namedIn(flags)} OR ${namedIn(segments)} THEN NULL ELSE ${row.version} END`;
+	const excluded = sql`EXISTS (SELECT 1 FROM ${rollouts} WHERE ${excludes(environment, key)})`;
+	const unused = sql<number>`CASE WHEN ${namedIn(flags)} OR ${namedIn(segments)} OR ${excluded} THEN NULL ELSE ${row.version} END`;
 	const isWritten = await write(db, [
 		db.insert(segmentVersions).values({ ...row, version: unused }),
 		db.delete(segments).where(at(environment, key)),
@@ -128,9 +130,9 @@ export async function deleteSegment(db: Database, before: StoredSegment, act: Ac
 	return isWritten ? ok(null) : err(await lost(db, before));
 }
 
-/** Flags and segments that name a segment, as `flags/…` and `segments/…`. */
+/** Flags, segments and rollouts that name a segment, as `flags/…`, `segments/…` and `rollouts/…`. */
 async function usersOf(db: Database, environment: string, key: string): Promise<string[]> {
-	const [inFlags, inSegments] = await db.batch([
+	const [inFlags, inSegments, inRollouts] = await db.batch([
 		db
 			.select({ key: flags.key })
 			.from(flags)
@@ -139,9 +141,25 @@ async function usersOf(db: Database, environment: string, key: string): Promise<
 			.select({ key: segments.key })
 			.from(segments)
 			.where(and(eq(segments.environment, environment), sql`instr(${segments.config}, ${naming(key)}) > 0`)),
+		db.select({ id: rollouts.id }).from(rollouts).where(excludes(environment, key)).orderBy(asc(rollouts.id)),
 	]);
-	return [...inFlags.map((row) => `flags/${row.key}`), ...inSegments.map((row) => `segments/${row.key}`)];
+	return [
+		...inFlags.map((row) => `flags/${row.key}`),
+		...inSegments.map((row) => `segments/${row.key}`),
+		...inRollouts.map((row) => `rollouts/${row.id}`),
+	];
 }
+
+/** A rollout that has ended excludes nobody any more. */
+const UNFINISHED: Status[] = ["draft", "running", "paused"];
+
+/** Whether a row of rollouts excludes the segment. A corrupt one serves its users the baseline, and needs it no more. */
+const excludes = (environment: string, key: string) =>
+	and(
+		eq(rollouts.environment, environment),
+		inArray(rollouts.status, UNFINISHED),
+		sql`CASE WHEN json_valid(${rollouts.plan}) THEN EXISTS (SELECT 1 FROM json_each(${rollouts.plan}, '$.exclude.segments') AS named WHERE named.value = ${key}) ELSE FALSE END`,
+	);
 
 /** As JSON.stringify writes a condition that names the segment; keys need no escape. */
 const naming = (key: string): string => `{"segment":"${key}"}`;

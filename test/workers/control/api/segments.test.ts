@@ -9,7 +9,23 @@ import { open } from "../../../../control/store/database";
 import { readHead } from "../../../../control/store/publication";
 import { tick } from "../../../../control/tick/tick";
 import { aTick } from "../tick/fixtures";
-import { FLAGS, TOKEN, aFlag, auditOf, createFlag, done, flagAt, newKey, pointersOf, refused, send } from "./harness";
+import {
+	FLAGS,
+	ROLLOUTS,
+	TOKEN,
+	aFlag,
+	aPlan,
+	auditOf,
+	command,
+	createFlag,
+	createRollout,
+	done,
+	flagAt,
+	newKey,
+	pointersOf,
+	refused,
+	send,
+} from "./harness";
 
 interface SegmentBody {
 	readonly key: string;
@@ -150,6 +166,83 @@ describe("a segment", () => {
 		await done("PATCH", flagAt(flag.key), { body: { rules: [] }, headers: ifMatch(1) });
 		await done("DELETE", at(outer.key), { headers: ifMatch(1) });
 		await done("DELETE", at(key), { headers: ifMatch(1) });
+	});
+});
+
+describe("a segment that a rollout excludes", () => {
+	const excluding = (key: string, change_: Record<string, unknown> = {}) => createRollout({ exclude: { segments: [key] }, ...change_ });
+
+	test.each<[status: string, ...commands: string[]]>([["draft"], ["running", "start"], ["paused", "start", "pause"]])(
+		"cannot be deleted while that is %s, and the rollout is named",
+		async (status, ...commands) => {
+			const { key } = await create();
+			const { id } = await excluding(key);
+			// oxlint-disable-next-line no-await-in-loop -- one after the other
+			for (const each of commands) await command(id, each);
+			expect(await done("GET", `${ROLLOUTS}/${id}`)).toMatchObject({ status });
+			const problem = await refused(409, "DELETE", at(key), { headers: ifMatch(1) });
+			expect(problem["by"]).toEqual([`rollouts/${id}`]);
+			await command(id, "cancel");
+			await done("DELETE", at(key), { headers: ifMatch(1) });
+		},
+	);
+
+	test.each([["roll_back"], ["advance"]])("may go once that has ended by %s", async (end) => {
+		const { key } = await create();
+		const phases = [{ percent: 100, hold: "10m", criteria: ["error_rate < 3%"] }];
+		const { id } = await excluding(key, { phases });
+		await command(id, "start");
+		await command(id, end);
+		await done("DELETE", at(key), { headers: ifMatch(1) });
+	});
+
+	test("is one environment's: another one's rollout does not hold it, nor does one that excludes a key of its name", async () => {
+		const { key } = await create();
+		await done("POST", "/api/v1/segments?environment=staging", { body: { key } });
+		const flag = await done<{ key: string }>("POST", "/api/v1/flags?environment=staging", { body: aFlag() });
+		await excluding(key, { environment: "staging", flags: [flag.key] });
+		await createRollout({ exclude: { keys: [key], segments: [] } });
+		await done("DELETE", at(key), { headers: ifMatch(1) });
+		expect((await refused(409, "DELETE", at(key, "staging"), { headers: ifMatch(1) }))["by"]).toHaveLength(1);
+	});
+
+	test.each([
+		["{"],
+		["1"],
+		['"text"'],
+		['{"exclude": 1}'],
+		['{"exclude": {"segments": "text"}}'],
+		['{"exclude": {"segments": [{}, [1], null]}}'],
+	])("is not held by a damaged plan, and can be looked for beside it: %s", async (plan) => {
+		const [{ key }, other] = [await create(), await create()];
+		const { id } = await excluding(key);
+		const held = await excluding(other.key);
+		await env.DB.prepare("UPDATE rollouts SET plan = ? WHERE id = ?").bind(plan, id).run();
+		expect((await refused(409, "DELETE", at(other.key), { headers: ifMatch(1) }))["by"]).toEqual([`rollouts/${held.id}`]);
+		await done("DELETE", at(key), { headers: ifMatch(1) });
+	});
+
+	test("must be there when the plan is written", async () => {
+		const { key } = await createFlag();
+		const { key: there } = await create();
+		const plan = aPlan({ flags: [key], exclude: { segments: [there, "nobody"] } });
+		expect((await refused(422, "POST", ROLLOUTS, { body: plan })).errors).toEqual([
+			{ pointer: "/exclude/segments/1", message: "there is no segment nobody in production" },
+		]);
+	});
+
+	test("survives an import that does not name it, and keeps its users on the baseline", async () => {
+		const { key } = await create();
+		await list(key, 1, ["anna"]);
+		const flag = await createFlag();
+		const phases = [{ percent: 100, hold: "10m", criteria: ["error_rate < 3%"] }];
+		const { id } = await excluding(key, { flags: [flag.key], phases, guards: [] });
+		await command(id, "start");
+		await done("POST", "/api/v1/import?environment=production", { body: { schemaVersion: 1, flags: [aFlag()], segments: [aSegment()] } });
+		expect(await listed(key)).toEqual(["anna"]);
+		const snapshot = await published();
+		expect(evaluate(snapshot, NO_OVERLAY, flag.key, { targetingKey: "anna" })).toMatchObject({ metadata: { excluded: true } });
+		expect(evaluate(snapshot, NO_OVERLAY, flag.key, { targetingKey: "bob" })).toMatchObject({ value: true });
 	});
 });
 
@@ -363,6 +456,7 @@ describe("a deletion that somebody crosses", () => {
 	test.each<[what: string, use: (key: string) => Promise<unknown>]>([
 		["a flag", (key) => createFlag({ rules: [rule({ segment: key })] })],
 		["a segment", (key) => create({ when: { not: { segment: key } } })],
+		["a rollout", (key) => createRollout({ exclude: { segments: [key] } })],
 	])("keeps a segment that %s has come to name", async (_, use) => {
 		const { key } = await create();
 		expect(await amid(at(key), 2, () => use(key))).toBe(409);

@@ -8,44 +8,52 @@ import { parseSemver } from "./semver";
 export const DEPTH_MAX = 8;
 const NODES_MAX = 200;
 
-const text = z.string().max(1_000);
-const scalar = z.union([z.boolean(), text, z.number()]);
+const scalar = z.union([z.boolean(), z.string().max(1_000, "has more than 1,000 characters"), z.number()], {
+	error: "is no text, number or boolean",
+});
 
-/** What an operator compares with. */
+const scalars = z.array(z.unknown()).min(1, "takes at least one value");
+const texts = listOf("texts", 100, z.string("takes texts, in quotes").min(1, "takes no empty text"));
+const PATTERN = "takes patterns of 1 to 200 characters, in quotes";
+const number = z.number({ error: ({ input }) => (typeof input === "string" ? "takes a number, without quotes" : "takes a number") });
+const numberAlone = z.array(number).length(1, "takes one number");
+const VERSION = 'takes one semantic version: write "1.2.3"';
+const version = z.array(z.string(VERSION).refine((value) => parseSemver(value) !== undefined, VERSION)).length(1, VERSION);
+const TIME = 'takes one RFC 3339 time: write "2026-01-31T12:00:00Z"';
+const instant = z.array(z.string(TIME).refine((value) => parseInstant(value) !== undefined, TIME)).length(1, TIME);
+const NETWORK = 'takes addresses and networks: write "10.0.0.1", "10.0.0.0/8" or "2001:db8::/32"';
+
+/** What an operator compares with, of what any comparison takes. Each message goes on from the operator's name. */
 const OPERANDS = {
-	equals: z.array(scalar).length(1),
-	in: z.array(scalar).min(1).max(1_000),
-	not_in: z.array(scalar).min(1).max(1_000),
-	contains: z.array(text.min(1)).min(1).max(100),
-	starts_with: z.array(text.min(1)).min(1).max(100),
-	ends_with: z.array(text.min(1)).min(1).max(100),
-	matches: z.array(z.string().min(1).max(200)).min(1).max(10).describe("RE2 patterns, found anywhere in the value"),
-	lt: z.array(z.number()).length(1),
-	lte: z.array(z.number()).length(1),
-	gt: z.array(z.number()).length(1),
-	gte: z.array(z.number()).length(1),
-	between: z.array(z.number()).length(2).describe("lowest and highest value, both included"),
-	semver_equals: semvers(),
-	semver_lt: semvers(),
-	semver_lte: semvers(),
-	semver_gt: semvers(),
-	semver_gte: semvers(),
-	before: instants(),
-	after: instants(),
-	exists: z.array(z.never()).length(0),
-	ip_in: z
-		.array(z.string().refine((value) => parseNetwork(value) !== undefined, 'is no network: write "10.0.0.0/8" or "2001:db8::/32"'))
-		.min(1)
-		.max(100),
+	equals: z.array(z.unknown()).length(1, "takes one value: use in for several"),
+	in: scalars,
+	not_in: scalars,
+	contains: texts,
+	starts_with: texts,
+	ends_with: texts,
+	matches: listOf("patterns", 10, z.string(PATTERN).min(1, PATTERN).max(200, PATTERN)),
+	lt: numberAlone,
+	lte: numberAlone,
+	gt: numberAlone,
+	gte: numberAlone,
+	between: z.array(number).length(2, "takes two numbers, lowest first"),
+	semver_equals: version,
+	semver_lt: version,
+	semver_lte: version,
+	semver_gt: version,
+	semver_gte: version,
+	before: instant,
+	after: instant,
+	exists: z.array(z.unknown()).length(0, "takes no values"),
+	ip_in: listOf(
+		"addresses and networks",
+		100,
+		z.string(NETWORK).refine((value) => parseNetwork(value) !== undefined, NETWORK),
+	),
 } as const;
 
-function semvers() {
-	return z.array(z.string().refine((value) => parseSemver(value) !== undefined, 'is no semantic version: write "1.2.3"')).length(1);
-}
-function instants() {
-	return z
-		.array(z.string().refine((value) => parseInstant(value) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"'))
-		.length(1);
+function listOf<T extends z.ZodType>(what: string, max: number, item: T) {
+	return z.array(item).min(1, `takes 1 to ${max} ${what}`).max(max, `takes 1 to ${max} ${what}`);
 }
 
 export type Operator = keyof typeof OPERANDS;
@@ -65,24 +73,42 @@ export type Condition =
 
 const attribute = z.string().min(1).max(200);
 const comparison = z
-	.strictObject({ attribute, op: z.enum(OPERATORS), values: z.array(scalar).max(1_000).default([]) })
+	.strictObject({
+		attribute,
+		op: z.enum(OPERATORS),
+		values: z
+			.array(scalar, { error: 'is no list: write ["a"] or [5], even for one value' })
+			.max(1_000, "has more than 1,000 values")
+			.default([]),
+	})
 	.superRefine((given, context) => {
 		const checked = OPERANDS[given.op].safeParse(given.values);
 		for (const issue of checked.error?.issues ?? [])
-			context.addIssue({ code: "custom", path: ["values", ...issue.path], message: `${given.op}: ${issue.message}` });
+			context.addIssue({ code: "custom", path: ["values", ...issue.path], message: `${given.op} ${issue.message}` });
 	});
 /** The id names it in API descriptions, where a recursion needs a name. */
 const nested: z.ZodType<Condition> = z.lazy((): z.ZodType<Condition> => condition).meta({ id: "Condition" });
-const several = z.array(nested).min(1).max(50);
+const several = z.array(nested).min(1, "takes at least one condition").max(50, "takes at most 50 conditions");
+
+const KINDS = "a condition is all, any, not, segment, or attribute + op + values";
 
 /** A tree: a comparison, a segment, or all, any or not of others. */
-export const condition: z.ZodType<Condition> = z.union([
-	comparison,
-	z.strictObject({ segment: z.string().max(63) }),
-	z.strictObject({ all: several }),
-	z.strictObject({ any: several }),
-	z.strictObject({ not: nested }),
-]);
+export const condition: z.ZodType<Condition> = z.union(
+	[
+		comparison,
+		z.strictObject({ segment: z.string().max(63) }),
+		z.strictObject({ all: several }),
+		z.strictObject({ any: several }),
+		z.strictObject({ not: nested }),
+	],
+	{ error: ({ input }) => (input === undefined || isOfAKind(input) ? undefined : KINDS) },
+);
+
+/** One that can be told apart from the others, however wrong the rest of it is. */
+function isOfAKind(given: unknown): boolean {
+	if (typeof given !== "object" || given === null || Array.isArray(given)) return false;
+	return ["attribute", "op", "segment", "all", "any", "not"].some((name) => Object.hasOwn(given, name));
+}
 
 /** The condition of a rule or a segment: a tree of bounded size. */
 export const conditionTree = condition.superRefine((tree, context) => {

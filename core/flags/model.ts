@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { BUCKETS } from "./bucket";
 import { conditionTree, segmentsIn } from "./condition";
+import { takes } from "./fieldErrors";
 import { parseInstant } from "./instant";
 
 /** The authoring form of a flag: what people write, the API takes and D1 keeps. Its served form is in snapshot.ts. */
@@ -11,29 +12,39 @@ export const flagKey = z
 	.regex(/^[a-z0-9][a-z0-9_.-]*$/, "lower-case letters, digits, '_', '.' and '-', beginning with a letter or a digit");
 export const environmentName = z.enum(["production", "staging"], { error: "must be production or staging" });
 const variantName = z
-	.string()
+	.string(takes(`a variant's name, in quotes: "true"`))
 	.max(63)
 	.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, "letters, digits, '_', '.' and '-', beginning with a letter or a digit");
 const OBJECT_BYTES_MAX = 10_000;
-const flagValue = z.union([
-	z.boolean(),
-	z.string().max(10_000),
-	z.number(),
-	z
-		.union([z.record(z.string(), z.unknown()), z.array(z.unknown())])
-		.refine((value) => JSON.stringify(value).length <= OBJECT_BYTES_MAX, "is larger than 10,000 bytes as JSON"),
-]);
+const flagValue = z.union(
+	[
+		z.boolean(),
+		z.string().max(10_000),
+		z.number(),
+		z
+			.union([z.record(z.string(), z.unknown()), z.array(z.unknown())])
+			.refine((value) => JSON.stringify(value).length <= OBJECT_BYTES_MAX, "is larger than 10,000 bytes as JSON"),
+	],
+	takes("true or false, a text, a number, an object or a list"),
+);
+
+const SERVE = `takes a variant's name, in quotes: "true"; or a split: [{"variant": "true", "weight": 50000}, …]`;
+const UNIT = "thousandths of a percent: 50 % is 50000";
+const WEIGHT = `a whole number from 0 to ${BUCKETS}, in ${UNIT}`;
+const weight = z.int(takes(WEIGHT)).min(0, `takes ${WEIGHT}`).max(BUCKETS, `takes ${WEIGHT}`).describe("in 1/100,000");
 
 /**
  * `object`: z.strictObject refuses unknown fields, as requests are read; z.object drops them, as stored rows are, so that flags
  * outlive a deployment and its return. Conditions are strict in both: to drop a part of one would serve other users.
  */
 function fieldsBy(object: typeof z.strictObject) {
-	const split = z
-		.array(object({ variant: variantName, weight: z.int().min(0).max(BUCKETS).describe("in 1/100,000") }))
-		.min(1)
-		.max(50);
-	const serve = z.union([variantName, split]).describe("a variant's name, or a split whose weights sum to 100,000");
+	const part = object({ variant: variantName, weight }, takes('{"variant": "true", "weight": 50000}'));
+	const split = z.array(part).min(1, "takes at least one part").max(50, "takes at most 50 parts");
+	const serve = z
+		.union([variantName, split], {
+			error: ({ input }) => (Array.isArray(input) || input === undefined ? undefined : SERVE),
+		})
+		.describe("a variant's name, or a split whose weights sum to 100,000");
 
 	const rule = object({
 		id: z.string().min(1).max(63),
@@ -42,8 +53,14 @@ function fieldsBy(object: typeof z.strictObject) {
 		serve,
 	});
 
-	const target = object({ variant: variantName, keys: z.array(z.string().min(1).max(1_000)).min(1).max(1_000) });
-	const prerequisite = object({ flag: flagKey, variants: z.array(variantName).min(1).max(50) });
+	const target = object(
+		{ variant: variantName, keys: z.array(z.string().min(1).max(1_000)).min(1).max(1_000) },
+		takes('{"variant": "true", "keys": ["ann"]}'),
+	);
+	const prerequisite = object(
+		{ flag: flagKey, variants: z.array(variantName, takes('a list of variants: ["true"]')).min(1).max(50) },
+		takes('{"flag": "search", "variants": ["true"]}'),
+	);
 
 	return {
 		type: z.enum(["boolean", "string", "number", "object"]),
@@ -139,11 +156,11 @@ export function completeFlag(input: FlagInput): Flag {
 export function checkFlag(candidate: Flag): readonly FieldError[] {
 	const errors: FieldError[] = [];
 	const names = Object.keys(candidate.variants);
-	if (names.length === 0) errors.push({ pointer: "/variants", message: `a ${candidate.type} flag needs at least one variant` });
+	if (names.length === 0) errors.push({ pointer: "/variants", message: `${aOrAn(candidate.type)} flag needs at least one variant` });
 	if (names.length > 50) errors.push({ pointer: "/variants", message: `${names.length} variants > limit 50` });
 	for (const [name, value] of Object.entries(candidate.variants))
 		if (typeof value !== candidate.type)
-			errors.push({ pointer: `/variants/${name}`, message: `is a ${typeof value}, but the flag's type is ${candidate.type}` });
+			errors.push({ pointer: `/variants/${name}`, message: `is ${aOrAn(typeof value)}, but the flag's type is ${candidate.type}` });
 	const known = (name: string, pointer: string): void => {
 		if (Object.hasOwn(candidate.variants, name)) return;
 		const of = names.length > 0 ? `the variants are ${names.join(", ")}` : "there are no variants";
@@ -153,7 +170,7 @@ export function checkFlag(candidate: Flag): readonly FieldError[] {
 		if (typeof what === "string") return known(what, pointer);
 		what.forEach((part, i) => known(part.variant, `${pointer}/${i}/variant`));
 		const sum = what.reduce((total, part) => total + part.weight, 0);
-		if (sum !== BUCKETS) errors.push({ pointer, message: `the weights sum to ${sum}, not to ${BUCKETS}` });
+		if (sum !== BUCKETS) errors.push({ pointer, message: `the weights sum to ${sum}, not to ${BUCKETS} (${UNIT})` });
 	};
 	known(candidate.offVariant, "/offVariant");
 	served(candidate.fallthrough, "/fallthrough");
@@ -176,6 +193,8 @@ export function checkFlag(candidate: Flag): readonly FieldError[] {
 	});
 	return errors;
 }
+
+const aOrAn = (noun: string): string => `${/^[aeiou]/.test(noun) ? "an" : "a"} ${noun}`;
 
 /** Every segment that a flag's rules name. */
 export function segmentsOf(candidate: Flag): readonly string[] {

@@ -11,8 +11,14 @@ const fields = {
 	when: conditionTree.nullable().default(null).describe("members besides the listed keys; null: nobody"),
 };
 
-export const segmentInput = z.strictObject({ key: flagKey, ...fields });
-export const segmentPatch = z.strictObject({ description: fields.description.unwrap().optional(), when: fields.when.unwrap().optional() });
+/** Listed keys go another way, and whoever sends them with the rest is told. */
+const keys = z.never("listed keys are replaced by PUT /api/v1/segments/{key}/keys, as a whole").optional();
+export const segmentInput = z.strictObject({ key: flagKey, ...fields, keys });
+export const segmentPatch = z.strictObject({
+	description: fields.description.unwrap().optional(),
+	when: fields.when.unwrap().optional(),
+	keys,
+});
 /** As stored, without its listed keys. */
 export const segment = z.object({ key: flagKey, ...fields });
 export const listedKeys = z.array(z.string().min(1).max(1_000)).max(LISTED_MAX);

@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { fieldErrors } from "../../../core/flags/fieldErrors";
 import { type Flag, type FlagInput, checkFlag, completeFlag, flag, flagInput, flagPatch, segmentsOf } from "../../../core/flags/model";
 import { aFlag, aRule } from "./fixtures";
 import { someFlag } from "./random";
@@ -50,6 +51,7 @@ const otherHalf = { variant: "false", weight: 50_000 };
 
 test.each<[string, Partial<Flag>, pointer: string, message: string]>([
 	["no variants", { variants: {}, offVariant: "false" }, "/variants", "a boolean flag needs at least one variant"],
+	["no variants of an object flag", { type: "object", variants: {} }, "/variants", "an object flag needs at least one variant"],
 	[
 		"more than 50 variants",
 		{ variants: { true: true, false: false, ...Object.fromEntries(Array.from({ length: 49 }, (_, i) => [`v${i}`, true])) } },
@@ -74,7 +76,12 @@ test.each<[string, Partial<Flag>, pointer: string, message: string]>([
 		"/fallthrough/1/variant",
 		'unknown variant "off"',
 	],
-	["weights below the sum", { fallthrough: [half] }, "/fallthrough", "the weights sum to 50000, not to 100000"],
+	[
+		"weights below the sum",
+		{ fallthrough: [half] },
+		"/fallthrough",
+		"the weights sum to 50000, not to 100000 (thousandths of a percent: 50 % is 50000)",
+	],
 	["weights above the sum", { fallthrough: [half, otherHalf, half] }, "/fallthrough", "the weights sum to 150000, not to 100000"],
 	["a rule that serves an unknown variant", { rules: [aRule({ serve: "on" })] }, "/rules/0/serve", 'unknown variant "on"'],
 	[
@@ -85,7 +92,12 @@ test.each<[string, Partial<Flag>, pointer: string, message: string]>([
 	],
 	["two rules of one id", { rules: [aRule(), aRule()] }, "/rules/1/id", '"swiss" is used twice'],
 	["a text in an object flag", { type: "object", variants: { true: "{}", false: {} } }, "/variants/true", "is a string, but"],
-	["an object in a text flag", { type: "string", variants: { true: {}, false: "a" } }, "/variants/true", "is a object, but"],
+	[
+		"an object in a text flag",
+		{ type: "string", variants: { true: {}, false: "a" } },
+		"/variants/true",
+		"is an object, but the flag's type is string",
+	],
 	["a target of an unknown variant", { targets: [{ variant: "on", keys: ["anna"] }] }, "/targets/0/variant", 'unknown variant "on"'],
 	[
 		"a key targeted twice",
@@ -164,6 +176,53 @@ test.each<[string, object]>([
 	["a rule without an id", { rules: [aRule({ id: "" })] }],
 ])("the schema refuses %s", (_, change) => {
 	expect(flagInput.safeParse({ ...aFlag(), ...change }).success).toBe(false);
+});
+
+const NAME = `takes a variant's name, in quotes: "true"`;
+const SERVE = `${NAME}; or a split: [{"variant": "true", "weight": 50000}, …]`;
+const WEIGHT = "takes a whole number from 0 to 100000, in thousandths of a percent: 50 % is 50000";
+
+test.each<[string, unknown, pointer: string, message: string]>([
+	["prerequisites as texts", { prerequisites: ["search"] }, "/prerequisites/0", 'takes {"flag": "search", "variants": ["true"]}'],
+	["prerequisites as one text", { prerequisites: "search" }, "/prerequisites", "takes a list, not a text"],
+	[
+		"a prerequisite's variant as a text",
+		{ prerequisites: [{ flag: "search", variants: "true" }] },
+		"/prerequisites/0/variants",
+		'takes a list of variants: ["true"]',
+	],
+	["a prerequisite without variants", { prerequisites: [{ flag: "search" }] }, "/prerequisites/0/variants", "is required"],
+	["targets as texts", { targets: ["ann"] }, "/targets/0", 'takes {"variant": "true", "keys": ["ann"]}'],
+	["a fallthrough that is a value", { fallthrough: true }, "/fallthrough", SERVE],
+	["a fallthrough that is null", { fallthrough: null }, "/fallthrough", SERVE],
+	["a fallthrough by name", { fallthrough: { true: 50, false: 50 } }, "/fallthrough", SERVE],
+	["a rule that serves a value", { rules: [{ ...aRule(), serve: true }] }, "/rules/0/serve", SERVE],
+	["a rule that serves nothing", { rules: [{ ...aRule(), serve: undefined }] }, "/rules/0/serve", "is required"],
+	["a rule without a condition", { rules: [{ ...aRule(), when: undefined }] }, "/rules/0/when", "is required"],
+	["an off variant that is a value", { offVariant: false }, "/offVariant", NAME],
+	["a split of names", { fallthrough: ["true"] }, "/fallthrough/0", 'takes {"variant": "true", "weight": 50000}'],
+	["a split without a weight", { fallthrough: [{ variant: "true" }] }, "/fallthrough/0/weight", "is required"],
+	["a weight with a fraction", { fallthrough: [{ variant: "true", weight: 0.5 }] }, "/fallthrough/0/weight", WEIGHT],
+	["a weight beyond all", { fallthrough: [{ variant: "true", weight: 100_001 }] }, "/fallthrough/0/weight", WEIGHT],
+	["a weight below nothing", { fallthrough: [{ variant: "true", weight: -1 }] }, "/fallthrough/0/weight", WEIGHT],
+	["a weight as a text", { fallthrough: [{ variant: "true", weight: "50%" }] }, "/fallthrough/0/weight", WEIGHT],
+	[
+		"a value that is null",
+		{ variants: { true: null, false: false } },
+		"/variants/true",
+		"takes true or false, a text, a number, an object or a list",
+	],
+	["a text for a boolean", { enabled: "yes" }, "/enabled", "takes true or false, not a text"],
+	["a boolean for a text", { description: true }, "/description", "takes a text, not a boolean"],
+])("refused in words: %s", (_, change, pointer, message) => {
+	const errors = (flagInput.safeParse({ ...aFlag(), ...(change as object) }).error?.issues ?? []).flatMap(fieldErrors);
+	expect(errors).toEqual([{ pointer, message }]);
+});
+
+test("a list in place of a flag is refused in words, at the root", () => {
+	expect((flagInput.safeParse([]).error?.issues ?? []).flatMap(fieldErrors)).toEqual([
+		{ pointer: "", message: "takes an object, not a list" },
+	]);
 });
 
 test.each<[string, object]>([

@@ -50,6 +50,7 @@ function answerOf(snapshot: Snapshot, flag: string, context: Context): { readonl
 }
 
 function isMember(snapshot: Snapshot, segment: string, context: Context): boolean {
+	snapshot.begin();
 	try {
 		return snapshot.isMember(segment, context, undefined);
 	} catch {

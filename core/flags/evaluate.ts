@@ -64,13 +64,17 @@ interface Spent {
  * rollout, the fallthrough. `walk`, if given, is told of each step and changes nothing.
  */
 export function evaluate(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: string, context: Context, walk?: Walk): Resolution {
+	ruleset.begin();
 	return resolveAt(ruleset.flag(flagKey), ruleset, overlay, flagKey, context, walk, 0, undefined);
 }
 
 /** All flags of a snapshot, in the order of its keys(): no look-up a flag. */
 export function evaluateAll(snapshot: Snapshot, overlay: ActiveOverlay, context: Context): Resolution[] {
 	const keys = snapshot.keys();
-	return snapshot.flags().map((flag, i) => resolveAt(flag, snapshot, overlay, keys[i] ?? "", context, undefined, 0, undefined));
+	return snapshot.flags().map((flag, i) => {
+		snapshot.begin();
+		return resolveAt(flag, snapshot, overlay, keys[i] ?? "", context, undefined, 0, undefined);
+	});
 }
 
 function resolveAt(

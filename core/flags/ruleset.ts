@@ -18,6 +18,8 @@ import {
 export interface Ruleset extends Segments {
 	readonly version: number;
 	flag(key: string): PackedFlag | "corrupt" | undefined;
+	/** An evaluation begins: what its segments cost is counted from here. */
+	begin(): void;
 }
 
 /** An opened snapshot. A line is parsed when it is first asked for, so a cold isolate pays for what it uses. */
@@ -35,8 +37,11 @@ export interface Snapshot extends Ruleset {
 
 /** Segments may name segments; cycles are refused when they are written, and this ends one that was written otherwise. */
 export const NESTING_MAX = 16;
-/** Diamonds of segments multiply: beyond this the flag is a PARSE_ERROR, not an isolate that hangs. */
-const VISITS_MAX = 1_000;
+/**
+ * Of one evaluation, its prerequisites included: diamonds of segments multiply, and so do rules that name them. Beyond this,
+ * some milliseconds, the flag is a PARSE_ERROR, not an isolate that hangs.
+ */
+const VISITS_MAX = 5_000;
 
 /** `decode` turns UTF-8 bytes into text. Throws when the first line is not a header of a known schema. */
 export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => string): Snapshot {
@@ -90,21 +95,21 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 			if (found !== undefined) flags.set(key, found === "corrupt" ? found : share(found));
 			return found;
 		},
+		begin() {
+			visits = 0;
+		},
 		isMember(key: string, context: Context, trace: Trace | undefined) {
-			visits = nesting === 0 ? 1 : visits + 1;
-			if (visits > VISITS_MAX) throw new Error(`segment ${key} leads to more than ${VISITS_MAX} others`);
+			if (++visits > VISITS_MAX) throw new Error(`more than ${VISITS_MAX} segments are asked, the last is ${key}`);
 			const segment = segmentOf(key);
 			const user = segment.hasListed ? targetingKeyOf(context) : undefined;
 			if (user !== undefined && isListed(listedOf(key), user)) return true;
 			if (segment.when === null) return false;
-			if (++nesting > NESTING_MAX) {
-				nesting = 0;
-				throw new Error(`segment ${key} is nested more than ${NESTING_MAX} deep`);
-			}
+			if (nesting === NESTING_MAX) throw new Error(`segment ${key} is nested more than ${NESTING_MAX} deep`);
+			nesting++;
 			try {
 				return matches(segment.when, context, snapshot, trace);
 			} finally {
-				if (nesting > 0) nesting--;
+				nesting--;
 			}
 		},
 		keys: () => (keys ??= allKeys().filter((key) => !key.startsWith("!") && !key.startsWith("$"))),

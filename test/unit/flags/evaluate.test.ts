@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { tableOf } from "../../../control/patterns/tables";
 import { BUCKETS, bucketOf, seedOf } from "../../../core/flags/bucket";
 import { bucketingKeyOf, targetingKeyOf } from "../../../core/flags/bucketingKey";
-import { type Resolution, evaluate } from "../../../core/flags/evaluate";
+import { type Resolution, evaluate, evaluateAll } from "../../../core/flags/evaluate";
 import type { Context } from "../../../core/flags/match";
 import type { Flag } from "../../../core/flags/model";
 import { type ActiveOverlay, NO_OVERLAY } from "../../../core/flags/overlay";
@@ -184,7 +184,7 @@ test.each<[string, unknown]>([
 	["a flag whose split has a bound without a variant", { ...packed, rules: [], fallthrough: [BUCKETS] }],
 	["a flag whose split ends early", { ...packed, rules: [], fallthrough: [0, 0] }],
 ])("what cannot be read is a PARSE_ERROR: %s", (_, flag) => {
-	const ruleset = { version: 7, flag: () => flag as PackedFlag, isMember: () => false };
+	const ruleset = { version: 7, flag: () => flag as PackedFlag, begin: () => undefined, isMember: () => false };
 	expect(evaluate(ruleset, NO_OVERLAY, "checkout", { targetingKey: "anna", a: "x" })).toEqual({
 		reason: "ERROR",
 		errorCode: "PARSE_ERROR",
@@ -378,4 +378,38 @@ test("a lattice of segments ends in PARSE_ERROR, and does not hang", () => {
 	expect(evaluate(open(anEnvironment({ flags: [flag], segments })), NO_OVERLAY, "checkout", { targetingKey: "anna" })).toMatchObject({
 		errorCode: "PARSE_ERROR",
 	});
+});
+
+/** A segment that asks `others` others, none of which has a member. */
+const asking = (others: number): readonly TestSegment[] => [
+	aSegment({ key: "wide", when: { any: Array.from({ length: others }, (_, i) => ({ segment: `s${i}` })) } }),
+	...Array.from({ length: others }, (_, i) => aSegment({ key: `s${i}` })),
+];
+const rulesOver = (segment: string, count: number): Partial<Flag> => ({
+	rules: Array.from({ length: count }, (_, i) => aRule({ id: `r${i}`, when: { segment } })),
+});
+
+test.each([
+	[100, "DEFAULT"],
+	[101, "ERROR"],
+])("%i rules that ask 50 segments each: 5,000 are asked in one evaluation at most, and the next begins anew", (count, reason) => {
+	const flags = [aFlag(rulesOver("wide", count)), aFlag({ key: "other", ...rulesOver("wide", 100) })];
+	const both = open(anEnvironment({ flags, segments: asking(49) }));
+	for (let i = 0; i < 3; i++) {
+		expect(evaluate(both, NO_OVERLAY, "checkout", {}).reason).toBe(reason);
+		expect(evaluate(both, NO_OVERLAY, "other", {}).reason).toBe("DEFAULT");
+		expect(evaluateAll(both, NO_OVERLAY, {}).map((each) => each.reason)).toEqual([reason, "DEFAULT"]);
+	}
+});
+
+test.each([
+	[40, "DEFAULT"],
+	[41, "ERROR"],
+	[51, "DISABLED"],
+])("what prerequisites ask counts towards the flag that has them: twice %i rules beside its own 20", (count, reason) => {
+	const needed = ["one", "two"].map((key) => aFlag({ key, ...rulesOver("wide", count) }));
+	const prerequisites = needed.map(({ key }) => ({ flag: key, variants: ["false"] }));
+	const flags = [aFlag({ prerequisites, ...rulesOver("wide", 20) }), ...needed];
+	const all = open(anEnvironment({ flags, segments: asking(49) }));
+	expect(evaluate(all, NO_OVERLAY, "checkout", {}).reason).toBe(reason);
 });

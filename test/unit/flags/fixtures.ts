@@ -103,6 +103,7 @@ export function rulesetOf(change: Partial<TestEnvironment>): Ruleset {
 	const ruleset: Ruleset = {
 		version,
 		flag: (key) => packed.get(key),
+		begin: () => undefined,
 		isMember(key, context, trace) {
 			const found = segments.find(({ segment }) => segment.key === key);
 			if (!found) throw new Error(`no segment ${key}`);

@@ -12,7 +12,11 @@ const fields = {
 };
 
 /** Listed keys go another way, and whoever sends them with the rest is told. */
-const keys = z.never("listed keys are replaced by PUT /api/v1/segments/{key}/keys, as a whole").optional();
+const keys = z
+	.unknown()
+	.refine((given) => given === undefined, "listed keys are replaced by PUT /api/v1/segments/{key}/keys, as a whole")
+	.optional()
+	.describe("not here: PUT /api/v1/segments/{key}/keys");
 export const segmentInput = z.strictObject({ key: flagKey, ...fields, keys });
 export const segmentPatch = z.strictObject({
 	description: fields.description.unwrap().optional(),

@@ -137,7 +137,7 @@ export function problemOf(refusal: Refusal): Problem {
 const PRINTED_MAX = 50;
 
 function print(errors: readonly FieldError[]): string {
-	const printed = errors.slice(0, PRINTED_MAX).map(({ pointer, message }) => `${pointer}: ${message}`);
+	const printed = errors.slice(0, PRINTED_MAX).map(({ pointer, message }) => `${pointer || "the body"}: ${message}`);
 	return [...printed, ...(errors.length > PRINTED_MAX ? [`and ${errors.length - PRINTED_MAX} more`] : [])].join("; ");
 }
 

@@ -41,7 +41,7 @@ export async function transfer(c: Context<ApiEnv>, { environment, wanted, isDryR
 	const { db, realNow } = c.get("deps");
 	const keysOf = (items: readonly { readonly key: string }[]): string[] => items.map(({ key }) => key);
 	const target = await readTarget(db, environment, keysOf(wanted.flags), keysOf(wanted.segments));
-	const plan = planFor(target, wanted);
+	const plan = planFor(target, wanted, verb === "promoted" ? whatToPromote : (found) => found);
 	const report = { ...plan.flags, segments: plan.segments };
 	if (plan.refused.length > 0)
 		refuse({
@@ -71,7 +71,7 @@ interface Plan {
 	readonly bytes: number;
 }
 
-function planFor(target: Target, wanted: Wanted): Plan {
+function planFor(target: Target, wanted: Wanted, advise: (found: FieldError) => FieldError): Plan {
 	const refusedFlags = [...wanted.refusedFlags];
 	const refusedSegments = [...wanted.refusedSegments];
 	const made = wanted.flags.flatMap(({ key, pointer, over }) => {
@@ -87,7 +87,7 @@ function planFor(target: Target, wanted: Wanted): Plan {
 	for (const { key, pointer, flag } of made) {
 		const found = compareFlag(target, flag);
 		const errors = found.state === "unchanged" ? [] : flagErrors(target, flag);
-		if (errors.length > 0) refusedFlags.push({ key, pointer, errors });
+		if (errors.length > 0) refusedFlags.push({ key, pointer, errors: errors.map(advise) });
 		else flags.push(found);
 	}
 	const segments: Compared<Writes["segments"][number]>[] = [];
@@ -159,6 +159,14 @@ function flagErrors(target: Target, flag: Flag): readonly FieldError[] {
 	const touched = before ? touchedOf(before, flag) : [""];
 	const message = `cannot change while rollout ${rollout} is active: roll it back or cancel it first`;
 	return [...errors, ...touched.map((field) => ({ pointer: field === "" ? "" : `/${field}`, message }))];
+}
+
+/** What a promoted flag names and is not there was left behind where it comes from. */
+function whatToPromote({ pointer, message }: FieldError): FieldError {
+	if (pointer.startsWith("/prerequisites/")) return { pointer, message: `${message}; promote that flag along` };
+	if (pointer.startsWith("/rules/") && pointer.endsWith("/segment"))
+		return { pointer, message: `${message}; create or import it in the target first: a promotion takes no segments along` };
+	return { pointer, message };
 }
 
 function sizeErrors(bytes: number): readonly FieldError[] {

@@ -53,7 +53,9 @@ describe("a body", () => {
 	test.each(["null", "[]", "1", `"text"`, "true"])("of %s is 422 at the root", async (body) => {
 		for (const [method, path] of await bodied()) {
 			// oxlint-disable-next-line no-await-in-loop -- few requests
-			expect((await refused(422, method, path, { body })).errors?.[0]?.pointer).toBe("");
+			const problem = await refused(422, method, path, { body });
+			expect(problem.errors).toEqual([{ pointer: "", message: expect.stringMatching(/^takes an object, not /) }]);
+			expect(problem.detail).toMatch(/^the body: takes an object, not /);
 		}
 	});
 

@@ -675,7 +675,18 @@ describe("a promotion", () => {
 		const before = await settled();
 		const problem = await refused(422, "POST", PROMOTE, promote([key]));
 		expect(problem).toMatchObject({ applied: false, refused: [{ key }] });
-		expect([...pointersOf(problem)].sort()).toEqual(["/flags/0/prerequisites/0/flag", "/flags/0/rules/0/when/segment"]);
+		expect(problem.errors).toEqual([
+			{
+				pointer: "/flags/0/rules/0/when/segment",
+				message: expect.stringMatching(
+					`there is no segment ${segment}.*; create or import it in the target first: a promotion takes no segments along$`,
+				),
+			},
+			{
+				pointer: "/flags/0/prerequisites/0/flag",
+				message: `there is no flag ${base.key} in staging; promote that flag along`,
+			},
+		]);
 		expect(await everything()).toEqual(before);
 		await createSegment(segment, "staging");
 		expect((await done<Report>("POST", PROMOTE, promote([key, base.key]))).created).toEqual([key, base.key]);

@@ -30,16 +30,19 @@ interface Refused extends Failure {
 }
 
 const NO_CONTEXT: Context = {};
-const DETAILS = {
-	FLAG_NOT_FOUND:
+/** To either kind of key the same, whether the flag is hidden from it or there is none. */
+const NOT_FOUND = {
+	server:
 		"This environment has no flag of this key: check its spelling, and the environment of your SDK key. A new flag is known here within 10 s.",
-	PARSE_ERROR: "The stored flag cannot be read: publish it again, and report it when that does not help.",
+	client:
+		"A client key opens no flag of this key: check its spelling, the environment of the key, and whether the flag is public. A change is known here within 10 s.",
 };
+const UNREADABLE = "The stored flag cannot be read: publish it again, and report it when that does not help.";
 
 export async function evaluateOne(request: Request, audience: Audience, key: string): Promise<Response> {
 	const asked = await ask(request);
 	if (!asked.ok) return refuse(asked.error, key);
-	const answer = answerOf(key, resolveFor(audience, key, asked.value.context), audience.serving.isStale);
+	const answer = answerOf(key, resolveFor(audience, key, asked.value.context), audience);
 	if (!("errorCode" in answer)) return Response.json(answer);
 	return Response.json(answer, { status: answer.errorCode === "FLAG_NOT_FOUND" ? 404 : 400 });
 }
@@ -49,15 +52,17 @@ export async function evaluateAll(request: Request, audience: Audience, environm
 	if (!asked.ok) return refuse(asked.error);
 	const etag = etagOf(audience, environment, asked.value.text);
 	if (isHeld(etag, request.headers.get("If-None-Match"))) return new Response(null, { status: 304, headers: { ETag: etag } });
-	const { snapshot, isStale } = audience.serving;
-	const flags = resolveAllFor(audience, asked.value.context).map(([key, resolution]) => answerOf(key, resolution, isStale));
-	return Response.json({ flags, metadata: { snapshot: snapshot.version } }, { headers: { ETag: etag } });
+	const flags = resolveAllFor(audience, asked.value.context).map(([key, resolution]) => answerOf(key, resolution, audience));
+	return Response.json({ flags, metadata: { snapshot: audience.serving.snapshot.version } }, { headers: { ETag: etag } });
 }
 
-function answerOf(key: string, resolution: Resolution, isStale: boolean): Success | Failure {
-	if (resolution.reason === "ERROR") return { key, errorCode: resolution.errorCode, errorDetails: DETAILS[resolution.errorCode] };
+function answerOf(key: string, resolution: Resolution, { kind, serving }: Audience): Success | Failure {
+	if (resolution.reason === "ERROR") {
+		const { errorCode } = resolution;
+		return { key, errorCode, errorDetails: errorCode === "FLAG_NOT_FOUND" ? NOT_FOUND[kind] : UNREADABLE };
+	}
 	const { value, variant, reason, metadata } = resolution;
-	return { key, value, reason: isStale ? "STALE" : reason, variant, metadata };
+	return { key, value, reason: serving.isStale ? "STALE" : reason, variant, metadata };
 }
 
 async function ask(request: Request): Promise<Result<Asked, Refused>> {

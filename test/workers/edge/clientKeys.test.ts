@@ -37,6 +37,9 @@ describe("a client key", () => {
 	test.each(["hidden", "synastry", "damaged"])("does not open %s: it answers as for a flag that does not exist", async (key) => {
 		const unknown = await ask("no-such-flag", {});
 		expect(unknown).toMatchObject({ status: 404, body: { key: "no-such-flag", errorCode: "FLAG_NOT_FOUND" } });
+		expect(unknown.body["errorDetails"]).toContain("A client key opens no flag of this key: check its spelling");
+		expect(unknown.body["errorDetails"]).toContain("whether the flag is public");
+		expect((await ask("no-such-flag", {}, asServer)).body["errorDetails"]).toContain("This environment has no flag of this key");
 		expect(await ask(key, { country: "DE" })).toEqual({ ...unknown, body: { ...unknown.body, key } });
 		expect((await ask(key, {}, asServer)).status).toBe(key === "damaged" ? 400 : 200);
 	});

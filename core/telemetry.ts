@@ -1,36 +1,89 @@
 import type { Attribution } from "./flags/attribution";
 
-/** The standard metrics: what a value is, and when it is harm to the user who had it. */
-export const METRICS = {
-	error: { kind: "boolean", min: 0, max: 1, isHarm: (value: number) => value === 1 },
-	fallback: { kind: "boolean", min: 0, max: 1, isHarm: (value: number) => value === 1 },
-	/** Milliseconds. Harmful only beside a limit, which a plan's own guard names. */
-	latency_ms: { kind: "number", min: 0, max: 86_400_000, isHarm: () => false },
-	satisfaction: { kind: "number", min: 0, max: 10, isHarm: (value: number) => value < 5 },
-} as const;
+/** What edge, stores and readers of telemetry say to each other: a point, and where Analytics Engine keeps its fields. */
 
-export type Metric = keyof typeof METRICS;
-export const METRIC_NAMES = Object.keys(METRICS) as readonly Metric[];
-
-export function isMetric(name: string): name is Metric {
-	return Object.hasOwn(METRICS, name);
+/** What counts as harm to the user who had the value. */
+export interface Predicate {
+	readonly op: "lt" | "lte" | "gt" | "gte" | "equals";
+	readonly value: number;
 }
 
-/** A metric's value as a number, or why it is none. */
-export function valueOf(metric: Metric, value: unknown): number | string {
-	const { kind, min, max } = METRICS[metric];
-	if (kind === "boolean") return typeof value === "boolean" ? Number(value) : `${metric} takes true or false`;
-	if (typeof value !== "number" || !Number.isFinite(value)) return `${metric} takes a number`;
-	return value >= min && value <= max ? value : `${metric} takes ${min} to ${max}`;
+/** A signal of the rollout that took the point's value for harm. */
+export interface Harm {
+	readonly signal: string;
+	/** The signal's place among those of its metric, the same for the whole rollout: which column says so in Analytics Engine. */
+	readonly slot: number;
 }
 
-/** One measured outcome of one user in one rollout, ready for the store. */
-export interface Point extends Omit<Attribution, "unit"> {
+/** So many signals may look at one metric in one plan: Analytics Engine has 20 numbers a point, and four are taken. */
+export const SLOTS_MAX = 16;
+
+/**
+ * One measured outcome of one user, ready for the store: once in each of its rollouts, and once for each flag that is measured
+ * outside one (then `rollout` is empty and `arm` is "outside").
+ */
+export interface Point extends Omit<Attribution, "unit" | "arm"> {
 	/** The event's id, by which a repetition is known for 24 h. */
 	readonly id: string | null;
-	readonly metric: Metric;
+	readonly arm: Attribution["arm"] | "outside";
+	/** What the flag served the user then; the rollout's own when the event names no flag. Both empty for unattributed points. */
+	readonly flag: string;
+	readonly variant: string;
+	readonly metric: string;
 	/** A keyed hash of the value that was bucketed: the value itself never leaves the edge. */
 	readonly unit: string;
 	readonly value: number;
-	readonly harm: boolean;
+	readonly harms: readonly Harm[];
+	/** The user's values are scored: a guard compares the arms' latencies since its warm-up. */
+	readonly scored: boolean;
+	/** The first point of its event: what counts events counts only these. */
+	readonly first: boolean;
 }
+
+/** A measurement of an origin itself, as `cpu_percent` or `connections`. */
+export interface SystemPoint {
+	readonly origin: string;
+	readonly metric: string;
+	readonly value: number;
+}
+
+/**
+ * Analytics Engine's columns. Indexes: `<environment>/<rollout>` for outcomes, `<environment>/<flag>` outside a rollout, with
+ * `/harm` appended for harm, which would vanish among many outcomes when these are sampled; both arms share an index, so they are
+ * sampled alike. `<environment>/system` holds the origins' own measurements.
+ */
+export const COLUMNS = {
+	index: "index1",
+	schema: "blob1",
+	/** outcome, harm or system. */
+	kind: "blob2",
+	environment: "blob3",
+	flag: "blob4",
+	variant: "blob5",
+	rollout: "blob6",
+	/** As text: it is compared, never summed. */
+	stage: "blob7",
+	metric: "blob8",
+	/** Of a harm point. */
+	signal: "blob9",
+	/** Of a system point: the origin. */
+	unit: "blob10",
+	arm: "blob11",
+	colo: "blob12",
+	route: "blob13",
+	source: "blob14",
+	value: "double1",
+	served: "double2",
+	/** 1 for the first point of an event. */
+	first: "double3",
+	/** 1 for a value that is scored. */
+	scored: "double4",
+} as const;
+
+/** The column that is 1 where the signal in that slot took the value for harm. */
+export const slotColumn = (slot: number): string => `double${slot + 5}`;
+
+export const TELEMETRY_SCHEMA = "1";
+
+/** ln of a value as every store takes it: zero has none. */
+export const LOG_VALUE_MIN = 1e-3;

@@ -1,5 +1,5 @@
 import type { Overlay } from "./flags/overlay";
-import type { Point } from "./telemetry";
+import type { Point, SystemPoint } from "./telemetry";
 
 /** What edge and control say to each other: the contract lives in core because worker and control never meet. */
 
@@ -37,6 +37,7 @@ export interface HeadSource {
 /** Control's `Telemetry` entrypoint. Resolves once the points are stored; rejects when they are not, and then none are. */
 export interface PointStore {
 	record(environment: string, points: readonly Point[]): Promise<void>;
+	recordSystem(environment: string, points: readonly SystemPoint[]): Promise<void>;
 }
 
 /** So long without a completed tick, nobody guards a rollout. */

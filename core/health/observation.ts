@@ -1,6 +1,5 @@
-import type { MeanSums } from "../statistics/sequences";
 import type { UserSums } from "../statistics/limits";
-import type { Metric } from "../telemetry";
+import type { MeanSums } from "../statistics/sequences";
 
 /** What the metrics say of one rollout since its watermark, as every metrics source gives it. Plain numbers, judged by judge.ts. */
 
@@ -8,16 +7,15 @@ export type Arm = "candidate" | "control";
 
 /** Outcomes that arrived in the window; those that could not be attributed to an arm are counted too. */
 export interface WindowTotal {
-	readonly metric: Metric;
+	readonly metric: string;
 	readonly arm: Arm | "unattributed";
 	readonly requests: number;
-	readonly harms: number;
 	readonly sum: number;
 }
 
 /** Units counted at first harm in the window, by stratum (STATISTICS: first harms). */
 export interface FirstHarms {
-	readonly metric: Metric;
+	readonly signal: string;
 	readonly arm: Arm;
 	/** Buckets that were served the candidate then. */
 	readonly served: number;
@@ -26,14 +24,19 @@ export interface FirstHarms {
 	readonly units: number;
 }
 
-/** Sums over the users of the current stage, up to the watermark. */
+/** Sums over the users of the current stage, up to the watermark: one for each signal that the question names. */
 export interface ArmSums {
-	readonly metric: Metric;
+	readonly signal: string;
+	readonly metric: string;
 	readonly arm: Arm;
+	/** Requests of the signal's metric, and those of them that the signal took for harm. */
 	readonly users: UserSums;
-	readonly means: MeanSums;
 	/** Users whose first request of the stage was harmed. */
 	readonly harmedFirst: number;
+	/** Over users: the mean of a user's values, their sum, and the mean of their logarithms. */
+	readonly means: MeanSums;
+	readonly totals: MeanSums;
+	readonly logs: MeanSums;
 }
 
 /** Users seen for the first time in the window. */
@@ -41,6 +44,32 @@ export interface FirstExposures {
 	readonly arm: Arm;
 	readonly served: number;
 	readonly units: number;
+}
+
+/** Users who were scored in the window: once each, after ten requests or an hour. */
+export interface Scored {
+	/** The scored guard, by its signal. */
+	readonly signal: string;
+	readonly arm: Arm;
+	/** Buckets that were served the candidate at the user's first scored request. */
+	readonly served: number;
+	/** −1 to 1 in steps of 0.05: how far the user's mean of ln values lies from the control's. */
+	readonly score: number;
+	readonly units: number;
+}
+
+export const QUANTILES = [0.5, 0.75, 0.9, 0.95, 0.99] as const;
+export type Quantile = (typeof QUANTILES)[number];
+
+/** Over the requests of the current stage, within 1 %. */
+export interface ArmQuantiles {
+	readonly metric: string;
+	readonly arm: Arm;
+	readonly p50: number;
+	readonly p75: number;
+	readonly p90: number;
+	readonly p95: number;
+	readonly p99: number;
 }
 
 export interface Evidence {
@@ -51,12 +80,19 @@ export interface Evidence {
 	readonly firstHarms: readonly FirstHarms[];
 	readonly userSums: readonly ArmSums[];
 	readonly firstExposures: readonly FirstExposures[];
+	readonly scored: readonly Scored[];
+	readonly quantiles: readonly ArmQuantiles[];
 }
 
 export type Observation = Evidence | { readonly kind: "source_error"; readonly message: string };
 
-export function sumsOf(evidence: Evidence, metric: Metric, arm: Arm): ArmSums | undefined {
-	return evidence.userSums.find((each) => each.metric === metric && each.arm === arm);
+export function sumsOf(evidence: Evidence, signal: string, arm: Arm): ArmSums | undefined {
+	return evidence.userSums.find((each) => each.signal === signal && each.arm === arm && each.users.users > 0);
+}
+
+export function quantileOf(evidence: Evidence, metric: string, arm: Arm, quantile: Quantile): number | null {
+	const found = evidence.quantiles.find((each) => each.metric === metric && each.arm === arm);
+	return found?.[`p${Math.round(quantile * 100)}` as keyof Pick<ArmQuantiles, "p50" | "p75" | "p90" | "p95" | "p99">] ?? null;
 }
 
 /** The most users any metric has seen: a lower bound of those who were there. */
@@ -71,11 +107,18 @@ export function silentArm(evidence: Evidence, served: readonly Arm[]): Arm | und
 
 /** Whether every number is one. What is not must never become evidence. */
 export function isFinite(evidence: Evidence): boolean {
+	const { totals, firstHarms, userSums, firstExposures, scored, quantiles } = evidence;
 	const numbers = [
-		...evidence.totals.flatMap((each) => [each.requests, each.harms, each.sum]),
-		...evidence.firstHarms.flatMap((each) => [each.units, each.served, each.lastControlServed ?? 0]),
-		...evidence.userSums.flatMap((each) => [...Object.values(each.users), ...Object.values(each.means), each.harmedFirst] as number[]),
-		...evidence.firstExposures.flatMap((each) => [each.units, each.served]),
+		...totals.flatMap((each) => [each.requests, each.sum]),
+		...firstHarms.flatMap((each) => [each.units, each.served, each.lastControlServed ?? 0]),
+		...userSums.flatMap((each) => [
+			each.harmedFirst,
+			...(Object.values(each.users) as number[]),
+			...[each.means, each.totals, each.logs].flatMap((sums) => Object.values(sums) as number[]),
+		]),
+		...firstExposures.flatMap((each) => [each.units, each.served]),
+		...scored.flatMap((each) => [each.units, each.served, each.score]),
+		...quantiles.flatMap((each) => [each.p50, each.p75, each.p90, each.p95, each.p99]),
 	];
 	return numbers.every((number) => Number.isFinite(number));
 }

@@ -1,5 +1,5 @@
 import { and, eq, sql } from "drizzle-orm";
-import { findCycle, longestPath } from "../../core/flags/cycle";
+import { findCycle, longestThrough } from "../../core/flags/cycle";
 import { PREREQUISITES_DEEP_MAX } from "../../core/flags/evaluate";
 import { NESTING_MAX } from "../../core/flags/ruleset";
 import { type Condition, childrenOf, segmentsIn } from "../../core/flags/condition";
@@ -28,18 +28,56 @@ export async function checkFlagReferences(db: Database, environment: string, fla
 	const [segmentRows, flagRows] = await db.batch(selectWorld(db, environment));
 	const world = worldOf(environment, segmentRows, flagRows);
 	place(world, flag);
-	return flagErrorsIn(world, flag);
+	return checksIn(world).flagErrors(flag);
 }
 
 export async function checkSegmentReferences(db: Database, environment: string, segment: Segment): Promise<FieldError[]> {
 	if (!segment.when) return [];
 	const world = worldOf(environment, await selectWorld(db, environment)[0], []);
 	placeSegment(world, segment);
-	return segmentErrorsIn(world, segment);
+	return checksIn(world).segmentErrors(segment);
 }
 
-/** The flag is in the world already. */
-export function flagErrorsIn({ environment, segments: known, flags: all }: World, flag: Flag): FieldError[] {
+/**
+ * Of a world in which everything is placed that is to be checked. What has to be known of the whole of it is found out once,
+ * when it is first needed.
+ */
+export function checksIn(world: World) {
+	const requiresOf = (name: string): readonly string[] => world.flags.get(name)?.requires ?? [];
+	const namesOf = (name: string): readonly string[] => world.segments.get(name) ?? [];
+	const chain = once(() => longestThrough(world.flags.keys(), requiresOf));
+	const nesting = once(() => longestThrough(world.segments.keys(), namesOf));
+	return {
+		flagErrors(flag: Flag): FieldError[] {
+			const errors = namedErrors(world, flag);
+			if (flag.prerequisites.length === 0) return errors;
+			const names = chain()(flag.key);
+			const cycle = names === Infinity ? findCycle(flag.key, requiresOf) : undefined;
+			const deep = names - 1;
+			if (cycle && cycle.length > 2) errors.push({ pointer: "/prerequisites", message: `is a cycle: ${cycle.join(" → ")}` });
+			if (names !== Infinity && deep > PREREQUISITES_DEEP_MAX)
+				errors.push({ pointer: "/prerequisites", message: `makes a chain of ${deep} prerequisites > limit ${PREREQUISITES_DEEP_MAX}` });
+			return errors;
+		},
+		segmentErrors(segment: Segment): FieldError[] {
+			if (!segment.when) return [];
+			const errors = checkCondition(segment.when, "/when", world.segments);
+			const deep = nesting()(segment.key);
+			const cycle = deep === Infinity ? findCycle(segment.key, namesOf) : undefined;
+			if (cycle) errors.push({ pointer: "/when", message: `is a cycle: ${cycle.join(" → ")}` });
+			if (deep !== Infinity && deep > NESTING_MAX)
+				errors.push({ pointer: "/when", message: `nests segments ${deep} deep > limit ${NESTING_MAX}` });
+			return errors;
+		},
+	};
+}
+
+function once<T>(find: () => T): () => T {
+	let found: { readonly value: T } | undefined;
+	return () => (found ??= { value: find() }).value;
+}
+
+function namedErrors({ environment, segments: known, flags: all }: World, flag: Flag): FieldError[] {
 	const errors = flag.rules.flatMap((rule, i) => checkCondition(rule.when, `/rules/${i}/when`, known));
 	flag.prerequisites.forEach(({ flag: name, variants }, i) => {
 		const other = all.get(name);
@@ -54,22 +92,6 @@ export function flagErrorsIn({ environment, segments: known, flags: all }: World
 					});
 			});
 	});
-	const cycle = findCycle(flag.key, (name) => all.get(name)?.requires ?? []);
-	if (cycle && cycle.length > 2) errors.push({ pointer: "/prerequisites", message: `is a cycle: ${cycle.join(" → ")}` });
-	// Of all flags: this one may lie in the middle of another's chain.
-	const deep = flag.prerequisites.length > 0 ? longestPath(all.keys(), (name) => all.get(name)?.requires ?? []) - 1 : 0;
-	if (!cycle && deep > PREREQUISITES_DEEP_MAX)
-		errors.push({ pointer: "/prerequisites", message: `makes a chain of ${deep} prerequisites > limit ${PREREQUISITES_DEEP_MAX}` });
-	return errors;
-}
-
-/** The segment is in the world already. */
-export function segmentErrorsIn({ segments: known }: World, segment: Segment): FieldError[] {
-	const errors = segment.when ? checkCondition(segment.when, "/when", known) : [];
-	const cycle = findCycle(segment.key, (name) => known.get(name) ?? []);
-	if (cycle) errors.push({ pointer: "/when", message: `is a cycle: ${cycle.join(" → ")}` });
-	const deep = longestPath(known.keys(), (name) => known.get(name) ?? []);
-	if (!cycle && deep > NESTING_MAX) errors.push({ pointer: "/when", message: `nests segments ${deep} deep > limit ${NESTING_MAX}` });
 	return errors;
 }
 

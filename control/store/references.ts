@@ -54,7 +54,7 @@ export function checksIn(world: World) {
 			const names = chain()(flag.key);
 			const cycle = names === Infinity ? findCycle(flag.key, requiresOf) : undefined;
 			const deep = names - 1;
-			if (cycle && cycle.length > 2) errors.push({ pointer: "/prerequisites", message: `is a cycle: ${cycle.join(" → ")}` });
+			if (cycle && cycle.length > 2) errors.push({ pointer: "/prerequisites", message: printCycle(cycle) });
 			if (names !== Infinity && deep > PREREQUISITES_DEEP_MAX)
 				errors.push({ pointer: "/prerequisites", message: `makes a chain of ${deep} prerequisites > limit ${PREREQUISITES_DEEP_MAX}` });
 			return errors;
@@ -64,12 +64,21 @@ export function checksIn(world: World) {
 			const errors = checkCondition(segment.when, "/when", world.segments);
 			const deep = nesting()(segment.key);
 			const cycle = deep === Infinity ? findCycle(segment.key, namesOf) : undefined;
-			if (cycle) errors.push({ pointer: "/when", message: `is a cycle: ${cycle.join(" → ")}` });
+			if (cycle) errors.push({ pointer: "/when", message: printCycle(cycle) });
 			if (deep !== Infinity && deep > NESTING_MAX)
 				errors.push({ pointer: "/when", message: `nests segments ${deep} deep > limit ${NESTING_MAX}` });
 			return errors;
 		},
 	};
+}
+
+const CYCLE_SHOWN = 20;
+
+/** Each of a thousand flags on one cycle is told of it: in full that would be a million names. */
+function printCycle(cycle: readonly string[]): string {
+	if (cycle.length <= CYCLE_SHOWN) return `is a cycle: ${cycle.join(" → ")}`;
+	const [first, last] = [cycle.slice(0, CYCLE_SHOWN / 2), cycle.slice(-CYCLE_SHOWN / 2)];
+	return `is a cycle of ${cycle.length - 1}: ${first.join(" → ")} → … → ${last.join(" → ")}`;
 }
 
 function once<T>(find: () => T): () => T {

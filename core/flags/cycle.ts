@@ -1,19 +1,20 @@
 /** The first way from `start` back to itself along `edges`, as the names on it; undefined when there is none. */
 export function findCycle(start: string, edges: (name: string) => readonly string[]): readonly string[] | undefined {
-	const dead = new Set<string>();
-	const walk = (path: readonly string[]): readonly string[] | undefined => {
-		const last = path.at(-1) ?? start;
-		for (const next of edges(last)) {
-			if (next === start) return [...path, start];
-			// A loop beside the way, or a name that was found to lead nowhere.
-			if (dead.has(next) || path.includes(next)) continue;
-			const found = walk([...path, next]);
-			if (found) return found;
+	const path = [start];
+	// On the way, or found to lead nowhere.
+	const seen = new Set<string>();
+	const leadsBack = (name: string): boolean => {
+		for (const next of edges(name)) {
+			if (next === start) return true;
+			if (seen.has(next)) continue;
+			seen.add(next);
+			path.push(next);
+			if (leadsBack(next)) return true;
+			path.pop();
 		}
-		dead.add(last);
-		return undefined;
+		return false;
 	};
-	return walk([start]);
+	return leadsBack(start) ? [...path, start] : undefined;
 }
 
 /**

@@ -78,3 +78,12 @@ test("a cycle is told of those on it, and of nobody who leads to it or is led to
 		[],
 	]);
 });
+
+test("a cycle of a thousand flags is told each of them, in part", () => {
+	const { world, flags, checks } = counted(1_000);
+	const ring = flags.map((flag, i) => ({ ...flag, ...requires(`f${(i + 1) % 1_000}`) }));
+	for (const flag of ring) place(world, flag);
+	const messages = ring.map((flag) => checks.flagErrors(flag)[0]?.message ?? "");
+	expect(messages[7]).toMatch(/^is a cycle of 1000: f7 → f8 → .* → f16 → … → f998 → .* → f6 → f7$/);
+	for (const message of messages) expect(message.length).toBeLessThan(300);
+});

@@ -152,10 +152,10 @@ function stateOf(isThere: boolean, found: readonly Difference[]): Compared<unkno
 function flagErrors(target: Target, flag: Flag, checks: ReturnType<typeof checksIn>): readonly FieldError[] {
 	const own = [...sizeErrors(bytesOf(flag)), ...checkFlag(flag)];
 	if (own.length > 0) return own;
-	const errors = checks.flagErrors(flag);
+	const before = target.flags.get(flag.key)?.config;
+	const errors = [...checks.flagErrors(flag), ...checks.variantErrors(flag, before)];
 	const rollout = target.rollouts.get(flag.key);
 	if (rollout === undefined) return errors;
-	const before = target.flags.get(flag.key)?.config;
 	const touched = before ? touchedOf(before, flag) : [""];
 	const message = `cannot change while rollout ${rollout} is active: roll it back or cancel it first`;
 	return [...errors, ...touched.map((field) => ({ pointer: field === "" ? "" : `/${field}`, message }))];

@@ -3,7 +3,7 @@ import { findCycle, longestThrough } from "../../core/flags/cycle";
 import { PREREQUISITES_DEEP_MAX } from "../../core/flags/evaluate";
 import { NESTING_MAX } from "../../core/flags/ruleset";
 import { type Condition, childrenOf, segmentsIn } from "../../core/flags/condition";
-import type { FieldError, Flag } from "../../core/flags/model";
+import { type FieldError, type Flag, flag as flagSchema } from "../../core/flags/model";
 import { type Segment, segment as segmentSchema } from "../../core/flags/segment";
 import { compilePattern } from "../patterns/compile";
 import type { Database } from "./database";
@@ -17,11 +17,11 @@ export interface World {
 	readonly environment: string;
 	/** Segment → the segments that it names. */
 	readonly segments: Map<string, readonly string[]>;
-	readonly flags: Map<string, Requirement>;
+	readonly flags: Map<string, Placed>;
 }
-interface Requirement {
+interface Placed {
 	readonly variants: readonly string[];
-	readonly requires: readonly string[];
+	readonly requires: Flag["prerequisites"];
 }
 
 export async function checkFlagReferences(db: Database, environment: string, flag: Flag): Promise<FieldError[]> {
@@ -43,11 +43,23 @@ export async function checkSegmentReferences(db: Database, environment: string, 
  * when it is first needed.
  */
 export function checksIn(world: World) {
-	const requiresOf = (name: string): readonly string[] => world.flags.get(name)?.requires ?? [];
+	const requiresOf = (name: string): readonly string[] => (world.flags.get(name)?.requires ?? []).map(({ flag }) => flag);
 	const namesOf = (name: string): readonly string[] => world.segments.get(name) ?? [];
 	const chain = once(() => longestThrough(world.flags.keys(), requiresOf));
 	const nesting = once(() => longestThrough(world.segments.keys(), namesOf));
+	const required = once(() => requiredIn(world));
 	return {
+		/** Of a flag that takes the place of one with other variants; undefined: of one that nobody can read. */
+		variantErrors(flag: Flag, before: Flag | undefined): FieldError[] {
+			const lost = (variant: string): boolean =>
+				!Object.hasOwn(flag.variants, variant) && (!before || Object.hasOwn(before.variants, variant));
+			return [...(required().get(flag.key) ?? [])]
+				.filter(([variant]) => lost(variant))
+				.map(([variant, by]) => ({
+					pointer: "/variants",
+					message: `${printSome(by)} require the variant "${variant}": change them first`,
+				}));
+		},
 		flagErrors(flag: Flag): FieldError[] {
 			const errors = namedErrors(world, flag);
 			if (flag.prerequisites.length === 0) return errors;
@@ -72,18 +84,39 @@ export function checksIn(world: World) {
 	};
 }
 
-const CYCLE_SHOWN = 20;
+const NAMES_SHOWN = 20;
+
+function printSome(names: readonly string[]): string {
+	const shown = names.slice(0, NAMES_SHOWN).join(", ");
+	return names.length > NAMES_SHOWN ? `${shown} and ${names.length - NAMES_SHOWN} others` : shown;
+}
 
 /** Each of a thousand flags on one cycle is told of it: in full that would be a million names. */
 function printCycle(cycle: readonly string[]): string {
-	if (cycle.length <= CYCLE_SHOWN) return `is a cycle: ${cycle.join(" → ")}`;
-	const [first, last] = [cycle.slice(0, CYCLE_SHOWN / 2), cycle.slice(-CYCLE_SHOWN / 2)];
+	if (cycle.length <= NAMES_SHOWN) return `is a cycle: ${cycle.join(" → ")}`;
+	const [first, last] = [cycle.slice(0, NAMES_SHOWN / 2), cycle.slice(-NAMES_SHOWN / 2)];
 	return `is a cycle of ${cycle.length - 1}: ${first.join(" → ")} → … → ${last.join(" → ")}`;
 }
 
 function once<T>(find: () => T): () => T {
 	let found: { readonly value: T } | undefined;
 	return () => (found ??= { value: find() }).value;
+}
+
+/** Flag → variant → the flags that require it. */
+function requiredIn({ flags: all }: World): Map<string, Map<string, string[]>> {
+	const required = new Map<string, Map<string, string[]>>();
+	for (const [by, { requires }] of all)
+		for (const { flag, variants } of requires) {
+			const byVariant = required.get(flag) ?? new Map<string, string[]>();
+			required.set(flag, byVariant);
+			for (const variant of variants) {
+				const others = byVariant.get(variant);
+				if (others) others.push(by);
+				else byVariant.set(variant, [by]);
+			}
+		}
+	return required;
 }
 
 function namedErrors({ environment, segments: known, flags: all }: World, flag: Flag): FieldError[] {
@@ -105,7 +138,7 @@ function namedErrors({ environment, segments: known, flags: all }: World, flag: 
 }
 
 export function place({ flags: all }: World, flag: Flag): void {
-	all.set(flag.key, { variants: Object.keys(flag.variants), requires: flag.prerequisites.map((each) => each.flag) });
+	all.set(flag.key, { variants: Object.keys(flag.variants), requires: flag.prerequisites });
 }
 
 export function placeSegment({ segments: all }: World, segment: Segment): void {
@@ -123,17 +156,19 @@ export function selectWorld(db: Database, environment: string) {
 			.select({
 				key: flags.key,
 				variants: sql<string>`(SELECT json_group_array(key) FROM json_each(${flags.config}, '$.variants'))`,
-				requires: sql<string>`(SELECT json_group_array(atom) FROM json_tree(${flags.config}, '$.prerequisites') WHERE key = 'flag')`,
+				requires: sql<string | null>`json_extract(${flags.config}, '$.prerequisites')`,
 			})
 			.from(flags)
 			.where(and(eq(flags.environment, environment), sql`json_valid(${flags.config})`)),
 	] as const;
 }
 
+const { prerequisites } = flagSchema.shape;
+
 export function worldOf(
 	environment: string,
 	segmentRows: readonly { readonly key: string; readonly config: string }[],
-	flagRows: readonly { readonly key: string; readonly variants: string; readonly requires: string }[],
+	flagRows: readonly { readonly key: string; readonly variants: string; readonly requires: string | null }[],
 ): World {
 	return {
 		environment,
@@ -141,7 +176,7 @@ export function worldOf(
 		flags: new Map(
 			flagRows.map(({ key, variants, requires }) => [
 				key,
-				{ variants: JSON.parse(variants) as string[], requires: JSON.parse(requires) as string[] },
+				{ variants: JSON.parse(variants) as string[], requires: parseJson(prerequisites, requires ?? "") ?? [] },
 			]),
 		),
 	};

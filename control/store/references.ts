@@ -3,7 +3,7 @@ import { findCycle, longestThrough } from "../../core/flags/cycle";
 import { PREREQUISITES_DEEP_MAX } from "../../core/flags/evaluate";
 import { NESTING_MAX } from "../../core/flags/ruleset";
 import { type Condition, childrenOf, segmentsIn } from "../../core/flags/condition";
-import { type FieldError, type Flag, flag as flagSchema } from "../../core/flags/model";
+import type { FieldError, Flag } from "../../core/flags/model";
 import { type Segment, segment as segmentSchema } from "../../core/flags/segment";
 import { compilePattern } from "../patterns/compile";
 import type { Database } from "./database";
@@ -156,19 +156,17 @@ export function selectWorld(db: Database, environment: string) {
 			.select({
 				key: flags.key,
 				variants: sql<string>`(SELECT json_group_array(key) FROM json_each(${flags.config}, '$.variants'))`,
-				requires: sql<string | null>`json_extract(${flags.config}, '$.prerequisites')`,
+				requires: sql<string>`CASE json_type(${flags.config}, '$.prerequisites') WHEN 'array' THEN json_extract(${flags.config}, '$.prerequisites') ELSE '[]' END`,
 			})
 			.from(flags)
 			.where(and(eq(flags.environment, environment), sql`json_valid(${flags.config})`)),
 	] as const;
 }
 
-const { prerequisites } = flagSchema.shape;
-
 export function worldOf(
 	environment: string,
 	segmentRows: readonly { readonly key: string; readonly config: string }[],
-	flagRows: readonly { readonly key: string; readonly variants: string; readonly requires: string | null }[],
+	flagRows: readonly { readonly key: string; readonly variants: string; readonly requires: string }[],
 ): World {
 	return {
 		environment,
@@ -176,10 +174,16 @@ export function worldOf(
 		flags: new Map(
 			flagRows.map(({ key, variants, requires }) => [
 				key,
-				{ variants: JSON.parse(variants) as string[], requires: parseJson(prerequisites, requires ?? "") ?? [] },
+				{ variants: JSON.parse(variants) as string[], requires: (JSON.parse(requires) as unknown[]).filter(isPrerequisite) },
 			]),
 		),
 	};
+}
+
+/** By hand: thousands of flags are read whenever one is written. */
+function isPrerequisite(found: unknown): found is Flag["prerequisites"][number] {
+	const { flag, variants } = (found ?? {}) as { readonly flag?: unknown; readonly variants?: unknown };
+	return typeof flag === "string" && Array.isArray(variants);
 }
 
 function checkCondition(tree: Condition, pointer: string, known: ReadonlyMap<string, unknown>): FieldError[] {

@@ -2,7 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { compareSnapshots } from "../../core/flags/compare";
 import { explain } from "../../core/flags/explain";
 import { checkFlag, environmentName, flag, flagKey } from "../../core/flags/model";
-import { NO_OVERLAY, type Overlay, unite } from "../../core/flags/overlay";
+import { NO_OVERLAY, parseOverride, unite } from "../../core/flags/overlay";
 import { type Snapshot, openSnapshot } from "../../core/flags/ruleset";
 import { pack } from "../../core/flags/snapshot";
 import { bodyKey, overrideKey } from "../../core/wire";
@@ -49,6 +49,10 @@ explanations.openapi(
 	},
 );
 
+const ignored = z.unknown().optional().describe("not looked at");
+/** As GET or an export gives it. */
+const proposedFlag = z.strictObject({ ...flag.shape, environment: ignored, version: ignored, updatedAtMs: ignored });
+
 const changedFlag = z.object({
 	flag: z.string(),
 	changed: z.int(),
@@ -67,7 +71,7 @@ explanations.openapi(
 				environment: environmentName,
 				from: version.optional().describe("default: the announced version"),
 				to: version.optional(),
-				proposed: z.array(z.strictObject(flag.shape)).min(1).max(100).optional().describe("whole flags, in place of `to`"),
+				proposed: z.array(proposedFlag).min(1).max(100).optional().describe("whole flags, in place of `to`"),
 				flags: z.array(flagKey).min(1).max(1_000).optional().describe("default: all"),
 				contexts: z.array(context).min(1).max(CONTEXTS_MAX),
 			}),
@@ -121,9 +125,8 @@ async function announcedIn(publisher: Publisher, environment: string) {
 	const { head } = await readHead(publisher.db);
 	const named = head.environments[environment];
 	if (!named) return refuse({ kind: "not_found", what: `published snapshot of ${environment} yet` });
-	const byHand = await publisher.kv.get<Overlay>(overrideKey(environment), "json").catch(() => null);
-	const isOverlay = byHand !== null && Array.isArray(byHand.kill) && Array.isArray(byHand.baseline);
-	const overlay = unite({ head: named.overlay, ...(isOverlay ? { "break-glass": byHand } : {}) });
+	const byHand = parseOverride(await publisher.kv.get(overrideKey(environment), "json").catch(() => null));
+	const overlay = unite({ head: named.overlay, ...(byHand ? { "break-glass": byHand } : {}) });
 	return { publisher, announced: named.version, overlay };
 }
 

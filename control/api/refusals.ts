@@ -101,6 +101,13 @@ export function problemOf(refusal: Refusal): Problem {
 			});
 		case "flag_required":
 			return problem(409, "Flag required", `${refusal.by.join(", ")} require flag ${refusal.key}: change them first`, { by: refusal.by });
+		case "variant_required":
+			return problem(
+				409,
+				"Variant required",
+				`${refusal.by.join(", ")} require a variant that flag ${refusal.key} would lose (${refusal.variants.join(", ")}): change them first`,
+				{ by: refusal.by },
+			);
 		case "flag_in_rollout":
 			return problem(
 				409,

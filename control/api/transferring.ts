@@ -4,7 +4,7 @@ import { packListed } from "../../core/flags/listed";
 import { type FieldError, type Flag, checkFlag } from "../../core/flags/model";
 import type { RefusedItem, Wanted, WantedSegment } from "../../core/flags/transfer";
 import { touchedOf } from "../store/flags";
-import { flagErrorsIn, place, placeSegment, segmentErrorsIn } from "../store/references";
+import { checksIn, place, placeSegment } from "../store/references";
 import { bytesOf, tooLarge } from "../store/size";
 import { type Target, type Writes, readTarget, writeTransfer } from "../store/transfer";
 import { type ApiEnv, actOf, publishBehind } from "./context";
@@ -82,19 +82,19 @@ function planFor(target: Target, wanted: Wanted, advise: (found: FieldError) => 
 	// They may name each other, so all of them are there before any is checked.
 	for (const { flag } of made) place(target.world, flag);
 	for (const { segment } of wanted.segments) placeSegment(target.world, segment);
+	const checks = checksIn(target.world);
 
 	const flags: Compared<Flag>[] = [];
 	for (const { key, pointer, flag } of made) {
 		const found = compareFlag(target, flag);
-		const errors = found.state === "unchanged" ? [] : flagErrors(target, flag);
+		const errors = found.state === "unchanged" ? [] : flagErrors(target, flag, checks);
 		if (errors.length > 0) refusedFlags.push({ key, pointer, errors: errors.map(advise) });
 		else flags.push(found);
 	}
 	const segments: Compared<Writes["segments"][number]>[] = [];
 	for (const each of wanted.segments) {
 		const found = compareSegment(target, each);
-		const errors =
-			found.state === "unchanged" ? [] : [...sizeErrors(bytesOf(each.segment)), ...segmentErrorsIn(target.world, each.segment)];
+		const errors = found.state === "unchanged" ? [] : [...sizeErrors(bytesOf(each.segment)), ...checks.segmentErrors(each.segment)];
 		if (errors.length > 0) refusedSegments.push({ key: each.key, pointer: each.pointer, errors });
 		else segments.push(found);
 	}
@@ -149,13 +149,13 @@ function stateOf(isThere: boolean, found: readonly Difference[]): Compared<unkno
 }
 
 /** What is wrong with a flag that would be written. */
-function flagErrors(target: Target, flag: Flag): readonly FieldError[] {
+function flagErrors(target: Target, flag: Flag, checks: ReturnType<typeof checksIn>): readonly FieldError[] {
 	const own = [...sizeErrors(bytesOf(flag)), ...checkFlag(flag)];
 	if (own.length > 0) return own;
-	const errors = flagErrorsIn(target.world, flag);
+	const before = target.flags.get(flag.key)?.config;
+	const errors = [...checks.flagErrors(flag), ...checks.variantErrors(flag, before)];
 	const rollout = target.rollouts.get(flag.key);
 	if (rollout === undefined) return errors;
-	const before = target.flags.get(flag.key)?.config;
 	const touched = before ? touchedOf(before, flag) : [""];
 	const message = `cannot change while rollout ${rollout} is active: roll it back or cancel it first`;
 	return [...errors, ...touched.map((field) => ({ pointer: field === "" ? "" : `/${field}`, message }))];

@@ -32,6 +32,7 @@ export type FlagRefusal =
 	| { readonly kind: "flag_missing"; readonly key: string }
 	| { readonly kind: "version_mismatch"; readonly current: number }
 	| { readonly kind: "flag_required"; readonly key: string; readonly by: readonly string[] }
+	| { readonly kind: "variant_required"; readonly key: string; readonly variants: readonly string[]; readonly by: readonly string[] }
 	| SizeRefusal
 	| { readonly kind: "flag_in_rollout"; readonly rollout: string; readonly fields: readonly string[] };
 
@@ -119,20 +120,30 @@ export async function changeFlag(
 	action = after.enabled === before.enabled ? "flag.changed" : killAction(after),
 ): Promise<Result<StoredFlag, FlagRefusal>> {
 	const { environment, key } = before;
+	const gone = Object.keys(before.variants).filter((name) => !Object.hasOwn(after.variants, name));
+	const requiredBy = async (): Promise<FlagRefusal | undefined> => {
+		const by = gone.length > 0 ? await dependentsOf(db, environment, key, gone) : [];
+		return by.length > 0 ? { kind: "variant_required", key, variants: gone, by } : undefined;
+	};
+	const required = await requiredBy();
+	if (required) return err(required);
 	// Without a look at the others where this one shrinks: a kill must always go through.
 	const tooLarge =
 		JSON.stringify(after).length > JSON.stringify(configOf(before)).length + 1 && (await flagSizeRefusal(db, environment, after));
 	if (tooLarge) return err(tooLarge);
 	const touched = touchedOf(before, after);
 	const row = { environment, key, version: before.version + 1, config: after, updatedAtMs: act.atMs };
+	const version = gone.length > 0 ? unlessActive(row, unrequired(row, gone)) : touched.length > 0 ? unlessActive(row) : row.version;
 	const isWritten = await write(db, [
-		db.insert(flagVersions).values({ ...versionOf(row, act), version: touched.length > 0 ? unlessActive(row) : row.version }),
+		db.insert(flagVersions).values({ ...versionOf(row, act), version }),
 		db.update(flags).set(row).where(at(environment, key)),
 		changed(db, environment, act.atMs),
 		...killStatements(db, before, after, realNow),
 		audited(db, act, resource(environment, key), action, configOf(before), after),
 	]);
-	return isWritten ? ok(stored(row)) : err(await lost(db, before, touched));
+	if (isWritten) return ok(stored(row));
+	const refusal = await lost(db, before, touched);
+	return err((isUnchanged(refusal, before) && (await requiredBy())) || refusal);
 }
 
 /** What even a corrupt row says, enough to delete it. */
@@ -160,9 +171,12 @@ export async function deleteFlag(
 	]);
 	if (isWritten) return ok(null);
 	const refusal = await lost(db, before, ["the flag itself"]);
-	const isRequired = refusal.kind === "version_mismatch" && refusal.current === before.version;
-	return err(isRequired ? { kind: "flag_required", key, by: await dependentsOf(db, environment, key) } : refusal);
+	return err(isUnchanged(refusal, before) ? { kind: "flag_required", key, by: await dependentsOf(db, environment, key) } : refusal);
 }
+
+/** Nobody has changed the flag: what was lost against is a flag that has come to require it. */
+const isUnchanged = (refusal: FlagRefusal, before: { readonly version: number }): boolean =>
+	refusal.kind === "version_mismatch" && refusal.current === before.version;
 
 /** A kill reaches the edges with the head, before any snapshot does. */
 function killStatements(db: Database, before: StoredFlag, after: Flag, realNow: number): Statement[] {
@@ -182,16 +196,24 @@ function unlessActive(
 }
 
 /** As above: a flag that has come to require it since it was looked for. */
-function unrequired(row: { readonly environment: string; readonly key: string; readonly version: number }) {
-	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${flags} WHERE ${requires(row.environment, row.key)}) THEN NULL ELSE ${row.version} END`;
+function unrequired(row: { readonly environment: string; readonly key: string; readonly version: number }, variants?: readonly string[]) {
+	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${flags} WHERE ${requires(row.environment, row.key, variants)}) THEN NULL ELSE ${row.version} END`;
 }
 
-/** Whether a row of flags names that one as a prerequisite. A corrupt row requires nothing. */
-const requires = (environment: string, key: string) =>
-	sql`${flags.environment} = ${environment} AND ${flags.key} <> ${key} AND CASE WHEN json_valid(${flags.config}) THEN EXISTS (SELECT 1 FROM json_tree(${flags.config}, '$.prerequisites') AS named WHERE named.key = 'flag' AND named.atom = ${key}) ELSE FALSE END`;
+/** Whether a row of flags names that one as a prerequisite, or one of these variants of it. A corrupt row requires nothing. */
+const requires = (environment: string, key: string, variants?: readonly string[]) => {
+	const oneOf =
+		variants &&
+		sql` AND EXISTS (SELECT 1 FROM json_each(${flags.config}, named.path || '.variants') AS wanted WHERE wanted.value IN (SELECT value FROM json_each(${JSON.stringify(variants)})))`;
+	return sql`${flags.environment} = ${environment} AND ${flags.key} <> ${key} AND CASE WHEN json_valid(${flags.config}) THEN EXISTS (SELECT 1 FROM json_tree(${flags.config}, '$.prerequisites') AS named WHERE named.key = 'flag' AND named.atom = ${key}${oneOf}) ELSE FALSE END`;
+};
 
-async function dependentsOf(db: Database, environment: string, key: string): Promise<string[]> {
-	const rows = await db.select({ key: flags.key }).from(flags).where(requires(environment, key)).orderBy(asc(flags.key));
+async function dependentsOf(db: Database, environment: string, key: string, variants?: readonly string[]): Promise<string[]> {
+	const rows = await db
+		.select({ key: flags.key })
+		.from(flags)
+		.where(requires(environment, key, variants))
+		.orderBy(asc(flags.key));
 	return rows.map((row) => row.key);
 }
 

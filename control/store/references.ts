@@ -1,5 +1,5 @@
 import { and, eq, sql } from "drizzle-orm";
-import { findCycle, longestPath } from "../../core/flags/cycle";
+import { findCycle, longestThrough } from "../../core/flags/cycle";
 import { PREREQUISITES_DEEP_MAX } from "../../core/flags/evaluate";
 import { NESTING_MAX } from "../../core/flags/ruleset";
 import { type Condition, childrenOf, segmentsIn } from "../../core/flags/condition";
@@ -17,29 +17,109 @@ export interface World {
 	readonly environment: string;
 	/** Segment → the segments that it names. */
 	readonly segments: Map<string, readonly string[]>;
-	readonly flags: Map<string, Requirement>;
+	readonly flags: Map<string, Placed>;
 }
-interface Requirement {
+interface Placed {
 	readonly variants: readonly string[];
-	readonly requires: readonly string[];
+	readonly requires: Flag["prerequisites"];
 }
 
 export async function checkFlagReferences(db: Database, environment: string, flag: Flag): Promise<FieldError[]> {
 	const [segmentRows, flagRows] = await db.batch(selectWorld(db, environment));
 	const world = worldOf(environment, segmentRows, flagRows);
 	place(world, flag);
-	return flagErrorsIn(world, flag);
+	return checksIn(world).flagErrors(flag);
 }
 
 export async function checkSegmentReferences(db: Database, environment: string, segment: Segment): Promise<FieldError[]> {
 	if (!segment.when) return [];
 	const world = worldOf(environment, await selectWorld(db, environment)[0], []);
 	placeSegment(world, segment);
-	return segmentErrorsIn(world, segment);
+	return checksIn(world).segmentErrors(segment);
 }
 
-/** The flag is in the world already. */
-export function flagErrorsIn({ environment, segments: known, flags: all }: World, flag: Flag): FieldError[] {
+/**
+ * Of a world in which everything is placed that is to be checked. What has to be known of the whole of it is found out once,
+ * when it is first needed.
+ */
+export function checksIn(world: World) {
+	const requiresOf = (name: string): readonly string[] => (world.flags.get(name)?.requires ?? []).map(({ flag }) => flag);
+	const namesOf = (name: string): readonly string[] => world.segments.get(name) ?? [];
+	const chain = once(() => longestThrough(world.flags.keys(), requiresOf));
+	const nesting = once(() => longestThrough(world.segments.keys(), namesOf));
+	const required = once(() => requiredIn(world));
+	return {
+		/** Of a flag that takes the place of one with other variants; undefined: of one that nobody can read. */
+		variantErrors(flag: Flag, before: Flag | undefined): FieldError[] {
+			const lost = (variant: string): boolean =>
+				!Object.hasOwn(flag.variants, variant) && (!before || Object.hasOwn(before.variants, variant));
+			return [...(required().get(flag.key) ?? [])]
+				.filter(([variant]) => lost(variant))
+				.map(([variant, by]) => ({
+					pointer: "/variants",
+					message: `${printSome(by)} require the variant "${variant}": change them first`,
+				}));
+		},
+		flagErrors(flag: Flag): FieldError[] {
+			const errors = namedErrors(world, flag);
+			if (flag.prerequisites.length === 0) return errors;
+			const names = chain()(flag.key);
+			const cycle = names === Infinity ? findCycle(flag.key, requiresOf) : undefined;
+			const deep = names - 1;
+			if (cycle && cycle.length > 2) errors.push({ pointer: "/prerequisites", message: printCycle(cycle) });
+			if (names !== Infinity && deep > PREREQUISITES_DEEP_MAX)
+				errors.push({ pointer: "/prerequisites", message: `makes a chain of ${deep} prerequisites > limit ${PREREQUISITES_DEEP_MAX}` });
+			return errors;
+		},
+		segmentErrors(segment: Segment): FieldError[] {
+			if (!segment.when) return [];
+			const errors = checkCondition(segment.when, "/when", world.segments);
+			const deep = nesting()(segment.key);
+			const cycle = deep === Infinity ? findCycle(segment.key, namesOf) : undefined;
+			if (cycle) errors.push({ pointer: "/when", message: printCycle(cycle) });
+			if (deep !== Infinity && deep > NESTING_MAX)
+				errors.push({ pointer: "/when", message: `nests segments ${deep} deep > limit ${NESTING_MAX}` });
+			return errors;
+		},
+	};
+}
+
+const NAMES_SHOWN = 20;
+
+function printSome(names: readonly string[]): string {
+	const shown = names.slice(0, NAMES_SHOWN).join(", ");
+	return names.length > NAMES_SHOWN ? `${shown} and ${names.length - NAMES_SHOWN} others` : shown;
+}
+
+/** Each of a thousand flags on one cycle is told of it: in full that would be a million names. */
+function printCycle(cycle: readonly string[]): string {
+	if (cycle.length <= NAMES_SHOWN) return `is a cycle: ${cycle.join(" → ")}`;
+	const [first, last] = [cycle.slice(0, NAMES_SHOWN / 2), cycle.slice(-NAMES_SHOWN / 2)];
+	return `is a cycle of ${cycle.length - 1}: ${first.join(" → ")} → … → ${last.join(" → ")}`;
+}
+
+function once<T>(find: () => T): () => T {
+	let found: { readonly value: T } | undefined;
+	return () => (found ??= { value: find() }).value;
+}
+
+/** Flag → variant → the flags that require it. */
+function requiredIn({ flags: all }: World): Map<string, Map<string, string[]>> {
+	const required = new Map<string, Map<string, string[]>>();
+	for (const [by, { requires }] of all)
+		for (const { flag, variants } of requires) {
+			const byVariant = required.get(flag) ?? new Map<string, string[]>();
+			required.set(flag, byVariant);
+			for (const variant of variants) {
+				const others = byVariant.get(variant);
+				if (others) others.push(by);
+				else byVariant.set(variant, [by]);
+			}
+		}
+	return required;
+}
+
+function namedErrors({ environment, segments: known, flags: all }: World, flag: Flag): FieldError[] {
 	const errors = flag.rules.flatMap((rule, i) => checkCondition(rule.when, `/rules/${i}/when`, known));
 	flag.prerequisites.forEach(({ flag: name, variants }, i) => {
 		const other = all.get(name);
@@ -54,27 +134,11 @@ export function flagErrorsIn({ environment, segments: known, flags: all }: World
 					});
 			});
 	});
-	const cycle = findCycle(flag.key, (name) => all.get(name)?.requires ?? []);
-	if (cycle && cycle.length > 2) errors.push({ pointer: "/prerequisites", message: `is a cycle: ${cycle.join(" → ")}` });
-	// Of all flags: this one may lie in the middle of another's chain.
-	const deep = flag.prerequisites.length > 0 ? longestPath(all.keys(), (name) => all.get(name)?.requires ?? []) - 1 : 0;
-	if (!cycle && deep > PREREQUISITES_DEEP_MAX)
-		errors.push({ pointer: "/prerequisites", message: `makes a chain of ${deep} prerequisites > limit ${PREREQUISITES_DEEP_MAX}` });
-	return errors;
-}
-
-/** The segment is in the world already. */
-export function segmentErrorsIn({ segments: known }: World, segment: Segment): FieldError[] {
-	const errors = segment.when ? checkCondition(segment.when, "/when", known) : [];
-	const cycle = findCycle(segment.key, (name) => known.get(name) ?? []);
-	if (cycle) errors.push({ pointer: "/when", message: `is a cycle: ${cycle.join(" → ")}` });
-	const deep = longestPath(known.keys(), (name) => known.get(name) ?? []);
-	if (!cycle && deep > NESTING_MAX) errors.push({ pointer: "/when", message: `nests segments ${deep} deep > limit ${NESTING_MAX}` });
 	return errors;
 }
 
 export function place({ flags: all }: World, flag: Flag): void {
-	all.set(flag.key, { variants: Object.keys(flag.variants), requires: flag.prerequisites.map((each) => each.flag) });
+	all.set(flag.key, { variants: Object.keys(flag.variants), requires: flag.prerequisites });
 }
 
 export function placeSegment({ segments: all }: World, segment: Segment): void {
@@ -92,7 +156,7 @@ export function selectWorld(db: Database, environment: string) {
 			.select({
 				key: flags.key,
 				variants: sql<string>`(SELECT json_group_array(key) FROM json_each(${flags.config}, '$.variants'))`,
-				requires: sql<string>`(SELECT json_group_array(atom) FROM json_tree(${flags.config}, '$.prerequisites') WHERE key = 'flag')`,
+				requires: sql<string>`CASE json_type(${flags.config}, '$.prerequisites') WHEN 'array' THEN json_extract(${flags.config}, '$.prerequisites') ELSE '[]' END`,
 			})
 			.from(flags)
 			.where(and(eq(flags.environment, environment), sql`json_valid(${flags.config})`)),
@@ -110,10 +174,16 @@ export function worldOf(
 		flags: new Map(
 			flagRows.map(({ key, variants, requires }) => [
 				key,
-				{ variants: JSON.parse(variants) as string[], requires: JSON.parse(requires) as string[] },
+				{ variants: JSON.parse(variants) as string[], requires: (JSON.parse(requires) as unknown[]).filter(isPrerequisite) },
 			]),
 		),
 	};
+}
+
+/** By hand: thousands of flags are read whenever one is written. */
+function isPrerequisite(found: unknown): found is Flag["prerequisites"][number] {
+	const { flag, variants } = (found ?? {}) as { readonly flag?: unknown; readonly variants?: unknown };
+	return typeof flag === "string" && Array.isArray(variants);
 }
 
 function checkCondition(tree: Condition, pointer: string, known: ReadonlyMap<string, unknown>): FieldError[] {

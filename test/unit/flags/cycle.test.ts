@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { findCycle, longestPath } from "../../../core/flags/cycle";
+import { findCycle, longestThrough } from "../../../core/flags/cycle";
 
 type Graph = Readonly<Record<string, readonly string[]>>;
 const edgesOf = (graph: Graph) => (name: string) => (Object.hasOwn(graph, name) ? (graph[name] ?? []) : []);
@@ -48,17 +48,34 @@ test("a lattice with 2^60 ways through it takes no longer than its edges", () =>
 	expect(findCycle("a0", edges)).toBeUndefined();
 });
 
-test.each<[string, Record<string, string[]>, number]>([
-	["nothing", {}, 0],
-	["one alone", { a: [] }, 1],
-	["a chain", { a: ["b"], b: ["c"], c: [] }, 3],
-	["the longer of two ways", { a: ["c", "b"], b: ["c"], c: [] }, 3],
-	["a name that is not there", { a: ["gone"] }, 2],
-])("the longest path of %s", (_, edges, length) => {
-	expect(longestPath(Object.keys(edges), (name) => edges[name] ?? [])).toBe(length);
+test.each<[string, Graph, Readonly<Record<string, number>>]>([
+	["nothing", {}, {}],
+	["one alone", { a: [] }, { a: 1 }],
+	["a chain", { a: ["b"], b: ["c"], c: [] }, { a: 3, b: 3, c: 3 }],
+	["the longer of two ways", { a: ["c", "b"], b: ["c"], c: [] }, { a: 3, b: 3, c: 3 }],
+	["a way beside a longer one", { a: ["b"], b: ["c"], c: [], x: ["c"] }, { a: 3, b: 3, c: 3, x: 2 }],
+	["a name that is not there", { a: ["gone"] }, { a: 2 }],
+	["itself", { a: ["a"] }, { a: Infinity }],
+	[
+		"a cycle, to it and from it",
+		{ to: ["a"], a: ["b"], b: ["a", "from"], from: [] },
+		{ to: Infinity, a: Infinity, b: Infinity, from: Infinity },
+	],
+	["a cycle elsewhere", { a: ["b"], b: ["a"], c: ["d"], d: [] }, { a: Infinity, c: 2, d: 2 }],
+	["a name that objects inherit", { a: ["constructor"], constructor: [] }, { a: 2, constructor: 2 }],
+])("the longest way through %s", (_, graph, lengths) => {
+	const through = longestThrough(Object.keys(graph), edgesOf(graph));
+	for (const [name, length] of Object.entries(lengths)) expect(through(name), name).toBe(length);
 });
 
-test("a wide lattice's longest path is found without walking every way", () => {
-	const edges = (name: string): string[] => (Number(name) < 60 ? ["a", "b", "c"].map(() => String(Number(name) + 1)) : []);
-	expect(longestPath(["0"], edges)).toBe(61);
+test("a wide lattice's longest way is found with one look at each name's edges", () => {
+	const names = Array.from({ length: 180 }, (_, i) => `${Math.floor(i / 3)}${"abc"[i % 3] ?? ""}`);
+	let looks = 0;
+	const through = longestThrough(names, (name) => {
+		looks++;
+		const next = Number.parseInt(name, 10) + 1;
+		return next < 60 ? [`${next}a`, `${next}b`, `${next}c`] : [];
+	});
+	expect(new Set(names.map(through))).toEqual(new Set([60]));
+	expect(looks).toBe(180);
 });

@@ -51,7 +51,7 @@ test("the overlays in force are part of the answer: a kill, and break-glass by h
 	const [killed, broken] = [await createFlag(), await createFlag()];
 	await publish();
 	await done("PATCH", flagAt(killed.key), { body: { enabled: false } });
-	await env.SNAPSHOTS.put("override/production", JSON.stringify({ kill: [broken.key], baseline: [] }));
+	await env.SNAPSHOTS.put("override/production", JSON.stringify({ kill: [broken.key] }));
 	expect((await explain({ flag: killed.key, context: {} })).steps.at(-1)).toMatch(/killed by head|disabled \(killed\)/);
 	expect((await explain({ flag: broken.key, context: {} })).steps).toEqual(['killed by break-glass: serves "false"']);
 	await env.SNAPSHOTS.delete("override/production");
@@ -83,14 +83,8 @@ test("what a proposed change makes different is told by flag and by segment, and
 	});
 	const flag = await createFlag({ rules: [{ id: "pros", when: { segment }, serve: "true" }] });
 	await publish();
-	const {
-		environment: _environment,
-		version: _version,
-		updatedAtMs: _updatedAtMs,
-		...authored
-	} = flag as typeof flag & Record<string, unknown>;
 	const contexts = [{ plan: "pro" }, { plan: "free" }, { plan: "pro", targetingKey: "ann" }];
-	const found = await compare({ proposed: [{ ...authored, rules: [] }], flags: [flag.key], contexts });
+	const found = await compare({ proposed: [{ ...flag, rules: [] }], flags: [flag.key], contexts });
 	expect(found).toMatchObject({ to: null, answers: 3, changed: 2 });
 	expect(found.flags).toEqual([
 		{
@@ -104,6 +98,19 @@ test("what a proposed change makes different is told by flag and by segment, and
 	]);
 	expect(found.segments).toEqual([{ segment, members: 2, changed: 2 }]);
 	expect((await explain({ flag: flag.key, context: { plan: "pro" } })).resolution).toMatchObject({ variant: "true" });
+});
+
+test("a flag as it was exported is proposed as well, and an unknown field in it is named", async () => {
+	const { key } = await createFlag();
+	await publish();
+	const exported = await done<{ flags: { key: string }[] }>("GET", "/api/v1/export?environment=production");
+	const [flag] = exported.flags.filter((each) => each.key === key);
+	const comparison = { flags: [key], contexts: [{}] };
+	expect(await compare({ ...comparison, proposed: [{ ...flag, fallthrough: "true" }] })).toMatchObject({ changed: 1 });
+	const problem = await refused(422, "POST", COMPARE, {
+		body: { environment: "production", ...comparison, proposed: [{ ...flag, colour: "red" }] },
+	});
+	expect(pointersOf(problem)).toEqual(["/proposed/0/colour"]);
 });
 
 test("two versions are compared, and equal ones differ in nothing", async () => {

@@ -428,9 +428,77 @@ describe("what a flag names", () => {
 	});
 });
 
-describe("a deletion that somebody crosses", () => {
-	/** The status of a deletion while somebody else does something before its last batch. */
-	async function amid(path: string, batch: number, meanwhile: () => Promise<unknown>): Promise<number> {
+describe("a variant that a flag requires", () => {
+	const COLOURS = { type: "string", variants: { red: "r", green: "g", blue: "b" }, offVariant: "red", fallthrough: "red" };
+	const requires = (flag: string, ...variants: string[]) => ({ prerequisites: [{ flag, variants }] });
+	const { blue: _, ...twoColours } = COLOURS.variants;
+
+	test("cannot be removed or renamed, and who requires it is named", async () => {
+		const { key } = await createFlag(COLOURS);
+		const by = [await createFlag(requires(key, "green", "blue")), await createFlag(requires(key, "blue"))];
+		await createFlag(requires(key, "green"));
+		for (const variants of [twoColours, { ...twoColours, navy: "b" }]) {
+			// oxlint-disable-next-line no-await-in-loop -- two requests
+			const problem = await refused(409, "PATCH", flagAt(key), { body: { variants }, headers: ifMatch(1) });
+			expect(problem.type).toBe("urn:tidegate:problem:variant_required");
+			expect(problem["by"]).toEqual(by.map((each) => each.key).sort());
+			expect(problem.detail).toContain("blue");
+		}
+		expect(await done("GET", flagAt(key))).toMatchObject({ version: 1, variants: COLOURS.variants });
+		// oxlint-disable-next-line no-await-in-loop -- two requests
+		for (const each of by) await done("PATCH", flagAt(each.key), { body: { prerequisites: [] }, headers: ifMatch(1) });
+		await done("PATCH", flagAt(key), { body: { variants: twoColours }, headers: ifMatch(1) });
+	});
+
+	test("may get another value, and others may come and go beside it", async () => {
+		const { key } = await createFlag(COLOURS);
+		await createFlag(requires(key, "blue"));
+		await done("PATCH", flagAt(key), { body: { variants: { red: "r", blue: "B", black: "k" } }, headers: ifMatch(1) });
+		await done("PATCH", flagAt(key), { body: { variants: { red: "r", blue: "B" } }, headers: ifMatch(2) });
+	});
+
+	test("that is gone already keeps nobody from writing the rest of the flag", async () => {
+		const { key } = await createFlag(COLOURS);
+		const other = await createFlag(requires(key, "blue"));
+		await env.DB.prepare("UPDATE flags SET config = replace(config, '\"blue\"', '\"black\"') WHERE key = ?").bind(other.key).run();
+		await done("PATCH", flagAt(key), { body: { variants: { ...COLOURS.variants, white: "w" } }, headers: ifMatch(1) });
+		await done("PATCH", flagAt(key), { body: { variants: twoColours }, headers: ifMatch(2) });
+	});
+
+	test("does not come to be missing by way of an earlier version, and a kill goes through", async () => {
+		const { key } = await createFlag({ ...COLOURS, variants: twoColours });
+		await done("PATCH", flagAt(key), { body: { variants: COLOURS.variants }, headers: ifMatch(1) });
+		const { key: by } = await createFlag(requires(key, "blue"));
+		const restore = `/api/v1/flags/${key}/restore?environment=production`;
+		expect((await refused(409, "POST", restore, { body: { version: 1 }, headers: ifMatch(2) }))["by"]).toEqual([by]);
+		await done("PATCH", flagAt(key), { body: { enabled: false } });
+	});
+
+	test("is one environment's, and a damaged flag requires none", async () => {
+		const { key } = await createFlag(COLOURS);
+		const staging = "/api/v1/flags?environment=staging";
+		await done("POST", staging, { body: aFlag({ ...COLOURS, key }) });
+		await done("POST", staging, { body: aFlag(requires(key, "blue")) });
+		const damaged = await createFlag();
+		for (const [i, config] of [
+			"{",
+			"1",
+			'"text"',
+			'{"prerequisites": ["text", 1, {"flag": 7}]}',
+			`{"prerequisites": [{"flag": "${key}"}, {"flag": "${key}", "variants": "text"}, {"flag": "${key}", "variants": [{}, null]}]}`,
+		].entries()) {
+			// oxlint-disable-next-line no-await-in-loop -- one after the other
+			await env.DB.prepare("UPDATE flags SET config = ? WHERE key = ?").bind(config, damaged.key).run();
+			const variants = i % 2 === 0 ? twoColours : COLOURS.variants;
+			// oxlint-disable-next-line no-await-in-loop -- see above
+			await done("PATCH", flagAt(key), { body: { variants }, headers: ifMatch(i + 1) });
+		}
+	});
+});
+
+describe("a change that somebody crosses", () => {
+	/** The status of a change while somebody else does something before one of its batches. */
+	async function amid(path: string, batch: number, meanwhile: () => Promise<unknown>, patch?: unknown): Promise<number> {
 		let batches = 0;
 		const DB = {
 			prepare: (text: string) => env.DB.prepare(text),
@@ -440,8 +508,9 @@ describe("a deletion that somebody crosses", () => {
 			},
 		} as unknown as D1Database;
 		const context = createExecutionContext();
-		const headers = { authorization: `Bearer ${TOKEN}`, ...ifMatch(1) };
-		const request = new Request<unknown, IncomingRequestCfProperties>(`https://control.example${path}`, { method: "DELETE", headers });
+		const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/json", ...ifMatch(1) };
+		const init = patch === undefined ? { method: "DELETE", headers } : { method: "PATCH", headers, body: JSON.stringify(patch) };
+		const request = new Request<unknown, IncomingRequestCfProperties>(`https://control.example${path}`, init);
 		const { status } = await control.fetch(request, { ...env, DB }, context);
 		await waitOnExecutionContext(context);
 		return status;
@@ -451,6 +520,13 @@ describe("a deletion that somebody crosses", () => {
 		const { key } = await createFlag();
 		expect(await amid(flagAt(key), 1, () => createFlag({ prerequisites: [{ flag: key, variants: ["true"] }] }))).toBe(409);
 		await done("GET", flagAt(key));
+	});
+
+	test("keeps a variant that has come to be required", async () => {
+		const { key } = await createFlag({ variants: { true: true, false: false, also: true } });
+		const use = () => createFlag({ prerequisites: [{ flag: key, variants: ["also"] }] });
+		expect(await amid(flagAt(key), 2, use, { variants: { true: true, false: false } })).toBe(409);
+		expect(await done("GET", flagAt(key))).toMatchObject({ version: 1 });
 	});
 
 	test.each<[what: string, use: (key: string) => Promise<unknown>]>([

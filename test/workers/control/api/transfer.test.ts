@@ -334,6 +334,29 @@ describe("all or nothing", () => {
 		expect(await everything()).toEqual(before);
 	});
 
+	test("takes no variant away that a flag requires, unless that changes along", async () => {
+		const [base, needs] = [newKey(), newKey()];
+		const coloured = (...names: string[]) => ({
+			key: base,
+			type: "string",
+			variants: Object.fromEntries(names.map((name) => [name, name])),
+			offVariant: "red",
+			fallthrough: "red",
+		});
+		const requiring = (variant: string) => ({ key: needs, type: "boolean", prerequisites: [{ flag: base, variants: [variant] }] });
+		await importInto("production", file([requiring("blue"), coloured("red", "blue")]));
+		const problem = await refused(422, "POST", into("production"), { body: file([good(), coloured("red", "navy")]) });
+		expect(problem.errors).toEqual([{ pointer: "/flags/1/variants", message: `${needs} require the variant "blue": change them first` }]);
+		// Beside one that is unchanged, it is the one that takes it away that is refused.
+		const both = await refused(422, "POST", into("production"), { body: file([requiring("blue"), coloured("red")]) });
+		expect(pointersOf(both)).toEqual(["/flags/1/variants"]);
+		await done("POST", "/api/v1/flags?environment=staging", { body: coloured("red") });
+		const from = { from: "staging", to: "production" };
+		expect(pointersOf(await refused(422, "POST", PROMOTE, promote([base], from)))).toEqual(["/flags/0/variants"]);
+		expect(await getFlag(base)).toMatchObject({ version: 1 });
+		expect((await importInto("production", file([requiring("navy"), coloured("red", "navy")]))).changed).toHaveLength(2);
+	});
+
 	test("tells every refusal, of flags and of segments, by key", async () => {
 		const [a, b, segment] = [newKey(), newKey(), newKey()];
 		const problem = await refused(422, "POST", into("production"), {

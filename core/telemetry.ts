@@ -1,5 +1,3 @@
-import type { Attribution } from "./flags/attribution";
-
 /** What edge, stores and readers of telemetry say to each other: a point, and where Analytics Engine keeps its fields. */
 
 /** What counts as harm to the user who had the value. */
@@ -22,10 +20,15 @@ export const SLOTS_MAX = 16;
  * One measured outcome of one user, ready for the store: once in each of its rollouts, and once for each flag that is measured
  * outside one (then `rollout` is empty and `arm` is "outside").
  */
-export interface Point extends Omit<Attribution, "unit" | "arm"> {
+export interface Point {
 	/** The event's id, by which a repetition is known for 24 h. */
 	readonly id: string | null;
-	readonly arm: Attribution["arm"] | "outside";
+	readonly rollout: string;
+	readonly stage: number;
+	/** Buckets that were served the candidate when the event happened, of 100,000. */
+	readonly served: number;
+	/** `unattributed`: its context lacks an attribute that a rule looks at. It is counted and shown, and is no evidence. */
+	readonly arm: "candidate" | "control" | "unattributed" | "outside";
 	/** What the flag served the user then; the rollout's own when the event names no flag. Both empty for unattributed points. */
 	readonly flag: string;
 	readonly variant: string;

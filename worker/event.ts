@@ -1,16 +1,16 @@
 import type { Context } from "../core/flags/match";
+import { STANDARD_METRICS, type MetricShape, valueOf } from "../core/metric";
 import { err, ok, type Result } from "../core/result";
-import { isMetric, type Metric, METRIC_NAMES, valueOf } from "../core/telemetry";
 import { isJsonObject } from "./body";
 
-/** What happened to a user, as far as the store's standard metrics can say it. */
+/** What happened to a user, as far as the environment's metrics can say it. */
 export interface Outcome {
 	readonly id: string | null;
 	readonly targetingKey: string;
 	/** Holds the targeting key too. */
 	readonly context: Context;
 	readonly flag: string | undefined;
-	readonly metric: Metric;
+	readonly metric: string;
 	readonly value: number;
 	readonly atMs: number;
 }
@@ -21,8 +21,19 @@ const TARGETING_KEY_LENGTH_MAX = 1_000;
 const EARLY_MS_MAX = 24 * 60 * 60 * 1_000;
 const LATE_MS_MAX = 5 * 60 * 1_000;
 
+/** What an event may name. */
+export interface Known {
+	readonly isFlag: (key: string) => boolean;
+	/** The standard metrics and the environment's own. */
+	readonly metrics: ReadonlyMap<string, MetricShape>;
+}
+
+export function metricShapes(own: readonly MetricShape[]): ReadonlyMap<string, MetricShape> {
+	return new Map([...own, ...STANDARD_METRICS].map((each) => [each.key, each]));
+}
+
 /** An event of a batch, or the reason why it is none. */
-export function readEvent(event: unknown, nowMs: number, isFlag: (key: string) => boolean): Result<Outcome, string> {
+export function readEvent(event: unknown, nowMs: number, { isFlag, metrics }: Known): Result<Outcome, string> {
 	if (!isJsonObject(event)) return err("is not an object");
 	const unknown = Object.keys(event).find((name) => !FIELDS.includes(name));
 	if (unknown !== undefined) return err(`unknown field ${quote(unknown)}: the fields are ${FIELDS.join(", ")}`);
@@ -34,13 +45,14 @@ export function readEvent(event: unknown, nowMs: number, isFlag: (key: string) =
 	if (!isJsonObject(context)) return err("context takes an object");
 	if (flag !== undefined && typeof flag !== "string") return err("flag takes a flag's key");
 	if (flag !== undefined && !isFlag(flag)) return err(`unknown flag ${quote(flag)}`);
-	if (typeof metric !== "string" || !isMetric(metric)) return err(`metric takes one of ${METRIC_NAMES.join(", ")}`);
-	const measured = valueOf(metric, value);
+	const shape = typeof metric === "string" ? metrics.get(metric) : undefined;
+	if (!shape) return err(`metric takes one of ${[...metrics.keys()].sort().join(", ").slice(0, 500)}`);
+	const measured = valueOf(shape, value);
 	if (typeof measured === "string") return err(measured);
 	if (typeof at !== "number" || !Number.isSafeInteger(at)) return err("at takes whole milliseconds since 1970");
 	if (at > nowMs + LATE_MS_MAX) return err(`at is ${at - nowMs} ms in the future > limit ${LATE_MS_MAX} ms: is the clock right?`);
 	if (at < nowMs - EARLY_MS_MAX) return err(`at is ${nowMs - at} ms ago > limit ${EARLY_MS_MAX} ms`);
-	return ok({ id, targetingKey, context: { ...context, targetingKey }, flag, metric, value: measured, atMs: at });
+	return ok({ id, targetingKey, context: { ...context, targetingKey }, flag, metric: shape.key, value: measured, atMs: at });
 }
 
 function isText(value: unknown, lengthMax: number): value is string {

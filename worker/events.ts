@@ -1,11 +1,14 @@
 import { attribute } from "../core/flags/attribution";
-import { METRICS, type Point } from "../core/telemetry";
+import type { MeasuredRollout } from "../core/flags/snapshot";
+import { isHarm } from "../core/metric";
+import type { Harm, Point } from "../core/telemetry";
 import type { PointStore } from "../core/wire";
 import { type Audience, isVisible } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
-import { type Outcome, readEvent } from "./event";
+import { type Outcome, metricShapes, readEvent } from "./event";
 import { log } from "./log";
 import { problem } from "./problem";
+import { TooManyPoints } from "./telemetry/tooManyPoints";
 import { unitOf } from "./unit";
 import { type Wait, within } from "./within";
 
@@ -37,6 +40,11 @@ export async function collect(request: Request, audience: Audience, environment:
 	try {
 		if (points.length > 0) await within(RECORD_TIMEOUT_MS, to.points.record(environment, points), to.wait);
 	} catch (error) {
+		if (error instanceof TooManyPoints)
+			return problem(
+				413,
+				`The batch makes ${error.points} points, more than the ${error.limit} that the store takes at once: nothing of it was stored, send smaller batches.`,
+			);
 		log("events_not_recorded", { environment, points: points.length, error: String(error) });
 		return problem(503, "The events could not be stored: send the same batch again, events with an id are not counted twice.", TRY_AGAIN);
 	}
@@ -52,9 +60,12 @@ function sort(events: readonly unknown[], audience: Audience, nowMs: number): { 
 	const accepted: Outcome[] = [];
 	const rejected: Rejected[] = [];
 	const ids = new Set<string>();
-	const isFlag = (key: string): boolean => isVisible(audience, key);
+	const known = {
+		isFlag: (key: string): boolean => isVisible(audience, key),
+		metrics: metricShapes(audience.serving.snapshot.measured().metrics),
+	};
 	events.forEach((each, index) => {
-		const event = readEvent(each, nowMs, isFlag);
+		const event = readEvent(each, nowMs, known);
 		if (!event.ok) {
 			rejected.push({ index, reason: event.error });
 			return;
@@ -74,14 +85,23 @@ async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHa
 	const units = new Map<string, string>();
 	for (const event of outcomes) {
 		const attributions = attribute(snapshot, overlay, event, (flag) => isVisible(audience, flag));
-		if (attributions.length === 0) continue;
 		const { id, metric, value } = event;
-		const harm = METRICS[metric].isHarm(value);
-		for (const { unit: bucketed, ...attribution } of attributions) {
-			const unit = units.get(bucketed) ?? (await unitOf(bucketed, userHashKey));
+		for (const [i, { unit: bucketed, by, ...place }] of attributions.entries()) {
+			// Nobody in particular: a user who is not known is not hashed.
+			const unit = bucketed === "" ? "" : (units.get(bucketed) ?? (await unitOf(bucketed, userHashKey)));
 			units.set(bucketed, unit);
-			points.push({ ...attribution, id, metric, unit, value, harm });
+			const harms = by ? harmsOf(by, place.arm, metric, value) : [];
+			const scored = by !== undefined && by.scored.includes(metric) && place.arm !== "unattributed";
+			points.push({ ...place, id, metric, unit, value, harms, scored, first: i === 0 });
 		}
 	}
 	return points;
+}
+
+/** The rollout's signals that take the value for harm. */
+function harmsOf({ signals }: MeasuredRollout, arm: Point["arm"], metric: string, value: number): Harm[] {
+	if (arm !== "candidate" && arm !== "control") return [];
+	return signals.flatMap(({ key, slot, metric: own, harm }) =>
+		own === metric && harm !== null && isHarm(harm[arm], value) ? { signal: key, slot } : [],
+	);
 }

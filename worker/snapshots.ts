@@ -211,7 +211,7 @@ function renewOverlay(isolate: Isolate, name: string, environment: Environment):
 	const { body } = environment;
 	const named = isolate.head.value && namedBy(isolate.head.value, name);
 	if (!named) return;
-	const retreating = environment.isUnguarded ? (body.value?.snapshot.measured() ?? []).filter(({ retreats }) => retreats) : [];
+	const retreating = environment.isUnguarded ? (body.value?.snapshot.measured().rollouts ?? []).filter(({ retreats }) => retreats) : [];
 	const retreat = { kill: [], baseline: retreating.map(({ key }) => key) };
 	// The new snapshot may have absorbed what was overlaid, and it is not here yet: no emergency ends before it is.
 	const earlier = isCurrent(isolate, name, body.value) ? NO_OVERRIDE : environment.unabsorbed;

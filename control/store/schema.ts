@@ -2,6 +2,7 @@ import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm
 import * as z from "zod";
 import { flag } from "../../core/flags/model";
 import { segment } from "../../core/flags/segment";
+import { storedMetric } from "../../core/metricModel";
 import { storedPlan } from "../../core/rollouts/plan";
 import { rolloutState } from "../../core/rollouts/state";
 import { json } from "./json";
@@ -194,10 +195,39 @@ export const healthChecks = sqliteTable(
 		reason: text("reason").notNull(),
 		message: text("message").notNull(),
 		level: text("level").notNull(),
+		/** 0 to 100; NULL: unknown. */
+		score: integer("score"),
 		percent: real("percent").notNull(),
 		judgement: json(anything)("judgement"),
 	},
 	(t) => [primaryKey({ columns: [t.rollout, t.atMs] })],
+);
+
+/** What was found of a whole environment, a row a tick. */
+export const environmentChecks = sqliteTable(
+	"environment_checks",
+	{
+		environment: text("environment").notNull(),
+		atMs: integer("at_ms").notNull(),
+		level: text("level").notNull(),
+		/** 0 to 100; NULL: unknown. */
+		score: integer("score"),
+		/** Live rollouts by level, and what is wrong besides. */
+		findings: json(anything)("findings").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.atMs] })],
+);
+
+/** An environment's own metrics. */
+export const metricDefinitions = sqliteTable(
+	"metric_definitions",
+	{
+		environment: text("environment").notNull(),
+		key: text("key").notNull(),
+		config: json(storedMetric)("config").notNull(),
+		updatedAtMs: integer("updated_at_ms").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.key] })],
 );
 
 export const audit = sqliteTable(

@@ -1,3 +1,4 @@
+import type { Point } from "../telemetry";
 import { bucketingKeyOf } from "./bucketingKey";
 import { evaluate } from "./evaluate";
 import type { Context } from "./match";
@@ -6,21 +7,18 @@ import type { Snapshot } from "./ruleset";
 import type { MeasuredRollout, ServedBefore } from "./snapshot";
 
 /** Which rollout an event is evidence for, and in which arm its user was when it happened. */
-export interface Attribution {
-	readonly rollout: string;
-	readonly stage: number;
-	/** Buckets that were served the candidate when the event happened, of 100,000. */
-	readonly served: number;
-	/** `unattributed`: its context lacks an attribute that a rule looks at. It is counted and shown, and is no evidence. */
-	readonly arm: "candidate" | "control" | "unattributed";
+export interface Attribution extends Pick<Point, "rollout" | "stage" | "served" | "arm" | "flag" | "variant"> {
 	/** The value that was hashed into the bucket: who counts as one. Empty where it is not known. */
 	readonly unit: string;
+	/** What measures it; undefined outside a rollout. */
+	readonly by: MeasuredRollout | undefined;
 }
 
 /**
  * Bucketing is deterministic, so an event needs no join: evaluating again tells the arm, and the client is not trusted about
  * it. Only resolutions that a rollout's own step made count: neither rules nor overlaid users, nor contexts without an
- * attribute that a rule looks at (with it the user might have been somewhere else).
+ * attribute that a rule looks at (with it the user might have been somewhere else). A flag that is measured for its own sake
+ * has its other outcomes counted outside any rollout.
  */
 export function attribute(
 	snapshot: Snapshot,
@@ -28,18 +26,32 @@ export function attribute(
 	event: { readonly flag: string | undefined; readonly context: Context; readonly atMs: number },
 	isVisible: (flag: string) => boolean = () => true,
 ): Attribution[] {
-	return snapshot.measured().flatMap((rollout) => {
-		const then = servedAt(rollout, event.atMs);
+	const { rollouts, flags: measuredFlags } = snapshot.measured();
+	const isMeant = (flag: string): boolean => (event.flag === undefined || flag === event.flag) && isVisible(flag);
+	const found = rollouts.flatMap((by): Attribution[] => {
+		const then = servedAt(by, event.atMs);
 		if (!then) return [];
-		const flags = rollout.flags.filter((flag) => (event.flag === undefined || flag === event.flag) && isVisible(flag));
 		// One cohort for all flags of a rollout: whichever flag reached the rollout's step, the bucket is the same.
-		const places = flags.map((flag) => placeInRollout(snapshot, overlay, flag, event.context));
-		const known = places.find((place) => typeof place === "object");
+		const places = by.flags.filter(isMeant).map((flag) => placeOf(snapshot, overlay, flag, event.context));
+		const known = places.find((place) => place.kind === "rollout");
 		const { stage, served } = then;
-		const base = { rollout: rollout.key, stage, served };
-		if (known) return { ...base, unit: known.key, arm: known.bucket < served ? ("candidate" as const) : ("control" as const) };
-		return places.includes("unattributed") ? { ...base, unit: "", arm: "unattributed" as const } : [];
+		const base = { rollout: by.key, stage, served, by };
+		if (known) {
+			const arm = known.bucket < served ? "candidate" : "control";
+			return [{ ...base, unit: known.key, arm, flag: known.flag, variant: known.variant }];
+		}
+		return places.some((place) => place.kind === "unattributed")
+			? [{ ...base, unit: "", arm: "unattributed", flag: "", variant: "" }]
+			: [];
 	});
+	for (const flag of measuredFlags) {
+		if (!isMeant(flag)) continue;
+		const place = placeOf(snapshot, overlay, flag, event.context);
+		if (place.kind !== "outside") continue;
+		const { key: unit, variant } = place;
+		found.push({ rollout: "", stage: 0, served: 0, arm: "outside", by: undefined, flag, variant, unit });
+	}
+	return found;
 }
 
 /** What was served when the event happened; undefined before the phase before this one, and before the rollout: no evidence. */
@@ -48,18 +60,23 @@ function servedAt(rollout: MeasuredRollout, atMs: number): ServedBefore | undefi
 	return rollout.before && atMs >= rollout.before.sinceMs ? rollout.before : undefined;
 }
 
-/** `unattributed`: it got to the rollout's step past a condition that lacked its attribute. */
-function placeInRollout(
-	snapshot: Snapshot,
-	overlay: ActiveOverlay,
-	flagKey: string,
-	context: Context,
-): { readonly bucket: number; readonly key: string } | "unattributed" | undefined {
+type Place =
+	| { readonly kind: "rollout"; readonly flag: string; readonly variant: string; readonly bucket: number; readonly key: string }
+	/** It got to the rollout's step past a condition that lacked its attribute. */
+	| { readonly kind: "unattributed" }
+	/** Something else than a rollout decided. */
+	| { readonly kind: "outside"; readonly variant: string; readonly key: string }
+	| { readonly kind: "nowhere" };
+
+function placeOf(snapshot: Snapshot, overlay: ActiveOverlay, flagKey: string, context: Context): Place {
 	const walk = { isIncomplete: false };
-	const { rollout, bucket } = evaluate(snapshot, overlay, flagKey, context, walk).metadata;
-	if (rollout === undefined || bucket === undefined) return undefined;
-	if (walk.isIncomplete) return "unattributed";
+	const resolution = evaluate(snapshot, overlay, flagKey, context, walk);
+	if (resolution.reason === "ERROR") return { kind: "nowhere" };
+	const { metadata, variant } = resolution;
 	const flag = snapshot.flag(flagKey);
 	const key = flag === undefined || flag === "corrupt" ? undefined : bucketingKeyOf(context, flag.bucketBy);
-	return key === undefined ? undefined : { bucket, key };
+	const { rollout, bucket } = metadata;
+	if (rollout === undefined || bucket === undefined) return { kind: "outside", variant, key: key ?? "" };
+	if (walk.isIncomplete) return { kind: "unattributed" };
+	return key === undefined ? { kind: "nowhere" } : { kind: "rollout", flag: flagKey, variant, bucket, key };
 }

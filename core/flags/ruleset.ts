@@ -5,7 +5,7 @@ import { sharing } from "./share";
 import { type Context, type Segments, type Trace, matches } from "./match";
 import {
 	MEASURED_LINE,
-	type MeasuredRollout,
+	type Measured,
 	type PackedFlag,
 	type PackedSegment,
 	SCHEMA,
@@ -31,9 +31,11 @@ export interface Snapshot extends Ruleset {
 	flags(): readonly (PackedFlag | "corrupt")[];
 	/** The segments' keys, in order. */
 	segments(): readonly string[];
-	/** The live rollouts whose outcomes are stored; a damaged line measures nothing. */
-	measured(): readonly MeasuredRollout[];
+	/** Whose outcomes are stored; a damaged line measures nothing. */
+	measured(): Measured;
 }
+
+const NOTHING_MEASURED: Measured = { rollouts: [], flags: [], metrics: [] };
 
 /** Segments may name segments; cycles are refused when they are written, and this ends one that was written otherwise. */
 export const NESTING_MAX = 16;
@@ -55,7 +57,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 	const allKeys = (): readonly string[] => keysOf(bytes, start, decode);
 	let keys: readonly string[] | undefined;
 	let everyFlag: readonly (PackedFlag | "corrupt")[] | undefined;
-	let measured: readonly MeasuredRollout[] | undefined;
+	let measured: Measured | undefined;
 	let nesting = 0;
 	let visits = 0;
 
@@ -121,7 +123,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 		measured() {
 			if (measured === undefined) {
 				const found = read(MEASURED_LINE);
-				measured = Array.isArray(found) ? (found as readonly MeasuredRollout[]) : [];
+				measured = found === undefined || found === "corrupt" ? NOTHING_MEASURED : (found as Measured);
 			}
 			return measured;
 		},

@@ -1,3 +1,5 @@
+import type { Signal } from "../health/signal";
+import type { MetricShape } from "../metric";
 import { BUCKETS, hashText, seedOf } from "./bucket";
 import type { Flag, FlagValue, Serve } from "./model";
 import { type PackedCondition, packCondition } from "./packedCondition";
@@ -86,6 +88,19 @@ export interface LiveRollout {
 	readonly excluded: Excluded;
 	/** Its users go back when nobody guards it. */
 	readonly retreats: boolean;
+	/** What is harm to it. */
+	readonly signals: readonly Signal[];
+	/** Metrics whose values are scored user by user. */
+	readonly scored: readonly string[];
+}
+
+/** What the edge needs to read and attribute events. */
+export interface Measured {
+	readonly rollouts: readonly MeasuredRollout[];
+	/** Flags whose outcomes are stored outside a rollout too. */
+	readonly flags: readonly string[];
+	/** The environment's own metrics. */
+	readonly metrics: readonly MetricShape[];
 }
 
 export interface MeasuredRollout {
@@ -96,6 +111,8 @@ export interface MeasuredRollout {
 	readonly sinceMs: number;
 	readonly before: ServedBefore | null;
 	readonly retreats: boolean;
+	readonly signals: readonly Signal[];
+	readonly scored: readonly string[];
 }
 
 export interface EnvironmentState {
@@ -108,6 +125,7 @@ export interface EnvironmentState {
 	/** Flags that cannot be read: they resolve to PARSE_ERROR, each for itself. */
 	readonly damaged: readonly string[];
 	readonly rollouts: readonly LiveRollout[];
+	readonly metrics: readonly MetricShape[];
 }
 
 /** Stands for a flag or a segment that nobody can evaluate. */
@@ -128,15 +146,21 @@ export function pack(
 		publishedAtMs: state.publishedAtMs,
 	};
 	const rollouts = [...state.rollouts].sort((a, b) => compare(a.key, b.key));
-	const measured: MeasuredRollout[] = rollouts.map(({ key, flags, served, stage, sinceMs, before, retreats }) => ({
-		key,
-		flags: Object.keys(flags).sort(compare),
-		served,
-		stage,
-		sinceMs,
-		before,
-		retreats,
-	}));
+	const measured: Measured = {
+		rollouts: rollouts.map(({ key, flags, served, stage, sinceMs, before, retreats, signals, scored }) => ({
+			key,
+			flags: Object.keys(flags).sort(compare),
+			served,
+			stage,
+			sinceMs,
+			before,
+			retreats,
+			signals,
+			scored,
+		})),
+		flags: state.flags.flatMap((flag) => (flag.measured ? flag.key : [])).sort(compare),
+		metrics: state.metrics.map(({ key, kind }) => ({ key, kind })).sort((a, b) => compare(a.key, b.key)),
+	};
 	const lines: [string, string][] = state.flags.map((flag) => {
 		const rollout = rollouts.find((each) => Object.hasOwn(each.flags, flag.key));
 		return [flag.key, jsonOrDamaged(() => packFlag(flag, rollout, compile))];
@@ -146,7 +170,7 @@ export function pack(
 		lines.push([segmentLine(segment.key), jsonOrDamaged(() => packSegment(segment, listed, compile))]);
 		if (listed !== "") lines.push([listedLine(segment.key), listed]);
 	}
-	if (measured.length > 0) lines.push([MEASURED_LINE, JSON.stringify(measured)]);
+	if (measured.rollouts.length + measured.flags.length + measured.metrics.length > 0) lines.push([MEASURED_LINE, JSON.stringify(measured)]);
 	lines.sort(([a], [b]) => compare(a, b));
 	const firstLine = JSON.stringify(header);
 	const hash = (key: string, json: string): string => hashText(json, hashText(key, state.version)).toString(16).padStart(8, "0");

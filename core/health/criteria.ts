@@ -1,32 +1,50 @@
+import { type MetricDefinition, rangeOf } from "../metric";
 import { type Result, err, ok } from "../result";
-import { METRICS } from "../telemetry";
+import type { Quantile } from "./observation";
+import { nearest } from "./suggest";
 
 /**
- * The language of criteria: `error_rate < 3%`, `satisfaction mean > 8`, `error_rate vs control <= +25%`. In a plan's criteria
- * a limit says what must hold, in its red flags what must not; both name the same boundary.
+ * The language of criteria: `error_rate < 3%`, `latency_ms p95 < 2500`, `error_rate vs control <= +25%`,
+ * `latency_ms p95 vs baseline <= +20%`. In a plan's criteria a limit says what must hold, in its red flags what must not; both
+ * name the same boundary.
  */
-export type Criterion = Limit | VersusControl;
+export type Criterion = Limit | VersusControl | VersusBaseline;
 
-/** An absolute limit on a rate (a fraction) or on the mean of users' means (in the metric's unit). */
-export interface Limit {
-	readonly kind: "limit";
-	readonly text: string;
-	readonly metric: "error" | "fallback" | "latency_ms" | "satisfaction";
-	readonly aggregate: "rate" | "mean";
+/** rate: of requests; harm: of requests whose value is harm by the metric's definition; mean and count: over users. */
+export type Aggregate = "rate" | "harm" | "mean" | "count" | Percentile;
+export type Percentile = "p50" | "p75" | "p90" | "p95" | "p99";
+
+interface Quantity {
+	readonly metric: string;
+	readonly aggregate: Aggregate;
 	/** The side on which a value is bad. */
 	readonly bad: "above" | "below";
+	readonly unit: string;
+}
+
+/** An absolute limit: a fraction for rates and harm, else in the metric's unit. */
+export interface Limit extends Quantity {
+	readonly kind: "limit";
+	readonly text: string;
 	readonly limit: number;
 	/** Whether the limit itself is still good: with `<= 3%` in criteria it is, with `>= 3%` in red flags it is not. */
 	readonly inclusive: boolean;
 }
 
 /** Harm in the candidate compared with the control, both bucketed by the rollout. */
-export interface VersusControl {
+export interface VersusControl extends Quantity {
 	readonly kind: "versus_control";
 	readonly text: string;
-	readonly metric: "error" | "fallback";
-	/** The tolerated ratio of hazards, ψ0: +25 % is 1.25. */
-	readonly toleratedRatio: number;
+	/** +25 % is 0.25. */
+	readonly margin: number;
+}
+
+/** The candidate against what was measured before the first phase. */
+export interface VersusBaseline extends Quantity {
+	readonly kind: "versus_baseline";
+	readonly text: string;
+	/** +20 % is 0.2, −10 % is −0.1. */
+	readonly margin: number;
 }
 
 export interface CriterionError {
@@ -35,75 +53,169 @@ export interface CriterionError {
 	readonly message: string;
 }
 
-const QUANTITIES = {
-	error_rate: { metric: "error", aggregate: "rate", bad: "above" },
-	fallback_rate: { metric: "fallback", aggregate: "rate", bad: "above" },
-	"latency_ms mean": { metric: "latency_ms", aggregate: "mean", bad: "above" },
-	"satisfaction mean": { metric: "satisfaction", aggregate: "mean", bad: "below" },
-} as const;
-const KNOWN = Object.keys(QUANTITIES).join(", ");
-const RATES = "error_rate, fallback_rate";
+export type Role = "criterion" | "guard" | "red flag";
+type Metrics = ReadonlyMap<string, MetricDefinition>;
+
+const PERCENTILES: readonly string[] = ["p50", "p75", "p90", "p95", "p99"];
+
+export function isPercentile(aggregate: Aggregate): aggregate is Percentile {
+	return PERCENTILES.includes(aggregate);
+}
+
+/** The signal that tells a criterion's harm. Its key means the same in every phase: evidence is collected under it. */
+export function signalKeyOf(criterion: Criterion): string {
+	const { metric, aggregate, kind } = criterion;
+	if (!isPercentile(aggregate)) return metric;
+	if (kind === "limit") return `${metric}>${criterion.limit}`;
+	const against = kind === "versus_control" ? "control" : "baseline";
+	return `${metric} ${aggregate} vs ${against} +${plainNumber(criterion.margin * 100)}%`;
+}
+
+/** p95 is 0.95. */
+export function quantileOfPercentile(percentile: Percentile): Quantile {
+	return (Number(percentile.slice(1)) / 100) as Quantile;
+}
+
+/** The hazard ratio that is still no harm, ψ0: of a percentile the margin is part of what counts as harm. */
+export function toleratedRatioOf({ aggregate, margin }: VersusControl): number {
+	return isPercentile(aggregate) ? 1 : 1 + margin;
+}
+
+/** Every quantity that criteria over these metrics may name. */
+export function quantitiesOf(metrics: Metrics): ReadonlyMap<string, Quantity> {
+	const found = new Map<string, Quantity>();
+	for (const { key: metric, kind, unit, better, harm } of metrics.values()) {
+		const bad = better === "lower" ? "above" : "below";
+		const add = (name: string, aggregate: Aggregate, side: Quantity["bad"] = bad): unknown =>
+			found.set(name, { metric, aggregate, bad: side, unit });
+		if (kind === "rate") {
+			add(`${metric}_rate`, "rate");
+			continue;
+		}
+		if (kind === "count") add(`${metric} count`, "count");
+		else add(`${metric} mean`, "mean");
+		if (kind !== "count" && better === "lower") for (const percentile of PERCENTILES) add(`${metric} ${percentile}`, percentile as Percentile);
+		if (harm) add(`${metric} harm`, "harm", "above");
+	}
+	return found;
+}
 
 interface Token {
 	readonly text: string;
 	readonly position: number;
 }
 
-export function parseCriterion(text: string, role: "criterion" | "guard" | "red flag"): Result<Criterion, CriterionError> {
-	const tokens: Token[] = [...text.matchAll(/[<>]=?|[+\d][^\s<>=]* %|[^\s<>=]+|=+/g)].map((match) => ({
+/** Reads one criterion. What does not parse is told with its position, and with what was probably meant. */
+export function parseCriterion(text: string, role: Role, metrics: Metrics): Result<Criterion, CriterionError> {
+	const tokens: Token[] = [...text.matchAll(/[<>]=?|[+-]?\d[^\s<>=]*(?: (?:%|ms|s)(?![^\s]))?|[^\s<>=]+|=+/g)].map((match) => ({
 		text: match[0],
 		position: match.index,
 	}));
 	const fail = (at: number, message: string) => err({ position: tokens[at]?.position ?? text.length, message });
-	const first = tokens[0]?.text ?? "";
-	const isMean = tokens[1]?.text === "mean";
-	const name = isMean ? `${first} mean` : first;
-	if (!Object.hasOwn(QUANTITIES, name)) {
-		if (Object.hasOwn(QUANTITIES, `${first} mean`)) return fail(1, `${first} is judged by its mean: "${first} mean"`);
-		return fail(0, `unknown quantity "${name}": known are ${role === "guard" ? RATES : KNOWN}`);
-	}
-	const quantity = QUANTITIES[name as keyof typeof QUANTITIES];
-	const rest = isMean ? 2 : 1;
+	const quantities = quantitiesOf(metrics);
+	const [first, second] = [tokens[0]?.text ?? "", tokens[1]?.text ?? ""];
+	const isLong = /^(?:rate|mean|count|harm|p\d.*)$/.test(second);
+	const name = second === "rate" ? `${first}_rate` : isLong ? `${first} ${second}` : first;
+	const quantity = quantities.get(name);
+	if (!quantity) return fail(...unknownQuantity(name, first, isLong, [...quantities.keys()], metrics));
+	const at = isLong ? 2 : 1;
+	const said = text.trim();
 
-	if (tokens[rest]?.text === "vs") {
-		if (role !== "guard") return fail(rest, `a ${role} is an absolute limit: a comparison belongs in guards`);
-		if (tokens[rest + 1]?.text !== "control") return fail(rest + 1, `compares with control only: "${name} vs control <= +25%"`);
-		const { metric } = quantity;
-		if (metric === "latency_ms" || metric === "satisfaction") return fail(0, `only rates can be compared with control: ${RATES}`);
-		if (tokens[rest + 2]?.text !== "<=") return fail(rest + 2, `expected "<=", as in "${name} vs control <= +25%"`);
-		const margin = /^\+(\d+(?:\.\d+)?) ?%$/.exec(tokens[rest + 3]?.text ?? "");
-		const toleratedRatio = 1 + Number(margin?.[1] ?? Number.NaN) / 100;
-		// Beyond +900 % the grid of ratios has too few bets left to find anything.
-		if (!(toleratedRatio <= 10)) return fail(rest + 3, `expected a margin from +0% to +900%, as in "${name} vs control <= +25%"`);
-		if (tokens.length > rest + 4) return fail(rest + 4, `unexpected "${tokens[rest + 4]?.text ?? ""}"`);
-		return ok({ kind: "versus_control", text: text.trim(), metric, toleratedRatio });
+	if (tokens[at]?.text === "vs") {
+		if (role !== "guard") return fail(at, `a ${role} is an absolute limit: a comparison belongs in guards`);
+		const against = tokens[at + 1]?.text ?? "";
+		if (against !== "control" && against !== "baseline")
+			return fail(at + 1, `compares with control or baseline: "${name} vs control <= +25%"`);
+		const read = readMargin(tokens, at + 2, name, against, quantity);
+		if (!read.ok) return fail(read.error.at, read.error.message);
+		if (against === "baseline") return ok({ kind: "versus_baseline", text: said, ...quantity, margin: read.value });
+		if (quantity.aggregate === "mean" || quantity.aggregate === "count" || quantity.bad === "below")
+			return fail(0, `${name} cannot be compared with control user by user: use ${comparable(quantities)}, or "vs baseline"`);
+		return ok({ kind: "versus_control", text: said, ...quantity, margin: read.value });
 	}
-
 	if (role === "guard")
-		return fail(rest, `a guard compares with control, as in "error_rate vs control <= +25%"; a limit belongs in criteria or red_flags`);
-	const operator = tokens[rest]?.text ?? "";
+		return fail(at, `a guard compares, as in "error_rate vs control <= +25%"; a limit belongs in criteria or red_flags`);
+	const operator = tokens[at]?.text ?? "";
 	const isBelow = operator === "<" || operator === "<=";
-	if (!isBelow && operator !== ">" && operator !== ">=") return fail(rest, `expected <, <=, > or >= after "${name}"`);
+	if (!isBelow && operator !== ">" && operator !== ">=") return fail(at, `expected <, <=, > or >= after "${name}"`);
 	const wantsBelow = (quantity.bad === "above") === (role === "criterion");
 	if (isBelow !== wantsBelow)
-		return fail(
-			rest,
-			`a ${role} says what must ${role === "criterion" ? "" : "not "}hold: did you mean "${name} ${wantsBelow ? "<" : ">"}"?`,
-		);
-	const found = tokens[rest + 1]?.text ?? "";
-	const number = /^(\d+(?:\.\d+)?)( ?%)?$/.exec(found);
-	const example = `"${name} ${operator} ${quantity.aggregate === "rate" ? "3%" : quantity.metric === "latency_ms" ? "200" : "8"}"`;
-	if (!number)
-		return fail(rest + 1, found === "" ? `expected a number, as in ${example}` : `"${found}" is no number: write it as in ${example}`);
-	const isPercent = number[2] !== undefined;
-	if (isPercent && quantity.aggregate === "mean") return fail(rest + 1, `a mean has the metric's unit and not %, as in ${example}`);
-	if (!isPercent && quantity.aggregate === "rate") return fail(rest + 1, `a rate's limit is written in percent, as in ${example}`);
-	const limit = Number(number[1]) / (isPercent ? 100 : 1);
-	if (quantity.aggregate === "rate" && !(limit > 0 && limit < 0.95)) return fail(rest + 1, "a rate's limit lies above 0% and below 95%");
-	const { min, max } = METRICS[quantity.metric];
-	if (quantity.aggregate === "mean" && (limit < min || limit > max)) return fail(rest + 1, `${quantity.metric} goes from ${min} to ${max}`);
-	if (tokens.length > rest + 2) return fail(rest + 2, `unexpected "${tokens[rest + 2]?.text ?? ""}"`);
-	return ok({ kind: "limit", text: text.trim(), ...quantity, limit, inclusive: operator.endsWith("=") === (role === "criterion") });
+		return fail(at, `a ${role} says what must ${role === "criterion" ? "" : "not "}hold: did you mean "${name} ${wantsBelow ? "<" : ">"}"?`);
+	const read = readLimit(tokens[at + 1]?.text ?? "", `${name} ${operator}`, quantity, metrics);
+	if (!read.ok) return fail(at + 1, read.error);
+	if (tokens.length > at + 2) return fail(at + 2, `unexpected "${tokens[at + 2]?.text ?? ""}"`);
+	return ok({ kind: "limit", text: said, ...quantity, limit: read.value, inclusive: operator.endsWith("=") === (role === "criterion") });
+}
+
+function unknownQuantity(name: string, first: string, isLong: boolean, known: readonly string[], metrics: Metrics): [number, string] {
+	const own = known.filter((each) => each === `${first}_rate` || each.startsWith(`${first} `));
+	if (own.length > 0) {
+		const kind = metrics.get(first)?.kind ?? "";
+		return [isLong ? 1 : 0, `${first} is a ${kind}: write ${own.map((each) => `"${each}"`).join(", ")}`];
+	}
+	const meant = nearest(name, known) ?? nearest(first, known);
+	return [0, `unknown quantity "${name}"${meant === undefined ? "" : `: did you mean "${meant}"?`} Known are ${known.join(", ")}`];
+}
+
+function comparable(quantities: ReadonlyMap<string, Quantity>): string {
+	return [...quantities].flatMap(([name, { aggregate, bad }]) => (bad === "above" && (aggregate === "rate" || aggregate === "harm") ? name : [])).join(", ");
+}
+
+function readMargin(
+	tokens: readonly Token[],
+	at: number,
+	name: string,
+	against: string,
+	{ bad }: Quantity,
+): Result<number, { readonly at: number; readonly message: string }> {
+	const [operator, sign] = bad === "above" ? ["<=", "+"] : [">=", "-"];
+	const example = `"${name} vs ${against} ${operator} ${sign}${bad === "above" ? 25 : 10}%"`;
+	if (tokens[at]?.text !== operator) return err({ at, message: `expected "${operator}", as in ${example}` });
+	const margin = /^([+-])(\d+(?:\.\d+)?) ?%$/.exec(tokens[at + 1]?.text ?? "");
+	const value = margin?.[1] === sign ? Number(margin[2]) : Number.NaN;
+	// Beyond +900 % the grid of ratios has too few bets left to find anything.
+	const max = bad === "above" ? 900 : 100;
+	if (!(value <= max)) return err({ at: at + 1, message: `expected a margin from ${sign}0% to ${sign}${max}%, as in ${example}` });
+	if (tokens.length > at + 2) return err({ at: at + 2, message: `unexpected "${tokens[at + 2]?.text ?? ""}"` });
+	return ok((value / 100) * (sign === "+" ? 1 : -1));
+}
+
+function readLimit(found: string, before: string, { metric, aggregate, unit }: Quantity, metrics: Metrics): Result<number, string> {
+	const isFraction = aggregate === "rate" || aggregate === "harm";
+	const isTime = unit === "ms";
+	const example = `"${before} ${isFraction ? "3%" : isTime ? "2500" : "8"}"`;
+	const number = /^(-?\d+(?:\.\d+)?) ?(%|ms|s)?$/.exec(found);
+	if (!number) return err(found === "" ? `expected a number, as in ${example}` : `"${found}" is no number: write it as in ${example}`);
+	const [value, suffix] = [Number(number[1]), number[2]];
+	if (isFraction) {
+		if (suffix !== "%") return err(`a rate's limit is written in percent, as in ${example}`);
+		return value > 0 && value < 95 ? ok(value / 100) : err("a rate's limit lies above 0% and below 95%");
+	}
+	if (suffix === "%") return err(`a ${isPercentile(aggregate) ? "percentile" : aggregate} has the metric's unit and not %, as in ${example}`);
+	if (suffix !== undefined && !isTime) return err(`${metric} is not measured in ${suffix}, as in ${example}`);
+	const limit = suffix === "s" ? value * 1_000 : value;
+	const [min, max] = rangeOf(metric, metrics.get(metric)?.kind ?? "mean");
+	return limit >= min && limit <= max ? ok(limit) : err(`${metric} goes from ${min} to ${max}`);
+}
+
+/** The canonical text; parsed again it gives the same structure. `role` decides on which side of a limit the operator stands. */
+export function printCriterion(criterion: Criterion, role: Role): string {
+	const { metric, aggregate, bad } = criterion;
+	const name = aggregate === "rate" ? `${metric}_rate` : `${metric} ${aggregate}`;
+	if (criterion.kind !== "limit") {
+		const percent = `${bad === "above" ? "+" : "-"}${plainNumber(Math.abs(criterion.margin) * 100)}%`;
+		return `${name} vs ${criterion.kind === "versus_control" ? "control" : "baseline"} ${bad === "above" ? "<=" : ">="} ${percent}`;
+	}
+	const sign = (bad === "above") === (role === "criterion") ? "<" : ">";
+	const isFraction = aggregate === "rate" || aggregate === "harm";
+	const limit = isFraction ? `${plainNumber(criterion.limit * 100)}%` : plainNumber(criterion.limit);
+	return `${name} ${sign}${criterion.inclusive === (role === "criterion") ? "=" : ""} ${limit}`;
+}
+
+/** 15 digits: what is written as 2.3 % is no 2.3000000000000003. */
+function plainNumber(value: number): string {
+	const text = String(Number(value.toPrecision(15)));
+	return text.includes("e") ? value.toFixed(20).replace(/\.?0+$/, "") : text;
 }
 
 /** Whether a point estimate lies on the good side. */

@@ -2,8 +2,12 @@ import { BUCKETS } from "../flags/bucket";
 import type { GuardWatch } from "../rollouts/state";
 import { logDoublingRuledOut, startDoubling, updateDoubling } from "../statistics/doubling";
 import { type Stratum, logEvidence, placeBets, shareOfCandidate, startBets } from "../statistics/evidence";
-import type { VersusControl } from "./criteria";
-import { type Arm, type Evidence, sumsOf } from "./observation";
+import { smallestProvable } from "../statistics/forecast";
+import { placeScoredBets } from "../statistics/score";
+import { logMeanExp } from "../statistics/special";
+import { provenWithinMargin } from "../statistics/strict";
+import { type VersusControl, isPercentile, quantileOfPercentile, signalKeyOf, toleratedRatioOf } from "./criteria";
+import { type Arm, type Evidence, quantileOf, sumsOf } from "./observation";
 import { printNumber } from "./print";
 import { BREACH_USERS_MIN, type Verdict, WARNING_USERS_MIN } from "./verdict";
 
@@ -14,22 +18,32 @@ const SATURATION = 0.7;
 const DOUBLING_RULED_OUT = 10;
 /** No harm among 300 users: below 1 % with 95 % confidence (the rule of three). */
 const HARMLESS_USERS_MIN = 300;
+/** What the control must have reported before its percentile is taken for what is usual. */
+const WARM_UP_USERS = 100;
+const WARM_UP_REQUESTS = 1_000;
+/** Users whose means hardly differ: scores stay finite. */
+const SPREAD_MIN = 0.01;
+/** Of a strict advance: how often a margin that is not kept may be taken for one that is. */
+const STRICT_ALPHA = 0.05;
+
+type StoredBets = GuardWatch["harm"];
+const stored = (bets: ReturnType<typeof startBets>): StoredBets => ({ ...bets, stakes: [...bets.stakes] });
 
 export function startGuard(guard: VersusControl): GuardWatch {
-	const bets = (ratio: number) => {
-		const started = startBets(ratio);
-		return { ...started, stakes: [...started.stakes] };
-	};
+	const ratio = toleratedRatioOf(guard);
 	return {
-		harm: bets(guard.toleratedRatio),
-		tripling: bets(Math.max(TRIPLING, guard.toleratedRatio)),
+		harm: stored(startBets(ratio)),
+		tripling: stored(startBets(Math.max(TRIPLING, ratio))),
+		score: null,
+		frozen: null,
 		...startPhase(),
 	};
 }
 
 /** Evidence of harm goes on through the phases; evidence of safety is each phase's own. */
 export function restartGuard(watch: GuardWatch): GuardWatch {
-	return { harm: watch.harm, tripling: watch.tripling, ...startPhase() };
+	const { harm, tripling, score, frozen } = watch;
+	return { harm, tripling, score, frozen, ...startPhase() };
 }
 
 function startPhase() {
@@ -44,11 +58,11 @@ function startPhase() {
 	};
 }
 
-/** The window's first harms of one metric by stratum, with the share that each has by design. */
-export function strataOf(evidence: Evidence, metric: VersusControl["metric"]): Stratum[] {
+/** The window's first harms of one signal by stratum, with the share that each has by design. */
+export function strataOf(evidence: Evidence, signal: string): Stratum[] {
 	const strata = new Map<string, { harmed: number; units: number; readonly share: number }>();
 	for (const row of evidence.firstHarms) {
-		if (row.metric !== metric) continue;
+		if (row.signal !== signal) continue;
 		const served = row.served / BUCKETS;
 		const share = shareOfCandidate(served, 1 - served, row.lastControlServed === null ? undefined : row.lastControlServed / BUCKETS);
 		const key = `${row.served}/${row.lastControlServed ?? "never"}`;
@@ -63,17 +77,17 @@ export function strataOf(evidence: Evidence, metric: VersusControl["metric"]): S
 /** One tick of one guard. `minutes` have passed since the last applied one. */
 export function watchGuard(guard: VersusControl, watch: GuardWatch, evidence: Evidence, minutes: number): GuardWatch {
 	const shares = { harmedShare: shareHarmed(evidence, guard, "candidate"), controlHarmedShare: shareHarmed(evidence, guard, "control") };
+	if (isWarmingUp(guard, watch)) return warmUp(guard, watch, evidence);
 	if (isSaturated(watch)) return { ...watch, ...shares };
-	const strata = strataOf(evidence, guard.metric);
+	const strata = strataOf(evidence, signalKeyOf(guard));
 	const counted = strata.filter(({ share }) => share > 0 && share < 1);
 	const add = (of: (stratum: Stratum) => number): number => counted.reduce((sum, stratum) => sum + of(stratum), 0);
-	const placed = (bets: GuardWatch["harm"]) => {
-		const next = placeBets(bets, minutes, strata);
-		return { ...next, stakes: [...next.stakes] };
-	};
+	const placed = (bets: StoredBets) => stored(placeBets(bets, minutes, strata));
 	return {
 		harm: placed(watch.harm),
 		tripling: placed(watch.tripling),
+		score: watch.score && stored(placeScoredBets(watch.score, minutes, scoresOf(evidence, guard))),
+		frozen: watch.frozen,
 		doubling: [...updateDoubling(watch.doubling, strata, watch.harmedShare)],
 		harmed: watch.harmed + add(({ harmed }) => harmed),
 		units: watch.units + add(({ units }) => units),
@@ -83,6 +97,34 @@ export function watchGuard(guard: VersusControl, watch: GuardWatch, evidence: Ev
 	};
 }
 
+/** A percentile's guard counts nothing until the control has shown what is usual: what is harm is fixed before it is counted. */
+export function isWarmingUp(guard: VersusControl, watch: GuardWatch): boolean {
+	return isPercentile(guard.aggregate) && watch.frozen === null;
+}
+
+function warmUp(guard: VersusControl, watch: GuardWatch, evidence: Evidence): GuardWatch {
+	const sums = sumsOf(evidence, signalKeyOf(guard), "control");
+	const limit = isPercentile(guard.aggregate) ? quantileOf(evidence, guard.metric, "control", quantileOfPercentile(guard.aggregate)) : null;
+	if (!sums || sums.users.users < WARM_UP_USERS || sums.users.requests < WARM_UP_REQUESTS || limit === null || limit <= 0) return watch;
+	const { users, sumOfMeans, sumOfSquaredMeans } = sums.logs;
+	const center = sumOfMeans / users;
+	const spread = Math.max(SPREAD_MIN, Math.sqrt(Math.max(0, sumOfSquaredMeans / users - center * center)));
+	return { ...watch, frozen: { limit, center, spread }, score: stored(startBets(1)) };
+}
+
+function scoresOf(evidence: Evidence, guard: VersusControl) {
+	const signal = signalKeyOf(guard);
+	return evidence.scored
+		.filter((each) => each.signal === signal)
+		.map(({ arm, score, units, served }) => ({ arm, score, units, share: shareOfCandidate(served / BUCKETS, 1 - served / BUCKETS, undefined) }));
+}
+
+/** ln E of one guard: of a percentile's, the mean of what first harms and what users' means say. */
+export function logEvidenceOf(watch: GuardWatch): number {
+	const harm = logEvidence(watch.harm);
+	return watch.score ? logMeanExp([harm, logEvidence(watch.score)]) : harm;
+}
+
 /** By what was known before the tick: a decision that looked at the window it drops would no longer bet fairly. */
 function isSaturated(watch: GuardWatch): boolean {
 	return watch.controlHarmedShare > SATURATION;
@@ -90,7 +132,7 @@ function isSaturated(watch: GuardWatch): boolean {
 
 /** Of the users seen in this stage; 0 as long as there are too few to tell. */
 function shareHarmed(evidence: Evidence, guard: VersusControl, arm: Arm): number {
-	const { users = 0, harmedUsers = 0 } = sumsOf(evidence, guard.metric, arm)?.users ?? {};
+	const { users = 0, harmedUsers = 0 } = sumsOf(evidence, signalKeyOf(guard), arm)?.users ?? {};
 	return users >= BREACH_USERS_MIN || arm === "candidate" ? harmedUsers / Math.max(1, users) : 0;
 }
 
@@ -100,9 +142,24 @@ export function ratioOf(watch: GuardWatch): number | null {
 	return watch.controlWeight === 0 ? Infinity : watch.candidateWeight / watch.controlWeight;
 }
 
+/** Why the margin is not proven to be kept yet; undefined when it is. A percentile's margin is part of its harm: see doublingLeft. */
+export function marginLeft(guard: VersusControl, evidence: Evidence): string | undefined {
+	const key = signalKeyOf(guard);
+	const [candidate, control] = [sumsOf(evidence, key, "candidate")?.users, sumsOf(evidence, key, "control")?.users];
+	const arm = (users: typeof candidate) => ({ units: users?.users ?? 0, harmed: users?.harmedUsers ?? 0 });
+	if (!candidate || !control) return `${guard.text}: ${candidate ? "the control" : "the candidate"} has not reported it in this phase`;
+	const { difference, halfWidth, proven } = provenWithinMargin({
+		candidate: arm(candidate),
+		control: arm(control),
+		margin: guard.margin,
+		alpha: STRICT_ALPHA,
+	});
+	return proven ? undefined : `${guard.text}: not proven to be kept, ${printNumber(difference)} ± ${printNumber(halfWidth)} is not below 0`;
+}
+
 /** Why a doubling is not ruled out yet; undefined when it is. */
 export function doublingLeft(guard: VersusControl, watch: GuardWatch, evidence: Evidence): string | undefined {
-	const { users = 0, harmedUsers = 0 } = sumsOf(evidence, guard.metric, "candidate")?.users ?? {};
+	const { users = 0, harmedUsers = 0 } = sumsOf(evidence, signalKeyOf(guard), "candidate")?.users ?? {};
 	if (watch.units === 0 && harmedUsers === 0) {
 		// Nothing to double, so no ratio to test: what is left is that a harm of its own would have shown.
 		if (users >= HARMLESS_USERS_MIN) return undefined;
@@ -114,36 +171,52 @@ export function doublingLeft(guard: VersusControl, watch: GuardWatch, evidence: 
 		: `${guard.metric}: a doubling is not ruled out, M = ${printNumber(m)} < ${DOUBLING_RULED_OUT}`;
 }
 
-/** `proof` is ln(m/α): what a single guard needs to prove harm alone. */
+/** The smallest risk ratio that this phase could have proven so far, by this guard alone; null: none. */
+function provableOf(watch: GuardWatch, served: number, alpha: number): number | null {
+	return smallestProvable(watch.units, served / BUCKETS, alpha) ?? null;
+}
+
+/** `alpha` is what this guard has of the rollout's: α/m, by which it could prove harm alone. */
 export function judgeGuard(
 	guard: VersusControl,
 	watch: GuardWatch,
 	evidence: Evidence,
 	phase: { readonly served: number; readonly isLast: boolean },
-	proof: number,
+	alpha: number,
 ): Verdict {
-	const candidate = sumsOf(evidence, guard.metric, "candidate")?.users;
-	const control = sumsOf(evidence, guard.metric, "control")?.users;
+	const key = signalKeyOf(guard);
+	const candidate = sumsOf(evidence, key, "candidate")?.users;
+	const control = sumsOf(evidence, key, "control")?.users;
 	const ratio = ratioOf(watch);
+	const provable = phase.served > 0 && phase.served < BUCKETS ? provableOf(watch, phase.served, alpha) : null;
 	const say = (status: Verdict["status"], message: string): Verdict => ({
 		role: "guard",
 		criterion: guard.text,
 		status,
 		value: ratio === Infinity ? null : ratio,
 		control: null,
+		provable,
 		message,
 	});
 	if (phase.served >= BUCKETS) return say("not_applicable", "everybody is served the candidate: there is no control");
+	if (isWarmingUp(guard, watch)) {
+		const { users = 0, requests = 0 } = control ?? {};
+		const needed = `${printNumber(users)} of ${WARM_UP_USERS} users, ${printNumber(requests)} of ${printNumber(WARM_UP_REQUESTS)} requests`;
+		return say(control ? "insufficient" : "no_data", `warm-up: the control has reported ${guard.metric} for ${needed}`);
+	}
 	if (!candidate || !control) return say("no_data", `${guard.metric} was not reported by ${candidate ? "the control" : "the candidate"}`);
 	const counts =
 		`harmed users ${printNumber(candidate.harmedUsers)} of ${printNumber(candidate.users)}` +
-		` vs ${printNumber(control.harmedUsers)} of ${printNumber(control.users)}`;
+		` vs ${printNumber(control.harmedUsers)} of ${printNumber(control.users)}` +
+		(watch.frozen ? ` (above ${printNumber(watch.frozen.limit * (1 + guard.margin))} vs ${printNumber(watch.frozen.limit)})` : "");
 	if (isSaturated(watch)) return say("saturated", `${counts}: above ${SATURATION * 100} % of control is harmed, evidence stands still`);
-	const logE = logEvidence(watch.harm);
+	const logE = logEvidenceOf(watch);
 	const e = `${counts}: E = ${printNumber(Math.exp(logE))}`;
-	if (logE >= proof) return say("breached", e);
-	if (ratio !== null && ratio > guard.toleratedRatio) {
-		const estimate = `${e}, ratio ${printNumber(ratio)} > ${printNumber(guard.toleratedRatio)}`;
+	if (logE >= Math.log(1 / alpha)) return say("breached", e);
+	const tolerated = toleratedRatioOf(guard);
+	// Of a percentile only few are harmed, and the margin is in what harms: the ratio of two such counts is mostly luck.
+	if (ratio !== null && ratio > tolerated && !isPercentile(guard.aggregate)) {
+		const estimate = `${e}, ratio ${printNumber(ratio)} > ${printNumber(tolerated)}`;
 		// At the end the ratio to the few users held back is mostly luck: the evidence alone counts.
 		if (phase.isLast) return say("met", estimate);
 		return candidate.users >= WARNING_USERS_MIN ? say("beyond", estimate) : say("insufficient", estimate);

@@ -1,15 +1,16 @@
 import { BUCKETS } from "../flags/bucket";
-import { type Plan, criteriaOf, guardsOf, limitCount, redFlagsOf, servedIn } from "../rollouts/plan";
+import { BASELINE_PHASE, type Plan, criteriaIn, limitCount, servedIn } from "../rollouts/plan";
 import { servedBy } from "../rollouts/exposure";
 import type { LiveState, Watch } from "../rollouts/state";
 import { logEvidence } from "../statistics/evidence";
 import { logMeanExp } from "../statistics/special";
 import { logSplitBayesFactor } from "../statistics/split";
-import type { Limit } from "./criteria";
-import { judgeGuard, watchGuard } from "./guard";
-import { type Level, levelOf } from "./level";
+import { baselineLimits } from "./baseline";
+import { signalKeyOf } from "./criteria";
+import { judgeGuard, logEvidenceOf, watchGuard } from "./guard";
+import { type Level, levelOf, scoreOfLevel } from "./level";
 import { type Arm, type Evidence, silentArm, sumsOf, unattributedOf, usersOf } from "./observation";
-import { BREACH_USERS_MIN, type Verdict, WARNING_USERS_MIN, estimateOf, judgeLimit } from "./verdict";
+import { BREACH_USERS_MIN, type Judged, type Verdict, WARNING_USERS_MIN, isBeyond, judgeLimit } from "./verdict";
 
 const MINUTE_MS = 60_000;
 const SPLIT_ALARM = 1_000;
@@ -17,6 +18,8 @@ const SPLIT_ALARM = 1_000;
 /** What one tick finds: the verdicts, and the evidence behind them. Kept with every event, so a decision can be explained. */
 export interface Judgement {
 	readonly level: Level;
+	/** 0 to 100, by the level and the headroom that limits leave; null when the level is unknown. */
+	readonly score: number | null;
 	readonly verdicts: readonly Verdict[];
 	/** The mean of the guards' E against 1/α; `tripled`: a ratio above three is proven by one guard alone. */
 	readonly harm: {
@@ -26,6 +29,8 @@ export interface Judgement {
 		readonly proven: boolean;
 		readonly tripled: boolean;
 	};
+	/** The smallest risk ratio that this phase could have proven so far, by any guard; null: none. */
+	readonly provable: number | null;
 	readonly split: { readonly bayesFactor: number; readonly broken: boolean };
 	readonly candidate: ArmSummary;
 	readonly control: ArmSummary;
@@ -50,66 +55,69 @@ export function judge(
 	now: number,
 ): { readonly watch: Watch; readonly judgement: Judgement } {
 	const watch = learn(plan, state, evidence, now);
-	const guards = guardsOf(plan);
-	const criteria = criteriaOf(plan, state.phase);
-	const redFlags = redFlagsOf(plan);
+	const { guards, redFlags, phases } = criteriaIn(plan);
 	const served = servedBy(plan, state);
 
-	const logs = watch.guards.map((guard) => logEvidence(guard.harm));
-	const proof = Math.log(Math.max(1, guards.length) / state.alpha);
+	const logs = watch.guards.map(logEvidenceOf);
+	const guardAlpha = state.alpha / Math.max(1, guards.length);
 	const logMean = logs.length > 0 ? logMeanExp(logs) : 0;
 	const harm = {
 		e: Math.exp(logMean),
 		threshold: 1 / state.alpha,
 		guards: guards.length,
 		proven: logs.length > 0 && logMean >= Math.log(1 / state.alpha),
-		tripled: watch.guards.some((guard) => logEvidence(guard.tripling) >= proof),
+		tripled: watch.guards.some((guard) => logEvidence(guard.tripling) >= Math.log(1 / guardAlpha)),
 	};
 
 	const limitAlpha = state.alpha / Math.max(1, limitCount(plan));
 	const usersMin = plan.phases[state.phase]?.min_users ?? plan.min_users;
-	const limit = (role: "criterion" | "red_flag") => (each: Limit) => {
-		const arms = { candidate: sumsOf(evidence, each.metric, "candidate"), control: sumsOf(evidence, each.metric, "control") };
-		return judgeLimit(each, role, arms, role === "criterion" ? usersMin : WARNING_USERS_MIN, limitAlpha);
-	};
+	const criteria = (phases[state.phase] ?? []).map(
+		(limit): Judged => ({ limit, role: "criterion", signal: signalKeyOf(limit), optional: limit.optional }),
+	);
+	const flags = redFlags.map((limit): Judged => ({ limit, role: "red_flag", signal: signalKeyOf(limit) }));
+	const limits = [...baselineLimits(plan, state), ...flags, ...criteria];
 	const verdicts = [
 		...guards.map((guard, i) => {
 			const guardWatch = watch.guards[i];
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
-			return judgeGuard(guard, guardWatch, evidence, { served, isLast: state.phase + 1 === plan.phases.length }, proof);
+			return judgeGuard(guard, guardWatch, evidence, { served, isLast: state.phase + 1 === plan.phases.length }, guardAlpha);
 		}),
-		...redFlags.map(limit("red_flag")),
-		...criteria.map(limit("criterion")),
+		...limits.map((each) => judgeLimit(each, evidence, each.role === "red_flag" ? WARNING_USERS_MIN : usersMin, limitAlpha)),
 	];
-	const shared = [...redFlags, ...criteria].filter((each) => {
-		const isBreached = verdicts.some((verdict) => verdict.criterion === each.text && verdict.status === "breached");
-		const sums = sumsOf(evidence, each.metric, "control");
-		const control = sums && sums.users.users >= BREACH_USERS_MIN ? estimateOf(each, sums) : null;
-		return isBreached && control !== null && (each.bad === "above" ? control > each.limit : control < each.limit);
+	const breached = new Set(verdicts.filter(({ status }) => status === "breached").map((each) => each.criterion));
+	const shared = limits.filter((each) => {
+		if (!breached.has(each.limit.text)) return false;
+		const control = sumsOf(evidence, each.signal, "control");
+		return control !== undefined && control.users.users >= BREACH_USERS_MIN && isBeyond(each, evidence, "control") === true;
 	});
 	const logSplit = watch.exposures.reduce((sum, each) => {
 		const share = each.served / BUCKETS;
 		return share <= 0 || share >= 1 ? sum : sum + logSplitBayesFactor([each.candidate, each.control], [share, 1 - share]);
 	}, 0);
 
-	const metric = guards[0]?.metric ?? "error";
+	const signal = [...guards, ...limits.map(({ limit }) => limit)].map(signalKeyOf)[0] ?? "error";
+	const level = levelOf({ harm, verdicts, candidateUsers: usersOf(evidence, "candidate"), limits: criteria });
+	const provable = verdicts.flatMap((each) => each.provable ?? []);
 	return {
 		watch,
 		judgement: {
-			level: levelOf({ harm, verdicts, candidateUsers: usersOf(evidence, "candidate"), limits: criteria }),
+			level,
+			score: scoreOfLevel(level, criteria, verdicts),
 			verdicts,
 			harm,
+			provable: provable.length > 0 ? Math.min(...provable) : null,
 			split: { bayesFactor: Math.exp(Math.min(logSplit, 700)), broken: logSplit >= Math.log(SPLIT_ALARM) },
-			candidate: summaryOf(evidence, "candidate", metric),
-			control: summaryOf(evidence, "control", metric),
+			candidate: summaryOf(evidence, "candidate", signal),
+			control: summaryOf(evidence, "control", signal),
 			unattributed: unattributedOf(evidence),
-			shared: shared.map((each) => each.text),
+			shared: shared.map((each) => each.limit.text),
 		},
 	};
 }
 
-/** At 100 % there is no control. */
+/** At 100 % there is no control, and while the baseline is measured no candidate. */
 export function armsServed(plan: Plan, phase: number): readonly Arm[] {
+	if (phase === BASELINE_PHASE) return ["control"];
 	return servedIn(plan, phase) < BUCKETS ? ["candidate", "control"] : ["candidate"];
 }
 
@@ -132,17 +140,18 @@ function learn(plan: Plan, state: LiveState, evidence: Evidence, now: number): W
 		ticks: watch.ticks + 1,
 		quietTicks: 0,
 		failedReads: 0,
-		guards: guardsOf(plan).map((guard, i) => {
+		guards: criteriaIn(plan).guards.map((guard, i) => {
 			const guardWatch = watch.guards[i];
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
 			return watchGuard(guard, guardWatch, evidence, minutes);
 		}),
 		exposures,
+		alerting: watch.alerting,
 	};
 }
 
-function summaryOf(evidence: Evidence, arm: "candidate" | "control", metric: Limit["metric"]): ArmSummary {
-	const sums = sumsOf(evidence, metric, arm)?.users;
+function summaryOf(evidence: Evidence, arm: "candidate" | "control", signal: string): ArmSummary {
+	const sums = sumsOf(evidence, signal, arm)?.users;
 	return {
 		users: usersOf(evidence, arm),
 		harmedUsers: sums?.harmedUsers ?? 0,

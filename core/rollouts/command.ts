@@ -38,7 +38,7 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 		return err({ kind: "wrong_status", status: state.status, command: given.kind, fits });
 	}
 	const done = (next: RolloutState, kind: Change["kind"] = given.kind): Result<Change, Refusal> =>
-		ok({ kind, reason: "operator", message: given.reason, state: next, judgement: null });
+		ok({ kind, reason: "operator", message: given.reason, state: next, judgement: null, alerts: [] });
 	if (given.kind === "start") return done(started(plan, given.launch, now));
 	if (given.kind === "cancel") return done({ status: "cancelled", atMs: now, by: given.by, reason: given.reason });
 	if (!isLive(state)) throw new Error(`${given.kind} let through in ${state.status}`);

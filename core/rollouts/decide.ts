@@ -1,12 +1,15 @@
 import { BUCKETS } from "../flags/bucket";
-import { doublingLeft } from "../health/guard";
+import { captureBaseline } from "../health/baseline";
+import { isPercentile } from "../health/criteria";
+import { doublingLeft, marginLeft } from "../health/guard";
 import { type Judgement, armsServed, judge } from "../health/judge";
 import { SUSPICION } from "../health/level";
 import { type Evidence, type Observation, isFinite, silentArm, unattributedOf } from "../health/observation";
 import { printNumber } from "../health/print";
+import { type Alert, raise } from "./alert";
 import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason } from "./decision";
 import { durationMs, printDuration } from "./duration";
-import { type Plan, guardsOf, phaseName, servedIn } from "./plan";
+import { BASELINE_PHASE, type Plan, criteriaIn, phaseName, servedIn } from "./plan";
 import { completed, enterPhase, paused, rolledBack } from "./transitions";
 import { type LiveState, type RolloutState, type Watch, isLive } from "./state";
 
@@ -14,12 +17,32 @@ const ENGINE = "tidegate";
 const FAILED_READS_MAX = 5;
 /** A breach of both arms that shows within so many ticks of a phase's begin was caused by it: overload hurts everybody. */
 const OVERLOAD_TICKS = 2;
+/** Ticks in a row without data: when somebody should look, and when somebody must. */
+const QUIET_TICKS_WARN = 3;
+const QUIET_TICKS_PAGE = 15;
+/** More of a window's outcomes than this without an arm: something that rules look at is not sent. */
+const UNATTRIBUTED_SHARE_MAX = 0.05;
+/** A handful says nothing about a share. */
+const UNATTRIBUTED_OF_MIN = 100;
+
+/** What a decision depends on besides the rollout itself. */
+export interface Circumstances {
+	/** Until when the environment's breaker stops advances; null: it does not. */
+	readonly breakerUntilMs: number | null;
+}
+const CALM: Circumstances = { breakerUntilMs: null };
 
 /**
  * What time and evidence do to a rollout. The order of checks is the policy: harm, broken split, hold time, enough data,
  * advance. Missing evidence only ever holds; proven harm always rolls back, paused or not.
  */
-export function decide(plan: Plan, state: RolloutState, observation: Observation, now: number): Decision {
+export function decide(
+	plan: Plan,
+	state: RolloutState,
+	observation: Observation,
+	now: number,
+	circumstances: Circumstances = CALM,
+): Decision {
 	if (!isLive(state) || now <= state.watch.tickedAtMs) return { kind: "none" };
 	if (observation.kind === "source_error") return unreadable(state, observation.message, now);
 	const unattributed = unattributedOf(observation);
@@ -28,16 +51,20 @@ export function decide(plan: Plan, state: RolloutState, observation: Observation
 
 	const { watch, judgement } = judge(plan, state, observation, now);
 	const next: LiveState = { ...state, watch };
-	return protect(plan, next, judgement, now) ?? proceed(plan, next, observation, judgement, now);
+	return alerted(
+		protect(plan, next, judgement, now) ?? proceed(plan, next, observation, judgement, now, circumstances),
+		concerns(judgement),
+	);
 }
 
 function unreadable(state: LiveState, message: string, now: number): Decision {
 	const watch: Watch = { ...state.watch, tickedAtMs: now, failedReads: state.watch.failedReads + 1 };
 	const next = { ...state, watch };
 	const said = `metrics could not be read, ${watch.failedReads} times in a row: ${message}`;
-	if (watch.failedReads >= FAILED_READS_MAX && state.status === "running")
-		return change("pause", "source_error", said, paused(next, now, ENGINE, said), null);
-	return hold("source_error", said, next, null);
+	const page: Alert[] = watch.failedReads >= FAILED_READS_MAX ? [{ severity: "page", kind: "source_error", message: said }] : [];
+	if (page.length > 0 && state.status === "running")
+		return alerted(change("pause", "source_error", said, paused(next, now, ENGINE, said), null), page);
+	return alerted(hold("source_error", said, next, null), page);
 }
 
 /** The evidence is left untouched: its minutes are counted when data comes again. */
@@ -47,7 +74,42 @@ function quiet(state: LiveState, unattributed: number, now: number): Decision {
 		unattributed > 0
 			? `${printNumber(unattributed)} events were reported without the attributes that the flags' rules look at: send them in the event's context`
 			: `no outcome counted for ${watch.quietTicks} tick(s): are events sent, and are the flags enabled?`;
-	return hold("no_data", `no_data: ${why}`, { ...state, watch }, null);
+	const message = `no_data: ${why}`;
+	const severities = [
+		...(watch.quietTicks >= QUIET_TICKS_WARN ? (["warn"] as const) : []),
+		...(watch.quietTicks >= QUIET_TICKS_PAGE ? (["page"] as const) : []),
+	];
+	return alerted(
+		hold("no_data", message, { ...state, watch }, null),
+		severities.map((severity) => ({ severity, kind: "no_data", message })),
+	);
+}
+
+/** What a person should know although the engine holds. A rollback is news by itself. */
+function concerns({ level, split, shared, unattributed, verdicts, harm }: Judgement): Alert[] {
+	const alerts: Alert[] = [];
+	if (level === "warning") {
+		const beyond = verdicts.filter((each) => each.status === "beyond").map((each) => `${each.criterion}: ${each.message}`);
+		alerts.push({ severity: "warn", kind: "warning", message: beyond.join("; ") || `harm is suspected: E = ${printNumber(harm.e)}` });
+	}
+	if (split.broken)
+		alerts.push({ severity: "page", kind: "split_broken", message: `the users' split is broken: BF = ${printNumber(split.bayesFactor)}` });
+	if (shared.length > 0)
+		alerts.push({ severity: "page", kind: "control_breaches_too", message: `${shared.join(", ")}: breached with and without the candidate` });
+	const { events, of } = unattributed;
+	if (of >= UNATTRIBUTED_OF_MIN && events > of * UNATTRIBUTED_SHARE_MAX)
+		alerts.push({
+			severity: "warn",
+			kind: "unattributed",
+			message: `${printNumber(events)} of ${printNumber(of)} outcomes lack an attribute that the flags' rules look at: send it in the event's context`,
+		});
+	return alerts;
+}
+
+function alerted(decision: Decision, holding: readonly Alert[]): Decision {
+	if (decision.kind === "none" || !isLive(decision.state)) return decision;
+	const { state, alerts } = raise(decision.state, holding);
+	return { ...decision, state, alerts } as Decision;
 }
 
 /** What must be undone, in order of certainty; undefined when nothing must. */
@@ -89,16 +151,25 @@ function marked(message: string, judgement: Judgement): string {
 	return judgement.split.broken ? `${message} (the split is broken as well: BF = ${printNumber(judgement.split.bayesFactor)})` : message;
 }
 
-function proceed(plan: Plan, state: LiveState, evidence: Evidence, judgement: Judgement, now: number): Decision {
-	const blocker = firstBlocker(plan, state, evidence, judgement);
-	if (blocker) return hold(blocker[0], blocker[1], state, judgement);
+function proceed(
+	plan: Plan,
+	state: LiveState,
+	evidence: Evidence,
+	judgement: Judgement,
+	now: number,
+	circumstances: Circumstances,
+): Decision {
+	if (state.phase === BASELINE_PHASE) return measureBaseline(plan, state, evidence, judgement, now);
+	const blocker = firstBlocker(plan, state, evidence, judgement, circumstances);
+	const unseen = unseenOf(plan, judgement);
+	if (blocker) return hold(blocker[0], `${blocker[1]}${unseen}`, state, judgement);
 	const { users } = judgement.candidate;
 	const done = `${phaseName(plan, state.phase)}: held ${printDuration(state.watch.heldMs)} with ${printNumber(users)} users of the candidate`;
 	if (state.phase + 1 === plan.phases.length)
 		return change(
 			"complete",
 			"evidence_sufficient",
-			`${done}, no evidence of harm: everybody is served the candidate`,
+			`${done}, no evidence of harm: everybody is served the candidate${unseen}`,
 			completed(now, ENGINE),
 			judgement,
 		);
@@ -106,13 +177,40 @@ function proceed(plan: Plan, state: LiveState, evidence: Evidence, judgement: Ju
 	return change(
 		"advance",
 		"evidence_sufficient",
-		`${done}, no evidence of harm: on to ${to?.percent ?? 0} %`,
+		`${done}, no evidence of harm: on to ${to?.percent ?? 0} %${unseen}`,
 		enterPhase(plan, state, state.phase + 1, now),
 		judgement,
 	);
 }
 
-function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgement: Judgement): [HoldReason, string] | undefined {
+/** What this phase could not have seen: no evidence of harm is only as good as the evidence that there could have been. */
+function unseenOf(plan: Plan, { provable }: Judgement): string {
+	if (criteriaIn(plan).guards.length === 0) return "";
+	return provable === null
+		? "; no risk ratio could have been proven yet"
+		: `; a risk ratio below ${printNumber(provable)} could not have been proven yet`;
+}
+
+/** At 0 %: what the guards that compare with the baseline will be held against. */
+function measureBaseline(plan: Plan, state: LiveState, evidence: Evidence, judgement: Judgement, now: number): Decision {
+	if (state.status === "paused") return hold("paused", `paused by ${state.by}: ${state.reason}`, state, judgement);
+	const { heldMs } = state.watch;
+	const held = `measured for ${printDuration(heldMs)} of ${plan.baseline_window}`;
+	if (heldMs < (durationMs(plan.baseline_window) ?? 0)) return hold("measuring_baseline", `baseline: ${held}`, state, judgement);
+	const captured = captureBaseline(plan, evidence);
+	if ("missing" in captured) return hold("measuring_baseline", `baseline: ${held}, but ${captured.missing}`, state, judgement);
+	const values = criteriaIn(plan).baselines.map(({ text }, i) => `${text}: ${printNumber(captured.values[i] ?? 0)}`);
+	const message = `baseline ${held}: ${values.join(", ")}; on to ${plan.phases[0]?.percent ?? 0} %`;
+	return change("advance", "baseline_measured", message, enterPhase(plan, { ...state, baseline: captured.values }, 0, now), judgement);
+}
+
+function firstBlocker(
+	plan: Plan,
+	state: LiveState,
+	evidence: Evidence,
+	judgement: Judgement,
+	{ breakerUntilMs }: Circumstances,
+): [HoldReason, string] | undefined {
 	const { watch } = state;
 	const { split, harm, verdicts, candidate } = judgement;
 	const phase = plan.phases[state.phase];
@@ -139,23 +237,36 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 	const isFull = servedIn(plan, state.phase) >= BUCKETS;
 	const isLast = state.phase + 1 === plan.phases.length;
 	const unmet = verdicts.find(
-		({ role, status }) => !(status === "met" || status === "not_applicable" || (role === "red_flag" && status !== "beyond")),
+		({ role, status }) =>
+			!(status === "met" || status === "not_applicable" || status === "not_reported" || (role === "red_flag" && status !== "beyond")),
 	);
 	if (unmet) return [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`];
-	// At the end no proof is asked: ruling out a doubling among the few users held back would take months.
-	if (isLast || isFull || plan.advance === "relaxed") return undefined;
-	for (const [i, guard] of guardsOf(plan).entries()) {
+	const unproven = isLast || isFull ? undefined : proofLeft(plan, watch, evidence);
+	if (unproven) return unproven;
+	if (breakerUntilMs !== null)
+		return [
+			"breaker_open",
+			`three rollbacks within an hour in ${plan.environment}: nothing advances by itself until ${new Date(breakerUntilMs).toISOString()}`,
+		];
+	return undefined;
+}
+
+/** What must be proven before an advance. At the end nothing: ruling out a doubling among the few users held back would take months. */
+function proofLeft(plan: Plan, watch: Watch, evidence: Evidence): [HoldReason, string] | undefined {
+	if (plan.advance === "relaxed") return undefined;
+	for (const [i, guard] of criteriaIn(plan).guards.entries()) {
 		const guardWatch = watch.guards[i];
-		const left = guardWatch ? doublingLeft(guard, guardWatch, evidence) : undefined;
-		if (left) return ["doubling_not_ruled_out", left];
+		const isStrict = plan.advance === "strict" && !isPercentile(guard.aggregate);
+		const left = isStrict ? marginLeft(guard, evidence) : guardWatch && doublingLeft(guard, guardWatch, evidence);
+		if (left !== undefined) return [isStrict ? "margin_not_proven" : "doubling_not_ruled_out", left];
 	}
 	return undefined;
 }
 
 function hold(reason: HoldReason, message: string, state: LiveState, judgement: Judgement | null): Hold {
-	return { kind: "hold", reason, message, state, judgement };
+	return { kind: "hold", reason, message, state, judgement, alerts: [] };
 }
 
 function change(kind: ChangeKind, reason: ChangeReason, message: string, state: RolloutState, judgement: Judgement | null): Change {
-	return { kind, reason, message, state, judgement };
+	return { kind, reason, message, state, judgement, alerts: [] };
 }

@@ -1,4 +1,5 @@
 import type { Judgement } from "../health/judge";
+import type { Alert } from "./alert";
 import type { LiveState, RolloutState } from "./state";
 
 /** Why a rollout stays where it is. */
@@ -13,7 +14,10 @@ export type HoldReason =
 	| "suspected_harm"
 	| "guard_unmet"
 	| "criterion_unmet"
-	| "doubling_not_ruled_out";
+	| "doubling_not_ruled_out"
+	| "margin_not_proven"
+	| "measuring_baseline"
+	| "breaker_open";
 
 export type ChangeKind = "start" | "advance" | "step_back" | "roll_back" | "complete" | "pause" | "resume" | "cancel";
 
@@ -26,6 +30,7 @@ export type ChangeReason =
 	| "engine_error"
 	| "unguarded"
 	| "evidence_sufficient"
+	| "baseline_measured"
 	| "operator";
 
 /** Same place, more known: the new state holds the evidence so far. */
@@ -35,6 +40,8 @@ export interface Hold {
 	readonly message: string;
 	readonly state: LiveState;
 	readonly judgement: Judgement | null;
+	/** What is newly to be told. */
+	readonly alerts: readonly Alert[];
 }
 
 /** A change of state, with the reason and the numbers behind it. */
@@ -44,6 +51,7 @@ export interface Change {
 	readonly message: string;
 	readonly state: RolloutState;
 	readonly judgement: Judgement | null;
+	readonly alerts: readonly Alert[];
 }
 
 /** `none`: this tick has been applied before, or the rollout is not live. */

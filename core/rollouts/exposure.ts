@@ -1,4 +1,5 @@
 import type { LiveRollout } from "../flags/snapshot";
+import { scoredMetrics, signalsOf } from "../health/signals";
 import { type Plan, phaseName, servedIn } from "./plan";
 import { type LiveState, type RolloutState, isLive } from "./state";
 
@@ -30,6 +31,8 @@ export function liveRollout(
 		before,
 		excluded,
 		retreats: plan.on_control_loss === "retreat",
+		signals: signalsOf(plan, state),
+		scored: scoredMetrics(plan, state),
 	};
 }
 

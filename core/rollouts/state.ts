@@ -21,6 +21,10 @@ const guardWatch = z.object({
 	harmedShare: z.number(),
 	/** The same of control: above a limit the evidence stands still. */
 	controlHarmedShare: z.number().default(0),
+	/** Of a percentile's guard: what users' means say beside their first harms. */
+	score: bets.nullable().default(null),
+	/** Of a percentile's guard, since its warm-up: control's percentile, and the mean and spread of its users' mean ln values. */
+	frozen: z.object({ limit: z.number(), center: z.number(), spread: z.number() }).nullable().default(null),
 });
 
 /** What the ticks have learnt so far. */
@@ -40,6 +44,8 @@ const watch = z.object({
 	guards: z.array(guardWatch),
 	/** Users at their first exposure, by the share that was served (buckets). */
 	exposures: z.array(z.object({ served: z.number(), candidate: z.number(), control: z.number() })),
+	/** What people have been alerted to and still holds: nobody is told twice. */
+	alerting: z.array(z.string()).default([]),
 });
 
 const servedBefore = z.object({ stage: z.number(), served: z.number(), sinceMs: z.number() });
@@ -48,7 +54,7 @@ const live = {
 	startedAtMs: z.number(),
 	/** False-alarm rate of the whole rollout; halved by each relaunch. */
 	alpha: z.number(),
-	/** Index into the plan's phases. */
+	/** Index into the plan's phases; −1 while the baseline is measured. */
 	phase: z.number(),
 	/** How many phases have been entered: unlike `phase` it never comes twice. */
 	stage: z.number(),
@@ -56,6 +62,8 @@ const live = {
 	before: servedBefore.nullable(),
 	/** Nobody guarded it, so its users went back: it serves nobody until it is resumed. */
 	retreated: z.boolean().default(false),
+	/** What was measured before the first phase, one for each guard that compares with it; null: nothing was, or not yet. */
+	baseline: z.array(z.number()).nullable().default(null),
 	watch,
 };
 

@@ -1,23 +1,24 @@
 import { restartGuard, startGuard } from "../health/guard";
-import { type Plan, guardsOf } from "./plan";
+import { BASELINE_PHASE, type Plan, criteriaIn } from "./plan";
 import { servedBy } from "./exposure";
 import type { LiveState, RolloutState } from "./state";
 
 /** How a state is left and the next one entered: shared by what the engine decides and what people command. */
 
-/** α of a rollout's harm tests. A relaunch of the same candidate has half of its predecessor's. */
-const ALPHA = 0.0125;
+/** α of a rollout's harm tests, by the plan's sensitivity. A relaunch of the same candidate has half of its predecessor's. */
+const ALPHA = { standard: 0.0125, fast: 0.05 };
 
 export function started(plan: Plan, launch: number, now: number): LiveState {
 	return {
 		status: "running",
 		startedAtMs: now,
-		alpha: ALPHA / 2 ** (launch - 1),
-		phase: 0,
+		alpha: ALPHA[plan.sensitivity] / 2 ** (launch - 1),
+		phase: criteriaIn(plan).baselines.length > 0 ? BASELINE_PHASE : 0,
 		stage: 1,
 		sinceMs: now,
 		before: null,
 		retreated: false,
+		baseline: null,
 		watch: {
 			watermark: null,
 			tickedAtMs: now,
@@ -26,14 +27,15 @@ export function started(plan: Plan, launch: number, now: number): LiveState {
 			ticks: 0,
 			quietTicks: 0,
 			failedReads: 0,
-			guards: guardsOf(plan).map(startGuard),
+			guards: criteriaIn(plan).guards.map(startGuard),
 			exposures: [],
+			alerting: [],
 		},
 	};
 }
 
 export function enterPhase(plan: Plan, state: LiveState, phase: number, now: number): LiveState {
-	const { startedAtMs, alpha, watch } = state;
+	const { startedAtMs, alpha, baseline, watch } = state;
 	return {
 		status: "running",
 		startedAtMs,
@@ -43,6 +45,7 @@ export function enterPhase(plan: Plan, state: LiveState, phase: number, now: num
 		sinceMs: now,
 		before: { stage: state.stage, served: servedBy(plan, state), sinceMs: state.sinceMs },
 		retreated: false,
+		baseline,
 		watch: { ...watch, heldMs: 0, ticks: 0, guards: watch.guards.map(restartGuard) },
 	};
 }
@@ -53,8 +56,8 @@ export function resumed(plan: Plan, state: LiveState, now: number): LiveState {
 }
 
 function running(state: LiveState): LiveState {
-	const { startedAtMs, alpha, phase, stage, sinceMs, before, retreated, watch } = state;
-	return { status: "running", startedAtMs, alpha, phase, stage, sinceMs, before, retreated, watch };
+	const { startedAtMs, alpha, phase, stage, sinceMs, before, retreated, baseline, watch } = state;
+	return { status: "running", startedAtMs, alpha, phase, stage, sinceMs, before, retreated, baseline, watch };
 }
 
 export function paused(state: LiveState, now: number, by: string, reason: string): LiveState {

@@ -1,0 +1,54 @@
+import { type Plan, criteriaIn } from "../rollouts/plan";
+import type { LiveState } from "../rollouts/state";
+import { type Limit, type VersusBaseline, isPercentile, quantileOfPercentile, signalKeyOf } from "./criteria";
+import { type Evidence, quantileOf, sumsOf } from "./observation";
+import type { Judged } from "./verdict";
+
+/** Guards that compare with what was measured before the first phase: once it is captured, each is an absolute limit. */
+
+/** Fewer tell nothing of what is usual. */
+const USERS_MIN = 100;
+const PERCENTILE_REQUESTS_MIN = 1_000;
+/** Where a limit from a baseline may end: a rate has to leave room for a worse one. */
+const RATE_LIMIT_MAX = 0.94;
+
+export function baselineLimits(plan: Plan, state: LiveState): readonly Judged[] {
+	return criteriaIn(plan).baselines.flatMap((guard, i) => {
+		const measured = state.baseline?.[i];
+		if (measured === undefined) return [];
+		return { limit: limitFrom(guard, measured), role: "guard" as const, signal: signalKeyOf(guard) };
+	});
+}
+
+function limitFrom({ kind: _kind, margin, ...quantity }: VersusBaseline, measured: number): Limit {
+	const isFraction = quantity.aggregate === "rate" || quantity.aggregate === "harm";
+	const limit = measured * (1 + margin);
+	return { ...quantity, kind: "limit", limit: isFraction ? Math.min(limit, RATE_LIMIT_MAX) : limit, inclusive: true };
+}
+
+/** What every such guard's metric is like without the candidate, in the plan's order; or what is missing for it. */
+export function captureBaseline(plan: Plan, evidence: Evidence): { readonly values: number[] } | { readonly missing: string } {
+	const values: number[] = [];
+	for (const guard of criteriaIn(plan).baselines) {
+		const measured = measure(guard, evidence);
+		if (typeof measured === "string") return { missing: `${guard.text}: ${measured}` };
+		values.push(measured);
+	}
+	return { values };
+}
+
+function measure(guard: VersusBaseline, evidence: Evidence): number | string {
+	const sums = sumsOf(evidence, signalKeyOf(guard), "control");
+	if (!sums) return `${guard.metric} was not reported`;
+	const { users, requests, harms } = sums.users;
+	if (users < USERS_MIN) return `${users} users < ${USERS_MIN} needed`;
+	if (isPercentile(guard.aggregate)) {
+		if (requests < PERCENTILE_REQUESTS_MIN) return `${requests} requests < ${PERCENTILE_REQUESTS_MIN} needed`;
+		const found = quantileOf(evidence, guard.metric, "control", quantileOfPercentile(guard.aggregate));
+		return found !== null && found > 0 ? found : "nothing above 0 to compare with";
+	}
+	// No failure among so many requests is no promise that there never is one: the limit stays above zero.
+	if (guard.aggregate === "harm" || (guard.aggregate === "rate" && guard.bad === "above")) return Math.max(harms, 1) / requests;
+	const of = guard.aggregate === "count" ? sums.totals : sums.means;
+	return of.sumOfMeans / of.users;
+}

@@ -78,7 +78,8 @@ flags.openapi(
 		method: "patch",
 		path: "/{key}",
 		summary: "Change a flag: the fields named are replaced",
-		description: 'Needs If-Match with the version that was read, except to kill: {"enabled": false} alone is taken at any time.',
+		description:
+			'Needs If-Match with the version that was read, except to kill: {"enabled": false} alone is taken at any time. A change after which nothing differs makes no new version.',
 		request: { params, query: change, headers: ifMatch, ...body(flagPatch) },
 		responses: { 200: { description: "changed", ...json(stored) }, ...refusals(400, 401, 404, 409, 412, 413, 415, 422, 428) },
 	}),

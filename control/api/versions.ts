@@ -93,7 +93,7 @@ versions.openapi(
 		path: "/{key}/restore",
 		summary: "Make an earlier version of a flag the new one",
 		description:
-			"All of it, `enabled` too, checked as a change is. Needs If-Match with the version that was read; a flag that is deleted comes back without.",
+			"All of it, `enabled` too, checked as a change is. Needs If-Match with the version that was read; a flag that is deleted comes back without. One that is as it was then stays as it is, without a new version.",
 		request: { params, query: change, headers: ifMatch, ...body(z.strictObject({ version: number })) },
 		responses: { 200: { description: "restored", ...json(stored) }, ...refusals(400, 401, 404, 409, 412, 413, 415, 422, 428) },
 	}),

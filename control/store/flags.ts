@@ -110,7 +110,10 @@ export async function createFlag(
 	return isWritten ? ok(stored(row)) : exists;
 }
 
-/** `before` is what the caller read and checked the change against; whoever has changed it since wins. */
+/**
+ * `before` is what the caller read and checked the change against; whoever has changed it since wins. Where nothing differs
+ * nothing is written, and the flag keeps its version.
+ */
 export async function changeFlag(
 	db: Database,
 	before: StoredFlag,
@@ -120,6 +123,7 @@ export async function changeFlag(
 	action = after.enabled === before.enabled ? "flag.changed" : killAction(after),
 ): Promise<Result<StoredFlag, FlagRefusal>> {
 	const { environment, key } = before;
+	if (diff(configOf(before), after).length === 0) return ok(before);
 	const gone = Object.keys(before.variants).filter((name) => !Object.hasOwn(after.variants, name));
 	const requiredBy = async (): Promise<FlagRefusal | undefined> => {
 		const by = gone.length > 0 ? await dependentsOf(db, environment, key, gone) : [];

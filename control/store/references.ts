@@ -10,7 +10,10 @@ import type { Database } from "./database";
 import { parseJson } from "./json";
 import { flags, segments } from "./schema";
 
-/** What a flag or a segment names must exist, must not lead back to it, and its patterns must compile. */
+/**
+ * What a flag or a segment names must exist, must not lead back to it, its patterns must compile and its ranges not be empty.
+ * Asked when it is written, not by the schema: that reads stored rows too, and would take what was once accepted for damaged.
+ */
 
 /** All that flags and segments may name, those under check among them as they would be. */
 export interface World {
@@ -190,6 +193,11 @@ function checkCondition(tree: Condition, pointer: string, known: ReadonlyMap<str
 	if ("segment" in tree)
 		return known.has(tree.segment) ? [] : [{ pointer: `${pointer}/segment`, message: `there is no segment ${tree.segment}` }];
 	if ("op" in tree) {
+		if (tree.op === "between") {
+			const [lowest, highest] = tree.values.map(Number);
+			const isEmpty = lowest !== undefined && highest !== undefined && lowest > highest;
+			return isEmpty ? [{ pointer: `${pointer}/values`, message: `between takes the lowest first: ${lowest} > ${highest}` }] : [];
+		}
 		if (tree.op !== "matches") return [];
 		return tree.values.flatMap((value, i) => {
 			const compiled = compilePattern(String(value));

@@ -139,6 +139,16 @@ describe("changing a flag", () => {
 		expect(await done("GET", flagAt(before.key))).toEqual(body);
 	});
 
+	test("to what it is makes no version and no row in the audit, a second kill neither", async () => {
+		const flag = await createFlag({ description: "old", rules: [rule()] });
+		const same = { rules: flag.rules, variants: { false: false, true: true }, description: "old" };
+		expect(await done("PATCH", flagAt(flag.key), { body: same, headers: ifMatch(1) })).toEqual(flag);
+		const killed = await done("PATCH", flagAt(flag.key), { body: { enabled: false } });
+		expect(await done("PATCH", flagAt(flag.key), { body: { enabled: false } })).toEqual(killed);
+		expect((await auditOf(`flags/production/${flag.key}`)).map(({ action }) => action)).toEqual(["flag.created", "flag.killed"]);
+		await refused(412, "PATCH", flagAt(flag.key), { body: same, headers: ifMatch(1) });
+	});
+
 	test("needs the version that was read", async () => {
 		const { key } = await createFlag();
 		const problem = await refused(428, "PATCH", flagAt(key), { body: { description: "new" } });

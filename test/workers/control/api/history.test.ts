@@ -236,6 +236,22 @@ describe("restoring a version", () => {
 		expect((await done<FlagBody>("GET", flagAt(key))).version).toBe(2);
 	});
 
+	test("that the flag still has, or has again, makes none: 200 with the flag as it is", async () => {
+		const first = await createFlag({ description: "first", rules: [rule()], variants: { true: true, false: false, also: true } });
+		const { key } = first;
+		expect(await restore(key, 1, ifMatch(1))).toEqual(first);
+		await patch(key, 1, { description: "second" });
+		const third = await restore(key, 1, ifMatch(2));
+		const rows = await auditRows();
+		for (const version of [1, 3]) {
+			// oxlint-disable-next-line no-await-in-loop -- two requests
+			const { status, headers, body } = await send("POST", at(key, "restore"), { body: { version }, headers: ifMatch(3) });
+			expect([status, headers.get("etag"), body]).toEqual([200, '"3"', third]);
+		}
+		expect(await auditRows()).toEqual(rows);
+		expect(await history(key)).toHaveLength(3);
+	});
+
 	test("of two at once one is made", async () => {
 		const { key } = await createFlag();
 		await patch(key, 1, { description: "second" });

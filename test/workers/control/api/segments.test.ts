@@ -371,6 +371,26 @@ describe("what a flag names", () => {
 		for (const { message } of errors ?? []) expect(message).toMatch(/\(at character \d+\)$/);
 	});
 
+	test("as a range must have its lowest value first, which is told; a row that has it otherwise is still served", async () => {
+		const ages = (...values: number[]) => ({ attribute: "age", op: "between", values });
+		const message = "between takes the lowest first: 9 > 1";
+		expect(await bad({ rules: [rule({ any: [IS_BETA, { not: ages(9, 1) }] })] })).toEqual([
+			{ pointer: "/rules/0/when/any/1/not/values", message },
+		]);
+		expect((await refused(422, "POST", SEGMENTS, { body: aSegment({ when: ages(9, 1) }) })).errors).toEqual([
+			{ pointer: "/when/values", message },
+		]);
+		const flag = aFlag({ rules: [rule(ages(9, 1))] });
+		const file = { schemaVersion: 1, flags: [flag] };
+		expect((await refused(422, "POST", "/api/v1/import?environment=production", { body: file })).errors).toEqual([
+			{ pointer: "/flags/0/rules/0/when/values", message },
+		]);
+		const { key } = await createFlag({ rules: [rule({ all: [ages(1, 9), ages(5, 5)] })] });
+		await env.DB.prepare("UPDATE flags SET config = replace(config, '[1,9]', '[9,1]') WHERE key = ?").bind(key).run();
+		expect(await done("GET", flagAt(key))).toMatchObject({ rules: [{ when: { all: [{ values: [9, 1] }, { values: [5, 5] }] } }] });
+		await done("PATCH", flagAt(key), { body: { enabled: false } });
+	});
+
 	test("as a prerequisite must be there, with its variants", async () => {
 		const other = await createFlag({ type: "string", variants: { on: "a", off: "b" }, offVariant: "off", fallthrough: "on" });
 		expect(

@@ -51,14 +51,23 @@ export interface SystemPoint {
 }
 
 /**
- * Analytics Engine's columns. Indexes: `<environment>/<rollout>` for outcomes, `<environment>/<flag>` outside a rollout, with
- * `/harm` appended for harm, which would vanish among many outcomes when these are sampled; both arms share an index, so they are
- * sampled alike. `<environment>/system` holds the origins' own measurements.
+ * Analytics Engine samples by index. Harm has its own, or it would vanish among the outcomes of a busy rollout; both arms share
+ * one, so they are sampled alike. Keys have no slash, so no two of these are the same but a rollout's and a flag's of one name:
+ * what reads outcomes looks at the arm as well.
  */
+export const INDEXES = {
+	/** Of a rollout, or of a flag that is measured outside one. */
+	outcomes: (environment: string, key: string): string => `${environment}/${key}`,
+	harm: (environment: string, rollout: string): string => `${environment}/${rollout}/harm`,
+	/** The origins' own measurements. */
+	system: (environment: string): string => `${environment}/system`,
+} as const;
+
+/** Analytics Engine's columns. A number that a point does not have is 0 there, a text empty. */
 export const COLUMNS = {
 	index: "index1",
 	schema: "blob1",
-	/** outcome, harm or system. */
+	/** One of KINDS. */
 	kind: "blob2",
 	environment: "blob3",
 	flag: "blob4",
@@ -69,7 +78,7 @@ export const COLUMNS = {
 	metric: "blob8",
 	/** Of a harm point. */
 	signal: "blob9",
-	/** Of a system point: the origin. */
+	/** The user's hash; of a system point: the origin. */
 	unit: "blob10",
 	arm: "blob11",
 	colo: "blob12",
@@ -85,6 +94,8 @@ export const COLUMNS = {
 
 /** The column that is 1 where the signal in that slot took the value for harm. */
 export const slotColumn = (slot: number): string => `double${slot + 5}`;
+
+export const KINDS = { outcome: "outcome", harm: "harm", system: "system" } as const;
 
 export const TELEMETRY_SCHEMA = "1";
 

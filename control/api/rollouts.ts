@@ -4,6 +4,7 @@ import { type Command, command, placeOf } from "../../core/rollouts/command";
 import { candidateOf } from "../../core/rollouts/exposure";
 import { type Plan, checkPlan, holdbackOf, plan } from "../../core/rollouts/plan";
 import { type RolloutState, isLive } from "../../core/rollouts/state";
+import type { MetricDefinition } from "../../core/metric";
 import type { Act } from "../store/audit";
 import type { Database } from "../store/database";
 import { type StoredFlag, getFlags } from "../store/flags";
@@ -21,6 +22,7 @@ import {
 	rollBackDamaged,
 } from "../store/rollouts";
 import { damagedOr } from "../store/json";
+import { listMetrics } from "../store/metrics";
 import { getSegment } from "../store/segments";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { orRefuse, refuse } from "./refusals";
@@ -49,6 +51,7 @@ const health = z.object({
 	reason: z.string(),
 	message: z.string(),
 	level: z.string(),
+	score: z.int().nullable().describe("0 to 100; null: unknown"),
 	percent: z.number(),
 	judgement: z.unknown().describe("verdicts and evidence, with their arithmetic"),
 });
@@ -84,8 +87,9 @@ rollouts.openapi(
 		responses: { 201: { description: "created", ...json(detail) }, ...refusals(400, 401, 409, 413, 415, 422) },
 	}),
 	async (c) => {
-		const wanted = c.req.valid("json");
 		const { db } = c.get("deps");
+		const given = c.req.valid("json");
+		const wanted: Plan = { ...given, metrics: namedIn(given, await listMetrics(db, given.environment)) };
 		await checked(db, wanted, false);
 		const row = await createRollout(db, wanted, actOf(c));
 		return c.json(await detailOf(db, row), 201, { location: `/api/v1/rollouts/${row.id}` });
@@ -224,6 +228,13 @@ async function carryOutDamaged(db: Database, id: string, kind: Command["kind"], 
 	const isLiveRow = row.status === "running" || row.status === "paused";
 	if (!isLiveRow || (kind !== "roll_back" && kind !== "cancel")) refuse({ kind: "rollout_damaged", id });
 	return (await rollBackDamaged(db, row, act, realNow)) ? "done" : "lost";
+}
+
+/** The definitions that a plan keeps with it: those whose keys its criteria contain. */
+function namedIn(given: z.infer<typeof plan>, own: readonly MetricDefinition[]): MetricDefinition[] {
+	const { guards, red_flags, phases } = given;
+	const text = JSON.stringify([guards, red_flags, phases.map(({ criteria }) => criteria)]);
+	return own.filter(({ key }) => text.includes(key));
 }
 
 /** The plan against the flags as they are now; refused with every reason at once. */

@@ -1,6 +1,10 @@
-import { eq, sql } from "drizzle-orm";
+import { asc, eq, sql } from "drizzle-orm";
 import type { Database, Statement } from "./database";
 import { environments, head, overlays } from "./schema";
+
+export async function listEnvironments(db: Database): Promise<string[]> {
+	return (await db.select({ name: environments.name }).from(environments).orderBy(asc(environments.name))).map(({ name }) => name);
+}
 
 /** Parts of a batch: what makes publication pending, and what reaches the edges with the head at once. */
 

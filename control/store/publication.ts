@@ -5,6 +5,7 @@ import { candidateOf, liveRollout } from "../../core/rollouts/exposure";
 import type { Head } from "../../core/wire";
 import { type Database, type Statement, commit } from "./database";
 import { parseJson } from "./json";
+import { selectMetrics } from "./metrics";
 import { parsed, selectLive } from "./rollouts";
 import { selectForSnapshot, snapshotSegments } from "./segments";
 import { bodies, environments, flags, head, overlays, sdkKeys } from "./schema";
@@ -21,13 +22,14 @@ export async function pendingEnvironments(db: Database): Promise<string[]> {
 
 /** The state of an environment as of one moment; undefined when there is no such environment. */
 export async function stateOf(db: Database, environment: string): Promise<EnvironmentState | undefined> {
-	const [rows, flagRows, rolloutRows, segmentRows, listedRows] = await db.batch([
+	const [rows, flagRows, rolloutRows, metricRows, segmentRows, listedRows] = await db.batch([
 		db.select().from(environments).where(eq(environments.name, environment)),
 		db
 			.select({ key: flags.key, config: sql<string>`${flags.config}` })
 			.from(flags)
 			.where(eq(flags.environment, environment)),
 		selectLive(db, environment),
+		selectMetrics(db, environment),
 		...selectForSnapshot(db, environment),
 	]);
 	const row = rows[0];
@@ -49,6 +51,7 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 		damaged: read.filter((each) => typeof each === "string"),
 		segments: snapshotSegments(segmentRows, listedRows),
 		rollouts: live,
+		metrics: metricRows.map(({ config: { key, kind } }) => ({ key, kind })),
 	};
 }
 

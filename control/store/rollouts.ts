@@ -1,4 +1,6 @@
 import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, lt, max, ne, sql } from "drizzle-orm";
+import { signalsOf } from "../../core/health/signals";
+import type { Alert } from "../../core/rollouts/alert";
 import type { Change, Hold } from "../../core/rollouts/decision";
 import { DEFAULT_CANDIDATE, candidateOf } from "../../core/rollouts/exposure";
 import { type Plan, storedPlan } from "../../core/rollouts/plan";
@@ -9,7 +11,7 @@ import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid } from "./environments";
 import { parseJson } from "./json";
 import type { StoredFlag } from "./flags";
-import { activeFlags, flagVersions, flags, healthChecks, outbox, rolloutEvents, rollouts } from "./schema";
+import { activeFlags, environmentChecks, environments, flagVersions, flags, healthChecks, outbox, rolloutEvents, rollouts } from "./schema";
 
 export type StoredRollout = typeof rollouts.$inferSelect;
 
@@ -39,6 +41,7 @@ export async function createRollout(db: Database, plan: Plan, act: Act): Promise
 			tickedAtMs: 0,
 			createdAtMs: act.atMs,
 			startedAtMs: null,
+			failedChanges: 0,
 		};
 		try {
 			// oxlint-disable-next-line no-await-in-loop -- see above
@@ -198,6 +201,7 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 				revision,
 				status: after.status,
 				state: after,
+				failedChanges: 0,
 				tickedAtMs: isLive(after) ? after.watch.tickedAtMs : row.tickedAtMs,
 				...(change.kind === "start" ? { startedAtMs: act.atMs } : {}),
 			})
@@ -217,8 +221,40 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 				status: after.status,
 			},
 		}),
+		...change.alerts.map((alert) => alerted(db, row, alert, act.atMs)),
 	];
 	return committed(db, statements);
+}
+
+/** What somebody is to be told of a rollout, delivered from the outbox. */
+function alerted(db: Database, { id, environment }: StoredRollout, { severity, kind, message }: Alert, atMs: number): Statement {
+	return db.insert(outbox).values({ atMs, type: `alert.${severity}`, subject: id, payload: { rollout: id, environment, kind, message } });
+}
+
+const FAILED_ROLLBACKS_PAGED = 2;
+
+/** A change that could not be written is decided again by the next tick; of a rollback that fails again a person is told. */
+export async function recordFailure(db: Database, row: StoredRollout, kind: Change["kind"], message: string, now: number): Promise<void> {
+	const [counted] = await db
+		.update(rollouts)
+		.set({ failedChanges: sql`${rollouts.failedChanges} + 1` })
+		.where(eq(rollouts.id, row.id))
+		.returning({ failed: rollouts.failedChanges });
+	if (kind !== "roll_back" || counted?.failed !== FAILED_ROLLBACKS_PAGED) return;
+	const said = `the rollback could not be written ${FAILED_ROLLBACKS_PAGED} times and is tried again every minute: ${message}`;
+	await commit(db, [alerted(db, row, { severity: "page", kind: "rollback_failed", message: said }, now)]);
+}
+
+/** When the engine rolled back, by environment. */
+export async function rollbacksSince(db: Database, actor: string, sinceMs: number): Promise<ReadonlyMap<string, number[]>> {
+	const rows = await db
+		.select({ environment: rollouts.environment, atMs: rolloutEvents.atMs })
+		.from(rolloutEvents)
+		.innerJoin(rollouts, eq(rollouts.id, rolloutEvents.rollout))
+		.where(and(eq(rolloutEvents.kind, "roll_back"), gt(rolloutEvents.atMs, sinceMs), eq(rolloutEvents.actor, actor)));
+	const found = new Map<string, number[]>();
+	for (const { environment, atMs } of rows) found.set(environment, [...(found.get(environment) ?? []), atMs]);
+	return found;
 }
 
 /** Takes the users of a rollout that nobody can read back to the baseline. False: somebody changed it first. */
@@ -344,8 +380,36 @@ export async function recordHolds(db: Database, held: readonly Held[], now: numb
 				)
 				.bind(JSON.stringify(states), now),
 			checksStatement(db, checks, now),
+			...alertStatements(db, some, now),
+			...remeasuredStatements(db, some, now),
 		]);
 	}
+}
+
+function alertStatements(db: Database, held: readonly Held[], now: number): D1PreparedStatement[] {
+	const rows = held.flatMap(({ row, hold }) =>
+		hold.alerts.map(({ severity, kind, message }) => ({
+			type: `alert.${severity}`,
+			rollout: row.id,
+			payload: { rollout: row.id, environment: row.environment, kind, message },
+		})),
+	);
+	if (rows.length === 0) return [];
+	const insert = `INSERT INTO outbox (at_ms, type, subject, payload)
+		SELECT ?2, value ->> 'type', value ->> 'rollout', value -> 'payload' FROM json_each(?1)`;
+	return [db.$client.prepare(insert).bind(JSON.stringify(rows), now)];
+}
+
+/** Where a warm-up has ended edges must learn what is harm now. */
+function remeasuredStatements(db: Database, held: readonly Held[], now: number): D1PreparedStatement[] {
+	const moved = held.filter(({ row, hold }) => {
+		const [before, after] = [signalsOf(row.plan, row.state), signalsOf(row.plan, hold.state)];
+		return after.some(({ harm }, i) => harm !== null && before[i]?.harm === null);
+	});
+	const names = [...new Set(moved.map(({ row }) => row.environment))];
+	if (names.length === 0) return [];
+	const update = "UPDATE environments SET changed = changed + 1, changed_at_ms = ?2 WHERE name IN (SELECT value FROM json_each(?1))";
+	return [db.$client.prepare(update).bind(JSON.stringify(names), now)];
 }
 
 export interface Check {
@@ -365,13 +429,15 @@ function checksStatement(db: Database, checks: readonly Check[], now: number): D
 		reason: decision.reason,
 		message: decision.message,
 		level: decision.judgement?.level ?? "unknown",
+		score: decision.judgement?.score ?? null,
 		percent,
 		judgement: decision.judgement,
 	}));
 	return db.$client
 		.prepare(
-			`INSERT INTO health_checks (rollout, at_ms, decision, reason, message, level, percent, judgement)
-			SELECT value ->> 'rollout', ?2, value ->> 'decision', value ->> 'reason', value ->> 'message', value ->> 'level', value ->> 'percent', value -> 'judgement'
+			`INSERT INTO health_checks (rollout, at_ms, decision, reason, message, level, score, percent, judgement)
+			SELECT value ->> 'rollout', ?2, value ->> 'decision', value ->> 'reason', value ->> 'message', value ->> 'level', value ->> 'score',
+				value ->> 'percent', value -> 'judgement'
 			FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING`,
 		)
 		.bind(JSON.stringify(rows), now);
@@ -381,7 +447,15 @@ const CHECKS_KEPT_MS = 30 * 86_400_000;
 
 /** By rollout, so that the primary key finds what is old. */
 export async function pruneChecks(db: Database, now: number): Promise<void> {
-	await db
-		.delete(healthChecks)
-		.where(and(inArray(healthChecks.rollout, db.select({ id: rollouts.id }).from(rollouts)), lt(healthChecks.atMs, now - CHECKS_KEPT_MS)));
+	const old = now - CHECKS_KEPT_MS;
+	await db.batch([
+		db
+			.delete(healthChecks)
+			.where(and(inArray(healthChecks.rollout, db.select({ id: rollouts.id }).from(rollouts)), lt(healthChecks.atMs, old))),
+		db
+			.delete(environmentChecks)
+			.where(
+				and(inArray(environmentChecks.environment, db.select({ name: environments.name }).from(environments)), lt(environmentChecks.atMs, old)),
+			),
+	]);
 }

@@ -147,6 +147,8 @@ export const rollouts = sqliteTable(
 		tickedAtMs: integer("ticked_at_ms").notNull(),
 		createdAtMs: integer("created_at_ms").notNull(),
 		startedAtMs: integer("started_at_ms"),
+		/** Changes in a row that could not be written. */
+		failedChanges: integer("failed_changes").notNull().default(0),
 	},
 	(t) => [index("rollouts_status").on(t.status), index("rollouts_environment").on(t.environment, t.createdAtMs)],
 );
@@ -171,7 +173,7 @@ export const rolloutEvents = sqliteTable(
 		/** What was observed and judged: enough to decide again. */
 		evidence: json(anything)("evidence"),
 	},
-	(t) => [primaryKey({ columns: [t.rollout, t.revision] })],
+	(t) => [primaryKey({ columns: [t.rollout, t.revision] }), index("rollout_events_kind").on(t.kind, t.atMs)],
 );
 
 /** Which rollout a flag is in. The primary key is what refuses a second active rollout of a flag. */

@@ -5,14 +5,28 @@ import type { Change, Hold } from "../../core/rollouts/decision";
 import { candidateOf } from "../../core/rollouts/exposure";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive } from "../../core/rollouts/state";
+import { BREAKER_WINDOW_MS, breakerOpenUntil } from "../../core/rollouts/breaker";
 import { paused, unguarded } from "../../core/rollouts/transitions";
+import { findingOf } from "../../core/health/environment";
 import { LEASE_MS } from "../../core/wire";
 import { log, nameOf } from "../log";
 import { prune } from "../metrics/embedded";
 import type { MetricsSource } from "../metrics/source";
+import { recordEnvironments } from "../store/environmentChecks";
+import { listEnvironments } from "../store/environments";
 import { getFlags } from "../store/flags";
 import { readHead, tickCompleted } from "../store/publication";
-import { type Held, type StoredRollout, commitChange, listLive, pruneChecks, recordCheck, recordHolds } from "../store/rollouts";
+import {
+	type Held,
+	type StoredRollout,
+	commitChange,
+	listLive,
+	pruneChecks,
+	recordCheck,
+	recordFailure,
+	recordHolds,
+	rollbacksSince,
+} from "../store/rollouts";
 import { observe } from "./observe";
 import { type Publisher, publish } from "./publish";
 
@@ -67,25 +81,56 @@ async function attempt(step: string, work: () => Promise<void>): Promise<boolean
 async function guard(given: Tick, now: number, unguardedMs: number): Promise<void> {
 	const { rows, corrupt } = await listLive(given.db);
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
-	if (rows.length > 0) {
-		const observations = await observe(given.metrics, rows, now);
-		const decided = rows.flatMap((row) => leaseLost(row, unguardedMs, now) ?? decideOne(row, observations.get(row.id), now) ?? []);
-		const changes = decided.filter((each) => each.decision.kind !== "hold");
-		// Whoever is being hurt comes first.
-		changes.sort((a, b) => Number(b.decision.kind === "roll_back") - Number(a.decision.kind === "roll_back"));
-		let unpaused = 0;
-		for (const change of changes) {
-			// oxlint-disable-next-line no-await-in-loop -- changes are few, and D1 has one writer
-			const isCommitted = await apply(given, change, now);
-			if (!isCommitted && change.decision.reason === "unguarded") unpaused++;
-		}
-		const held = decided.flatMap(({ row, decision }): Held[] =>
-			decision.kind === "hold" ? [{ row, hold: decision, percent: placeOf(row.plan, row.state).percent }] : [],
-		);
-		await recordHolds(given.db, held, now);
-		// The lapse goes on, and so do the edges' retreats, until each of them is a state.
-		if (unpaused > 0) throw new Error(`${unpaused} unguarded rollouts could not be paused`);
+	const breakers = rows.length > 0 ? await breakersOf(given.db, now) : new Map<string, number | null>();
+	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
+	const decided = rows.flatMap(
+		(row) => leaseLost(row, unguardedMs, now) ?? decideOne(row, observations.get(row.id), now, breakers.get(row.environment) ?? null) ?? [],
+	);
+	const changes = decided.filter((each) => each.decision.kind !== "hold");
+	// Whoever is being hurt comes first.
+	changes.sort((a, b) => Number(b.decision.kind === "roll_back") - Number(a.decision.kind === "roll_back"));
+	let unpaused = 0;
+	for (const change of changes) {
+		// oxlint-disable-next-line no-await-in-loop -- changes are few, and D1 has one writer
+		const isCommitted = await apply(given, change, now);
+		if (!isCommitted && change.decision.reason === "unguarded") unpaused++;
 	}
+	const held = decided.flatMap(({ row, decision }): Held[] =>
+		decision.kind === "hold" ? [{ row, hold: decision, percent: placeOf(row.plan, row.state).percent }] : [],
+	);
+	await recordHolds(given.db, held, now);
+	await attempt("environment_checks", () => checkEnvironments(given.db, decided, breakers, now));
+	// The lapse goes on, and so do the edges' retreats, until each of them is a state.
+	if (unpaused > 0) throw new Error(`${unpaused} unguarded rollouts could not be paused`);
+}
+
+/** Missing knowledge of the breaker stops no advance that the evidence allows, and never a rollback. */
+async function breakersOf(db: Tick["db"], now: number): Promise<ReadonlyMap<string, number | null>> {
+	try {
+		const found = await rollbacksSince(db, ENGINE, now - BREAKER_WINDOW_MS);
+		return new Map([...found].map(([environment, times]) => [environment, breakerOpenUntil(times, now)]));
+	} catch (error) {
+		log("breaker_not_read", { error: nameOf(error) });
+		return new Map();
+	}
+}
+
+async function checkEnvironments(
+	db: Tick["db"],
+	decided: readonly Decided[],
+	breakers: ReadonlyMap<string, number | null>,
+	now: number,
+): Promise<void> {
+	const of = Map.groupBy(decided, ({ row }) => row.environment);
+	const found = (await listEnvironments(db)).map((environment) => {
+		const rollouts = (of.get(environment) ?? []).map(({ row, decision }) => ({
+			id: row.id,
+			level: decision.judgement?.level ?? ("unknown" as const),
+			score: decision.judgement?.score ?? null,
+		}));
+		return [environment, findingOf(rollouts, breakers.get(environment) ?? null)] as const;
+	});
+	await recordEnvironments(db, found, now);
 }
 
 interface Decided {
@@ -105,21 +150,33 @@ function leaseLost(row: StoredRollout, unguardedMs: number, now: number): Decide
 	if (state.status === "paused" && (!retreats || state.retreated)) return undefined;
 	const message = `unguarded: no tick for ${printDuration(unguardedMs)} > ${printDuration(LAPSE_MS)}${retreats ? ", users went back to the baseline" : ""}`;
 	const stopped = unguarded(plan, state, now, ENGINE, message);
-	return { row, observation: NOTHING_SEEN, decision: { kind: "pause", reason: "unguarded", message, state: stopped, judgement: null } };
+	const alerts = [{ severity: "page" as const, kind: "unguarded", message }];
+	const decision: Change = { kind: "pause", reason: "unguarded", message, state: stopped, judgement: null, alerts };
+	return { row, observation: NOTHING_SEEN, decision };
 }
 
 /** One that cannot be judged is paused and reported, and never stops the others. */
-function decideOne(row: StoredRollout, observation: Observation | undefined, now: number): Decided | undefined {
-	if (!observation) return undefined;
+function decideOne(
+	row: StoredRollout,
+	observation: Observation | undefined,
+	now: number,
+	breakerUntilMs: number | null,
+): Decided | undefined {
 	try {
-		const decision = decide(row.plan, row.state, observation, now);
+		if (!observation) throw new Error("its plan cannot be read");
+		const decision = decide(row.plan, row.state, observation, now, { breakerUntilMs });
 		return decision.kind === "none" ? undefined : { row, observation, decision };
 	} catch (error) {
 		log("rollout_failed", { rollout: row.id, error: nameOf(error) });
 		if (row.state.status !== "running") return undefined;
 		const message = "the rollout could not be judged: see rollout_failed in the log";
 		const state = paused({ ...row.state, watch: { ...row.state.watch, tickedAtMs: now } }, now, ENGINE, message);
-		return { row, observation, decision: { kind: "pause", reason: "engine_error", message, state, judgement: null } };
+		const alerts = [{ severity: "page" as const, kind: "engine_error", message }];
+		return {
+			row,
+			observation: observation ?? NOTHING_SEEN,
+			decision: { kind: "pause", reason: "engine_error", message, state, judgement: null, alerts },
+		};
 	}
 }
 
@@ -145,6 +202,7 @@ async function apply(given: Tick, { row, observation, decision }: Decided, now: 
 		return isCommitted;
 	} catch (error) {
 		log("change_failed", { rollout: row.id, kind: decision.kind, error: nameOf(error) });
+		await attempt("record_failure", () => recordFailure(given.db, row, decision.kind, nameOf(error), now));
 		return false;
 	}
 }

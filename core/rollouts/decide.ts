@@ -51,10 +51,12 @@ export function decide(
 
 	const { watch, judgement } = judge(plan, state, observation, now);
 	const next: LiveState = { ...state, watch };
-	return alerted(
-		protect(plan, next, judgement, now) ?? proceed(plan, next, observation, judgement, now, circumstances),
-		concerns(judgement),
-	);
+	const decision = protect(plan, next, judgement, now) ?? proceed(plan, next, observation, judgement, now, circumstances);
+	const stopped: Alert[] =
+		decision.kind === "hold" && decision.reason === "breaker_open"
+			? [{ severity: "page", kind: "breaker_open", message: decision.message }]
+			: [];
+	return alerted(decision, [...concerns(judgement), ...stopped]);
 }
 
 function unreadable(state: LiveState, message: string, now: number): Decision {

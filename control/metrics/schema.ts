@@ -118,6 +118,13 @@ export const telemetryHarms = sqliteTable(
 	(t) => [primaryKey({ columns: [t.rollout, t.signal, t.unit, t.arm, t.served] }), index("telemetry_harms_epoch").on(t.rollout, t.epoch)],
 );
 
+/** One row: up to which second Analytics Engine's harm has been copied here, as it came and once more when it was settled. */
+export const telemetryIngest = sqliteTable("telemetry_ingest", {
+	id: integer("id").primaryKey(),
+	fresh: integer("fresh").notNull(),
+	settled: integer("settled").notNull(),
+});
+
 /** Users who have been exposed to a rollout. */
 export const telemetryExposures = sqliteTable(
 	"telemetry_exposures",

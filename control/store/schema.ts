@@ -250,13 +250,17 @@ export const audit = sqliteTable(
 );
 
 /** Events to be told to the outside, written with the change that they tell of. */
-export const outbox = sqliteTable("outbox", {
-	id: integer("id").primaryKey({ autoIncrement: true }),
-	atMs: integer("at_ms").notNull(),
-	type: text("type").notNull(),
-	subject: text("subject").notNull(),
-	payload: json(anything)("payload").notNull(),
-});
+export const outbox = sqliteTable(
+	"outbox",
+	{
+		id: integer("id").primaryKey({ autoIncrement: true }),
+		atMs: integer("at_ms").notNull(),
+		type: text("type").notNull(),
+		subject: text("subject").notNull(),
+		payload: json(anything)("payload").notNull(),
+	},
+	(t) => [index("outbox_type").on(t.type, t.atMs)],
+);
 
 export const sdkKeys = sqliteTable("sdk_keys", {
 	id: text("id").primaryKey(),

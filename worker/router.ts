@@ -8,6 +8,7 @@ import { evaluateAll, evaluateOne } from "./ofrep";
 import { problem } from "./problem";
 import { currentHead, type Isolate, serving } from "./snapshots";
 import type { Sources } from "./sources";
+import { collectSystem } from "./system";
 
 /** All that answering a request takes. */
 export interface Edge {
@@ -44,12 +45,13 @@ async function route(request: Request, path: string, edge: Edge): Promise<Respon
 		return posted(request, path, edge, (open) => evaluateOne(request, open, keyIn(path)));
 	}
 	if (path === "/v1/events") return posted(request, path, edge, (open, name) => collect(request, open, name, edge.collector));
+	if (path === "/v1/system") return posted(request, path, edge, ({ kind }, name) => collectSystem(request, kind, name, edge.collector));
 	if (path === "/health/liveness") return isRead(request) ? liveness() : notAllowed("GET, HEAD");
 	if (path === "/health/readiness")
 		return isRead(request) ? readiness(edge.isolate, edge.sources, Boolean(edge.collector.userHashKey)) : notAllowed("GET, HEAD");
 	return problem(
 		404,
-		`There is nothing at this path. There are: POST ${FLAGS}[/{key}], POST /v1/events, GET /health/liveness, GET /health/readiness.`,
+		`There is nothing at this path. There are: POST ${FLAGS}[/{key}], POST /v1/events, POST /v1/system, GET /health/liveness, GET /health/readiness.`,
 	);
 }
 

@@ -1,8 +1,12 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
-import type { Point } from "../core/telemetry";
+import type { Point, SystemPoint } from "../core/telemetry";
 import type { Head as HeadData, HeadSource, PointStore } from "../core/wire";
 import { type Composition, api } from "./api/app";
+import { analyticsEngine } from "./metrics/analyticsEngine";
+import { analyticsEngineApi } from "./metrics/analyticsEngineApi";
 import { embedded, recordPoints } from "./metrics/embedded";
+import { recordSystem } from "./metrics/embeddedSystem";
+import type { MetricsSource } from "./metrics/source";
 import { open } from "./store/database";
 import { bodyOf, readHead } from "./store/publication";
 import { tick } from "./tick/tick";
@@ -12,6 +16,10 @@ interface Env {
 	readonly DB: D1Database;
 	/** Secret: the first bearer token of the API. */
 	readonly ADMIN_TOKEN?: string;
+	/** Cloudflare's account and dataset that edges write outcomes to; with the secret AE_API_TOKEN control reads them from there. */
+	readonly AE_ACCOUNT_ID?: string;
+	readonly AE_DATASET?: string;
+	readonly AE_API_TOKEN?: string;
 	/** Local instances and tests only: "1" lets x-tidegate-now move the clock that stamps events and ticks. */
 	readonly DEV_CLOCK?: string;
 }
@@ -20,8 +28,15 @@ const realNow = (): number => Date.now();
 
 const app = api((bindings, request): Composition => {
 	const env = bindings as Env;
-	return { publisher: { db: open(env.DB), kv: env.SNAPSHOTS, realNow }, adminToken: env.ADMIN_TOKEN, now: clock(env, request) };
+	const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
+	return { publisher, metrics: metricsOf(env), adminToken: env.ADMIN_TOKEN, now: clock(env, request) };
 });
+
+/** The embedded store, unless Analytics Engine is set up whole. */
+function metricsOf(env: Env): MetricsSource {
+	const { AE_ACCOUNT_ID: id, AE_DATASET: dataset, AE_API_TOKEN: token } = env;
+	return id && dataset && token ? analyticsEngine(env.DB, analyticsEngineApi({ id, token }), dataset) : embedded(env.DB);
+}
 
 function clock(env: Env, request: Request): number {
 	const moved = env.DEV_CLOCK === "1" ? request.headers.get("x-tidegate-now") : null;
@@ -43,12 +58,15 @@ export class Telemetry extends WorkerEntrypoint<Env> implements PointStore {
 	async record(environment: string, points: readonly Point[]): Promise<void> {
 		await recordPoints(this.env.DB, environment, points, realNow());
 	}
+	async recordSystem(environment: string, points: readonly SystemPoint[]): Promise<void> {
+		await recordSystem(this.env.DB, environment, points, realNow());
+	}
 }
 
 export default {
 	fetch: (request, env, context) => app.fetch(request, env, context),
 	async scheduled(event, env): Promise<void> {
 		const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
-		await tick({ ...publisher, metrics: embedded(env.DB) }, event.scheduledTime);
+		await tick({ ...publisher, metrics: metricsOf(env) }, event.scheduledTime);
 	},
 } satisfies ExportedHandler<Env>;

@@ -4,12 +4,16 @@ import { storeOf } from "./kv";
 import { answer } from "./router";
 import { coldIsolate } from "./snapshots";
 import type { Sources } from "./sources";
+import { analyticsEngine } from "./telemetry/analyticsEngine";
 
 interface Env {
 	readonly SNAPSHOTS: KVNamespace;
 	/** Control's entrypoints. */
 	readonly HEAD: HeadSource;
 	readonly TELEMETRY: PointStore;
+	/** Where points go instead, once TELEMETRY_STORE is "analytics_engine": control must read from there as well. */
+	readonly OUTCOMES?: AnalyticsEngineDataset;
+	readonly TELEMETRY_STORE?: string;
 	readonly USER_HASH_KEY?: string;
 	readonly DEV_CLOCK?: string;
 }
@@ -28,7 +32,7 @@ export default {
 			waitUntil: (work) => ctx.waitUntil(work),
 		};
 		const collector = {
-			points: env.TELEMETRY,
+			points: pointsOf(request, env),
 			userHashKey: env.USER_HASH_KEY,
 			nowMs: eventClockMs(request, env),
 			wait: sources.wait,
@@ -36,6 +40,12 @@ export default {
 		return answer(request, { isolate, keys, sources, collector });
 	},
 } satisfies ExportedHandler<Env>;
+
+function pointsOf(request: Request, env: Env): PointStore {
+	if (env.TELEMETRY_STORE !== "analytics_engine" || !env.OUTCOMES) return env.TELEMETRY;
+	const { colo } = request.cf ?? {};
+	return analyticsEngine(env.OUTCOMES, { colo: typeof colo === "string" ? colo : "", route: "", source: "events" });
+}
 
 /** In development a header moves the clock that stamps events, and no other. */
 function eventClockMs(request: Request, env: Env): number {

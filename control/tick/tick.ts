@@ -10,7 +10,7 @@ import { paused, unguarded } from "../../core/rollouts/transitions";
 import { findingOf } from "../../core/health/environment";
 import { LEASE_MS } from "../../core/wire";
 import { log, nameOf } from "../log";
-import { prune } from "../metrics/embedded";
+import { prune } from "../metrics/prune";
 import type { MetricsSource } from "../metrics/source";
 import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
@@ -34,7 +34,8 @@ export interface Tick extends Publisher {
 	readonly metrics: MetricsSource;
 }
 
-const ENGINE = "tidegate";
+/** The actor of what the engine does by itself. */
+export const ENGINE = "tidegate";
 const NOTHING_SEEN: Observation = { kind: "source_error", message: "no tick looked" };
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { bucketOf, seedOf } from "../../../core/flags/bucket";
 import type { Point } from "../../../core/telemetry";
-import { aFlag, aRollout, aState, publish, SDK_KEY } from "./fixture";
+import { aFlag, aRollout, aState, bothArms, ERROR_SIGNAL, publish, SDK_KEY } from "./fixture";
+import { TooManyPoints } from "../../../worker/telemetry/tooManyPoints";
 import { anEdge, down } from "./harness";
 
 const now = 1_760_000_000_000;
@@ -50,10 +51,62 @@ describe("a point", () => {
 		const { status, body, points } = await sent([anEvent({ id: "e1", value: true }), anEvent({ targetingKey: control })]);
 		expect([status, body]).toEqual([202, { accepted: 2, rejected: [] }]);
 		const unit = expect.stringMatching(/^[A-Za-z0-9_-]{22}$/);
-		const common = { rollout: "kerykeion", stage: 2, served: 50_000, metric: "error", unit };
+		const common = { rollout: "kerykeion", stage: 2, served: 50_000, flag: "natal", metric: "error", unit, scored: false, first: true };
 		expect(points).toEqual([
-			{ ...common, arm: "candidate", id: "e1", value: 1, harm: true },
-			{ ...common, arm: "control", id: null, value: 0, harm: false },
+			{ ...common, arm: "candidate", variant: "true", id: "e1", value: 1, harms: [{ signal: "error", slot: 0 }] },
+			{ ...common, arm: "control", variant: "false", id: null, value: 0, harms: [] },
+		]);
+	});
+
+	test("names every signal that takes the value for harm in its user's arm", async () => {
+		const above = (value: number) => ({ op: "gt" as const, value });
+		const signals = [
+			{ key: "latency_ms p95 vs control +20%", metric: "latency_ms", slot: 0, harm: { candidate: above(120), control: above(100) } },
+			{ key: "latency_ms>50", metric: "latency_ms", slot: 1, harm: bothArms(above(50)) },
+			{ key: "latency_ms p95 vs baseline +20%", metric: "latency_ms", slot: 2, harm: null },
+			ERROR_SIGNAL,
+		];
+		const measuring = await publish([aState({ ...state, rollouts: [aRollout({ signals, scored: ["latency_ms"] })] })]);
+		const edge = await anEdge(measuring, { nowMs: now });
+		const latency = (targetingKey: string, value: number) => anEvent({ targetingKey, metric: "latency_ms", value });
+		await edge.post("/v1/events", { events: [latency(joined, 110), latency(control, 110), latency(joined, 50), anEvent()] });
+		const points = edge.recorded.flatMap((each) => each.points);
+		expect(points.map(({ harms, scored }) => [harms.map(({ slot }) => slot), scored])).toEqual([
+			[[1], true],
+			[[0, 1], true],
+			[[], true],
+			[[], false],
+		]);
+	});
+
+	test("of a measured flag is stored outside a rollout too, and its event counts once", async () => {
+		const flags = [aFlag({ key: "natal", measured: true }), aFlag({ key: "search", measured: true }), aFlag()];
+		const measuring = await publish([aState({ ...state, flags })]);
+		const edge = await anEdge(measuring, { nowMs: now });
+		await edge.post("/v1/events", { events: [anEvent({ flag: undefined }), anEvent({ flag: "search" }), anEvent({ flag: "checkout" })] });
+		const points = edge.recorded.flatMap((each) => each.points);
+		expect(points.map(({ rollout, arm, flag, variant, first }) => [rollout, arm, flag, variant, first])).toEqual([
+			["kerykeion", "candidate", "natal", "true", true],
+			["", "outside", "search", "false", false],
+			["", "outside", "search", "false", true],
+		]);
+	});
+
+	test("may be of the environment's own metric, as its kind reads it", async () => {
+		const metrics = [{ key: "converted", kind: "rate" as const }, { key: "basket", kind: "count" as const }];
+		const edge = await anEdge(await publish([aState({ ...state, metrics })]), { nowMs: now });
+		const own = (metric: string, value: unknown) => anEvent({ metric, value });
+		const response = await edge.post("/v1/events", { events: [own("converted", true), own("basket", 3), own("converted", 1), own("basket", -1)] });
+		expect(await response.json()).toEqual({
+			accepted: 2,
+			rejected: [
+				{ index: 2, reason: "converted takes true or false" },
+				{ index: 3, reason: expect.stringContaining("basket takes 0 to") },
+			],
+		});
+		expect(edge.recorded.flatMap((each) => each.points).map(({ metric, value }) => [metric, value])).toEqual([
+			["converted", 1],
+			["basket", 3],
 		]);
 	});
 
@@ -163,7 +216,7 @@ describe("an event", () => {
 		["an unknown flag", anEvent({ flag: "unknown" }), 'unknown flag "unknown"'],
 		["an inherited name as flag", anEvent({ flag: "constructor" }), "unknown flag"],
 		["a number as flag", anEvent({ flag: 1 }), "flag takes"],
-		["an unknown metric", anEvent({ metric: "constructor" }), "metric takes one of error, fallback"],
+		["an unknown metric", anEvent({ metric: "constructor" }), "metric takes one of error, fallback, latency_ms, satisfaction"],
 		["no metric", anEvent({ metric: undefined }), "metric takes one of"],
 		["a number as error", anEvent({ value: 1 }), "error takes true or false"],
 		["a latency below 0", anEvent({ metric: "latency_ms", value: -1 }), "latency_ms takes 0 to"],
@@ -235,6 +288,16 @@ describe("a batch", () => {
 		isProblem(response);
 		expect([response.status, response.headers.get("Retry-After")]).toEqual([503, "5"]);
 		expect(await response.json()).not.toHaveProperty("accepted");
+	});
+
+	test("that makes more points than the store takes at once is refused whole, with the limit", async () => {
+		const edge = await anEdge(published, { nowMs: now });
+		edge.parts.record = async () => {
+			throw new TooManyPoints(300, 250);
+		};
+		const response = await edge.post("/v1/events", { events: [anEvent()] });
+		isProblem(response);
+		expect(await response.json()).toMatchObject({ status: 413, detail: expect.stringMatching(/300 points.*250.*smaller batches/) });
 	});
 
 	test.each([undefined, ""])("without the secret (%j) is 503 and says which to set", async (userHashKey) => {

@@ -2,6 +2,8 @@ import { tableOf } from "../../../control/patterns/tables";
 import { completeFlag, type Flag, flagInput } from "../../../core/flags/model";
 import type { Overlay } from "../../../core/flags/overlay";
 import { type EnvironmentState, type LiveRollout, pack } from "../../../core/flags/snapshot";
+import type { Signal } from "../../../core/health/signal";
+import type { Predicate } from "../../../core/telemetry";
 import type { Head } from "../../../core/wire";
 import { sha256 } from "../../../worker/digest";
 
@@ -16,6 +18,13 @@ export const aFlag = (change: Partial<Flag> = {}): Flag => ({
 	...change,
 });
 
+/** As a plan with a guard or a limit on error_rate has it. */
+export const ERROR_SIGNAL: Signal = { key: "error", metric: "error", slot: 0, harm: bothArms({ op: "equals", value: 1 }) };
+
+export function bothArms(harm: Predicate): Signal["harm"] {
+	return { candidate: harm, control: harm };
+}
+
 export const aRollout = (change: Partial<LiveRollout> = {}): LiveRollout => ({
 	key: "kerykeion",
 	flags: { natal: "true" },
@@ -26,6 +35,8 @@ export const aRollout = (change: Partial<LiveRollout> = {}): LiveRollout => ({
 	before: null,
 	excluded: { keys: [], segments: [] },
 	retreats: false,
+	signals: [ERROR_SIGNAL],
+	scored: [],
 	...change,
 });
 
@@ -37,6 +48,7 @@ export const aState = (change: Partial<EnvironmentState> = {}): EnvironmentState
 	segments: [],
 	damaged: [],
 	rollouts: [],
+	metrics: [],
 	...change,
 });
 

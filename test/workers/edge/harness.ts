@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import type { Point } from "../../../core/telemetry";
+import type { Point, SystemPoint } from "../../../core/telemetry";
 import { bodyKey, type Head, HEAD_KEY } from "../../../core/wire";
 import type { Collector } from "../../../worker/events";
 import { storeOf } from "../../../worker/kv";
@@ -19,11 +19,13 @@ export async function anEdge(published: Published, change: { nowMs?: number; use
 	const isolate = coldIsolate();
 	const keys = new Map<string, string>();
 	const recorded: { environment: string; points: readonly Point[] }[] = [];
+	const system: { environment: string; points: readonly SystemPoint[] }[] = [];
 	/** What a test may replace. */
 	const parts = {
 		head: published.head,
 		askHead: async (): Promise<Head> => parts.head,
 		record: async (environment: string, points: readonly Point[]): Promise<void> => void recorded.push({ environment, points }),
+		recordSystem: async (environment: string, points: readonly SystemPoint[]): Promise<void> => void system.push({ environment, points }),
 	};
 	const wait = (ms: number, signal?: AbortSignal): Promise<void> => scheduler.wait(ms, signal ? { signal } : {});
 	const sources: Sources = {
@@ -34,7 +36,10 @@ export async function anEdge(published: Published, change: { nowMs?: number; use
 		waitUntil: (work) => void works.push(work),
 	};
 	const collector = (): Collector => ({
-		points: { record: (environment, points) => parts.record(environment, points) },
+		points: {
+			record: (environment, points) => parts.record(environment, points),
+			recordSystem: (environment, points) => parts.recordSystem(environment, points),
+		},
 		userHashKey: "userHashKey" in change ? change.userHashKey : "test-hash-key",
 		nowMs: change.nowMs ?? Date.now(),
 		wait,
@@ -55,7 +60,7 @@ export async function anEdge(published: Published, change: { nowMs?: number; use
 	const later = (ms: number): void => void (skippedMs += ms);
 
 	await put(published);
-	return { parts, recorded, respond, send, post, later };
+	return { parts, recorded, system, respond, send, post, later };
 }
 
 /** Writes to KV what control would. */

@@ -141,7 +141,10 @@ test("the Worker wires KV, control, the secret and the development clock", async
 	const bindings = {
 		SNAPSHOTS: env.SNAPSHOTS,
 		HEAD: { head: async () => published.head, body: async () => null },
-		TELEMETRY: { record: async (_: string, points: readonly Point[]) => void recorded.push(...points) },
+		TELEMETRY: {
+			record: async (_: string, points: readonly Point[]) => void recorded.push(...points),
+			recordSystem: async () => undefined,
+		},
 		USER_HASH_KEY: "test-hash-key",
 	};
 	const send = async (path: string, body: unknown, more: Record<string, string>, dev: object = {}): Promise<Response> => {

@@ -146,7 +146,7 @@ describe("a rollout whose row is damaged", () => {
 		const [flag = ""] = await activeFlagsOf(id);
 		const other = await createFlag({ fallthrough: "true" });
 		const snapshot = await published();
-		expect(snapshot.measured().map(({ key }) => key)).not.toContain(id);
+		expect(snapshot.measured().rollouts.map(({ key }) => key)).not.toContain(id);
 		for (let i = 0; i < 200; i++)
 			expect(evaluate(snapshot, NO_OVERLAY, flag, { targetingKey: `user-${i}` })).toMatchObject({ value: false });
 		expect(evaluate(snapshot, NO_OVERLAY, other.key, {})).toMatchObject({ value: true });
@@ -215,7 +215,7 @@ describe("what a newer version stored", () => {
 		const { rollouts, damaged } = await listed();
 		expect(rollouts.map((each) => each.id)).toContain(id);
 		expect(damaged).not.toContain(id);
-		expect((await published()).measured().map(({ key }) => key)).toContain(id);
+		expect((await published()).measured().rollouts.map(({ key }) => key)).toContain(id);
 		expect((await done<RolloutBody>("GET", `${ROLLOUTS}/${id}`)).health).toMatchObject({ reason: "no_data" });
 		expect((await command(id, "advance")).phase).toBe("phase_2");
 		await env.DB.prepare("UPDATE rollouts SET state = json_set(state, '$.before.future', 1) WHERE id = ?").bind(id).run();

@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { completeFlag, flagInput, type Flag } from "../../../../core/flags/model";
 import { command } from "../../../../core/rollouts/command";
-import { type Plan, plan } from "../../../../core/rollouts/plan";
+import { type Plan, storedPlan } from "../../../../core/rollouts/plan";
 import type { Point } from "../../../../core/telemetry";
 import { embedded, recordPoints } from "../../../../control/metrics/embedded";
 import type { MetricsSource } from "../../../../control/metrics/source";
@@ -21,7 +21,7 @@ export function aTick(change: Partial<{ kv: KVNamespace; metrics: MetricsSource;
 }
 
 export function aPlan(name: string, change: Partial<Plan> = {}): Plan {
-	return plan.parse({
+	return storedPlan.parse({
 		rollout: name,
 		environment: "production",
 		flags: [name],
@@ -77,10 +77,14 @@ export async function outcomes(
 				stage: state.stage,
 				served,
 				arm,
+				flag: row.plan.flags[0] ?? "",
+				variant: String(arm === "candidate"),
 				metric: "error",
 				unit: `${name}-${arm}-${i}`,
 				value: Number(harm),
-				harm,
+				harms: harm ? [{ signal: "error", slot: 0 }] : [],
+				scored: false,
+				first: true,
 			};
 		}),
 	);
@@ -92,7 +96,7 @@ export const HARMFUL: Parameters<typeof outcomes>[1] = { candidate: [50, 25], co
 
 /** Everything that a tick may change about rollouts. */
 export async function everything(): Promise<string> {
-	const tables = ["rollouts", "rollout_events", "audit", "outbox", "active_flags", "flags", "flag_versions", "health_checks", "overlays"];
+	const tables = ["rollouts", "rollout_events", "audit", "outbox", "active_flags", "flags", "flag_versions", "health_checks", "overlays", "environments"];
 	const found = await env.DB.batch(tables.map((table) => env.DB.prepare(`SELECT * FROM ${table}`)));
 	return JSON.stringify(found.map(({ results }) => results));
 }

@@ -166,5 +166,5 @@ test("the Worker wires KV, control, the secret and the development clock", async
 	const moved = { "x-tidegate-now": String(now) };
 	expect(await (await send("/v1/events", events, moved)).json()).toMatchObject({ accepted: 0, rejected: [{ index: 0 }] });
 	expect(await (await send("/v1/events", events, moved, { DEV_CLOCK: "1" })).json()).toEqual({ accepted: 1, rejected: [] });
-	expect(recorded).toMatchObject([{ rollout: "kerykeion", arm: "candidate", value: 1, harm: true }]);
+	expect(recorded).toMatchObject([{ rollout: "kerykeion", arm: "candidate", value: 1, harms: [{ signal: "error", slot: 0 }] }]);
 });

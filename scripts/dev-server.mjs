@@ -21,7 +21,7 @@ export async function startDev({
 	bindings,
 	watch = false,
 	tickMs = 60_000,
-	onTick = () => {},
+	onTick = async () => {},
 	log = console.log,
 	adapt = (workers) => workers,
 }) {

@@ -1,4 +1,5 @@
-import { comparableStrata, logLikelihoodRatio, type Stratum } from "./evidence";
+import { comparableStrata, type Stratum } from "./evidence";
+import { remember } from "./remember";
 import { logMeanExp } from "./special";
 
 /**
@@ -8,6 +9,7 @@ import { logMeanExp } from "./special";
 
 /** Hazard ratios of a release that is safe to advance. */
 const SAFE_RATIOS: readonly number[] = [0.5, 0.75, 1, 1.2];
+const LOG_SAFE_RATIOS = SAFE_RATIOS.map(Math.log);
 const RULED_OUT_RISK_RATIO = 2;
 
 /** ln M for each safe ratio. */
@@ -22,17 +24,25 @@ export function startDoubling(): readonly number[] {
 export function updateDoubling(logs: readonly number[], strata: readonly Stratum[], harmedShareOfSeen: number): readonly number[] {
 	if (!(harmedShareOfSeen >= 0 && harmedShareOfSeen <= 1)) throw new RangeError(`harmed share ${harmedShareOfSeen} must be in [0, 1]`);
 	if (logs.length !== SAFE_RATIOS.length) throw new RangeError(`${logs.length} logarithms for ${SAFE_RATIOS.length} ratios`);
-	const comparable = comparableStrata(strata);
 	const hazardRatio = RULED_OUT_RISK_RATIO * (1 - harmedShareOfSeen);
-	return SAFE_RATIOS.map((ratio, j) => {
-		let log = logs[j] ?? 0;
-		// A safe ratio that is no longer below the one to rule out would bet in the wrong direction.
-		if (ratio < hazardRatio) for (const stratum of comparable) log += logLikelihoodRatio(stratum, ratio, hazardRatio);
-		return log;
-	});
+	const logHazardRatio = Math.log(hazardRatio);
+	const next = logs.slice();
+	for (const { harmed, units, share } of comparableStrata(strata)) {
+		const prices = logPrices(share);
+		const ruledOut = Math.log1p(share * (hazardRatio - 1));
+		for (let j = 0; j < next.length; j++) {
+			// A safe ratio that is no longer below the one to rule out would bet in the wrong direction.
+			if (!((SAFE_RATIOS[j] ?? 0) < hazardRatio)) break;
+			next[j] = (next[j] ?? 0) + harmed * ((LOG_SAFE_RATIOS[j] ?? 0) - logHazardRatio) - units * ((prices[j] ?? 0) - ruledOut);
+		}
+	}
+	return next;
 }
 
 /** ln of the mean M; a doubling is ruled out from ln 10 on. */
 export function logDoublingRuledOut(logs: readonly number[]): number {
 	return logMeanExp(logs);
 }
+
+/** ln(1 + s(λ − 1)) of each safe ratio at a share s. */
+const logPrices = remember((share) => SAFE_RATIOS.map((ratio) => Math.log1p(share * (ratio - 1))));

@@ -1,4 +1,4 @@
-import { logSumExp } from "./special";
+import { remember } from "./remember";
 
 /**
  * Evidence of harm against the concurrent control: bets on the ratio of first-harm hazards, candidate to control.
@@ -17,6 +17,8 @@ const ENTER_PER_MINUTE = 1 / 240;
 const LEAVE_PER_MINUTE = 1 / 480;
 /** Far beyond any threshold; lowering a stake can only lose evidence. */
 const STAKE_MAX = 1e100;
+/** e^±700 is within the range of a double. */
+const LOG_FACTOR_MAX = 700;
 /** The split of stakes and reserve settles with a time constant of 160 min: after 14 days it no longer moves within a double. */
 const MINUTES_MAX = 14 * 24 * 60;
 
@@ -39,13 +41,18 @@ export interface Bets {
 	readonly reserve: number;
 }
 
-interface Rung {
-	readonly ratio: number;
-	readonly weight: number;
+/** The ratios above a tolerated one, and what no tick changes about them; all in the order of RATIOS. */
+interface Ladder {
+	/** renormalised */
+	readonly weights: readonly number[];
+	/** ln(λ/ψ0), the gain of a unit in the candidate */
+	readonly logRatios: readonly number[];
+	/** ln[(1 + s(λ − 1))/(1 + s(ψ0 − 1))] at a share s, the price of a unit in either arm */
+	readonly logPrices: (share: number) => readonly number[];
 }
 
 export function startBets(toleratedRatio: number): Bets {
-	const stakes = rungsAbove(toleratedRatio).map(({ weight }) => STAKE_AT_START * weight);
+	const stakes = ladderAbove(toleratedRatio).weights.map((weight) => STAKE_AT_START * weight);
 	return { toleratedRatio, stakes, reserve: 1 - STAKE_AT_START };
 }
 
@@ -54,24 +61,59 @@ export function startBets(toleratedRatio: number): Bets {
  * Counts that cannot be, NaN included, throw RangeError: they are a bug upstream and must not become evidence.
  */
 export function placeBets(bets: Bets, minutes: number, strata: readonly Stratum[]): Bets {
+	const { logRatios, logPrices } = ladderAbove(bets.toleratedRatio);
+	const comparable = comparableStrata(strata);
+	if (comparable.length === 0) return settleBets(bets, minutes, undefined);
+	let inCandidate = 0;
+	for (const { harmed } of comparable) inCandidate += harmed;
+	// Gains are summed before they are applied: the order of strata cannot matter, not even at the cap or below the smallest double.
+	const gains = logRatios.slice();
+	for (let j = 0; j < gains.length; j++) gains[j] = inCandidate * (logRatios[j] ?? 0);
+	for (const { units, share } of comparable) {
+		const prices = logPrices(share);
+		for (let j = 0; j < gains.length; j++) gains[j] = (gains[j] ?? 0) - units * (prices[j] ?? 0);
+	}
+	return settleBets(bets, minutes, gains);
+}
+
+/**
+ * What a tick leaves of each stake: `minutes` pass, then the bets are won or lost by `logGains`, in nats and in the order of the stakes,
+ * undefined if nothing was seen. Switching moves value between reserve and stakes before the data is seen and creates none.
+ */
+export function settleBets(bets: Bets, minutes: number, logGains: readonly number[] | undefined): Bets {
 	if (!Number.isInteger(minutes) || minutes < 0) throw new RangeError(`minutes ${minutes} must be whole and at least 0`);
 	const { toleratedRatio } = bets;
-	const rungs = rungsAbove(toleratedRatio);
-	if (bets.stakes.length !== rungs.length) throw new RangeError(`${bets.stakes.length} stakes for ${rungs.length} ratios`);
-	const comparable = comparableStrata(strata);
-	const moved = moveStakes(bets, rungs, Math.min(minutes, MINUTES_MAX));
-	// Gains are summed before they are applied: the order of strata cannot matter, not even at the cap or below the smallest double.
-	const stakes = rungs.map(({ ratio }, j) => {
-		let logGain = 0;
-		for (const stratum of comparable) logGain += logLikelihoodRatio(stratum, ratio, toleratedRatio);
-		return Math.min(STAKE_MAX, Math.exp(Math.log(moved.stakes[j] ?? 0) + logGain));
-	});
-	return { toleratedRatio, stakes, reserve: moved.reserve };
+	const { weights } = ladderAbove(toleratedRatio);
+	if (bets.stakes.length !== weights.length) throw new RangeError(`${bets.stakes.length} stakes for ${weights.length} ratios`);
+	if (logGains !== undefined && logGains.length !== weights.length)
+		throw new RangeError(`${logGains.length} gains for ${weights.length} ratios`);
+	const stakes = bets.stakes.slice();
+	let reserve = bets.reserve;
+	let staked = 0;
+	for (let j = 0; j < stakes.length; j++) staked += stakes[j] ?? 0;
+	// The minutes move all stakes alike: what is left of each, and what entered to be spread by weight.
+	let kept = 1;
+	let entered = 0;
+	for (let minute = Math.min(minutes, MINUTES_MAX); minute > 0; minute--) {
+		const entering = reserve * ENTER_PER_MINUTE;
+		const leaving = staked * LEAVE_PER_MINUTE;
+		kept -= kept * LEAVE_PER_MINUTE;
+		entered += entering - entered * LEAVE_PER_MINUTE;
+		staked += entering - leaving;
+		reserve += leaving - entering;
+	}
+	for (let j = 0; j < stakes.length; j++) {
+		const moved = (stakes[j] ?? 0) * kept + (weights[j] ?? 0) * entered;
+		stakes[j] = Math.min(STAKE_MAX, logGains === undefined ? moved : grown(moved, logGains[j] ?? 0));
+	}
+	return { toleratedRatio, stakes, reserve };
 }
 
 /** ln E. */
-export function logEvidence(bets: Bets): number {
-	return logSumExp([bets.reserve, ...bets.stakes].map(Math.log));
+export function logEvidence({ stakes, reserve }: Bets): number {
+	let evidence = reserve;
+	for (let j = 0; j < stakes.length; j++) evidence += stakes[j] ?? 0;
+	return Math.log(evidence);
 }
 
 /**
@@ -88,35 +130,35 @@ export function shareOfCandidate(percent: number, controlShare: number, lastCont
 
 /** The strata that can tell the arms apart, after a check of all. */
 export function comparableStrata(strata: readonly Stratum[]): readonly Stratum[] {
-	return strata.filter(({ harmed, units, share }) => {
-		if (!(harmed >= 0 && harmed <= units && Number.isFinite(units))) throw new RangeError(`harmed ${harmed} of ${units} units`);
-		if (Number.isNaN(share)) throw new RangeError(`share ${share} of ${units} units`);
-		return share > 0 && share < 1;
-	});
+	let comparable = true;
+	for (const stratum of strata) if (!isComparable(stratum)) comparable = false;
+	// As a rule all of them: no need for a copy.
+	return comparable ? strata : strata.filter(isComparable);
 }
 
-/** How much better a hazard ratio explains where the units lie than another one does, in nats. */
-export function logLikelihoodRatio({ harmed, units, share }: Stratum, ratio: number, against: number): number {
-	return harmed * Math.log(ratio / against) - units * (Math.log1p(share * (ratio - 1)) - Math.log1p(share * (against - 1)));
+function isComparable({ harmed, units, share }: Stratum): boolean {
+	if (!(harmed >= 0 && harmed <= units && units < Infinity)) throw new RangeError(`harmed ${harmed} of ${units} units`);
+	if (Number.isNaN(share)) throw new RangeError(`share ${share} of ${units} units`);
+	return share > 0 && share < 1;
 }
 
-/** Switching moves value between reserve and stakes before the data is seen and creates none. */
-function moveStakes(bets: Bets, rungs: readonly Rung[], minutes: number): Pick<Bets, "stakes" | "reserve"> {
-	let { stakes, reserve } = bets;
-	for (let minute = 0; minute < minutes; minute++) {
-		const entering = reserve * ENTER_PER_MINUTE;
-		let leaving = 0;
-		for (const stake of stakes) leaving += stake * LEAVE_PER_MINUTE;
-		stakes = stakes.map((stake, j) => stake - stake * LEAVE_PER_MINUTE + entering * (rungs[j]?.weight ?? 0));
-		reserve += leaving - entering;
-	}
-	return { stakes, reserve };
+/** stake · exp(logGain), where the factor alone may be out of range: nothing stays nothing, whatever it is multiplied by. */
+function grown(stake: number, logGain: number): number {
+	return Math.abs(logGain) < LOG_FACTOR_MAX ? stake * Math.exp(logGain) : Math.exp(Math.log(stake) + logGain);
 }
 
-/** The ratios worth a bet, their weights renormalised. */
-function rungsAbove(toleratedRatio: number): readonly Rung[] {
+/** The ratios worth a bet. */
+const ladderAbove = remember((toleratedRatio: number): Ladder => {
 	const above = RATIOS.map((ratio, j) => ({ ratio, weight: WEIGHTS[j] ?? 0 })).filter(({ ratio }) => ratio > toleratedRatio);
 	if (!(toleratedRatio >= 1) || above.length === 0) throw new RangeError(`tolerated ratio ${toleratedRatio} must be in [1, 20)`);
 	const total = above.reduce((sum, { weight }) => sum + weight, 0);
-	return above.map(({ ratio, weight }) => ({ ratio, weight: weight / total }));
-}
+	const ratios = above.map(({ ratio }) => ratio);
+	return {
+		weights: above.map(({ weight }) => weight / total),
+		logRatios: ratios.map((ratio) => Math.log(ratio / toleratedRatio)),
+		logPrices: remember((share) => {
+			const tolerated = Math.log1p(share * (toleratedRatio - 1));
+			return ratios.map((ratio) => Math.log1p(share * (ratio - 1)) - tolerated);
+		}),
+	};
+});

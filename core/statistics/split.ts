@@ -1,3 +1,4 @@
+import { chiSquareTail } from "./distributions";
 import { logGamma, logMeanExp } from "./special";
 
 /**
@@ -20,6 +21,26 @@ export function logSplitBayesFactor(counts: readonly number[], shares: readonly 
 	if (arms.some(({ count, share }) => share === 0 && count > 0)) return Infinity;
 	const possible = arms.filter(({ share }) => share > 0);
 	return logMeanExp(CONCENTRATIONS.map((concentration) => logBayesFactor(possible, concentration)));
+}
+
+/** Pearson's test for users counted per arm: p is the probability of such a split by chance. For one look only, from 8 expected an arm on. */
+export function splitChiSquare(counts: readonly number[], shares: readonly number[]): { readonly chiSquare: number; readonly p: number } {
+	const arms = armsOf(counts, shares);
+	const users = arms.reduce((sum, { count }) => sum + count, 0);
+	if (users === 0) return { chiSquare: 0, p: 1 };
+	let chiSquare = 0;
+	let possible = 0;
+	for (const { count, share } of arms) {
+		// Nobody where nobody belongs is as it should be, anybody there is impossible.
+		if (share === 0) chiSquare += count === 0 ? 0 : Infinity;
+		else {
+			possible++;
+			chiSquare += (count - users * share) ** 2 / (users * share);
+		}
+	}
+	if (chiSquare === Infinity) return { chiSquare, p: 0 };
+	// A single arm leaves nothing to chance.
+	return { chiSquare, p: possible < 2 ? 1 : chiSquareTail(chiSquare, possible - 1) };
 }
 
 function logBayesFactor(arms: readonly Arm[], concentration: number): number {

@@ -63,6 +63,12 @@ test("with half of the candidate's units harmed, no bet goes in the wrong direct
 	);
 });
 
+test("a tick leaves the state it is given alone", () => {
+	const before = startDoubling();
+	updateDoubling(before, [{ harmed: 1, units: 20, share: 0.05 }], 0);
+	expect(before).toEqual(startDoubling());
+});
+
 test.each([0, 1])("without a control or a candidate (share %d) nothing moves", (share) => {
 	expect(updateDoubling(startDoubling(), [{ harmed: 0, units: 100, share }], 0)).toEqual(startDoubling());
 });

@@ -4,6 +4,7 @@ import {
 	logEvidence,
 	placeBets,
 	RATIOS,
+	settleBets,
 	shareOfCandidate,
 	startBets,
 	WEIGHTS,
@@ -138,6 +139,25 @@ test("a split tick is the same as a whole one", () => {
 	expectClose(logEvidence(split), logEvidence(whole));
 });
 
+test("minutes that pass at once move what they would one by one", () => {
+	fc.assert(
+		fc.property(aToleratedRatio, someStrata, minutesOfATick, (tolerated, history, minutes) => {
+			const bets = betsAfter(tolerated, history);
+			let slowly = bets;
+			for (let minute = 0; minute < minutes; minute++) slowly = placeBets(slowly, 1, []);
+			const atOnce = placeBets(bets, minutes, []);
+			expectRelativelyClose(atOnce.reserve, slowly.reserve, 1e-12);
+			for (const [j, stake] of atOnce.stakes.entries()) expectRelativelyClose(stake, slowly.stakes[j] ?? Number.NaN, 1e-12);
+		}),
+	);
+});
+
+test("a tick leaves the state it is given alone", () => {
+	const before = startBets(1);
+	placeBets(before, 5, [stratum({ harmed: 3 })]);
+	expect(before).toEqual(startBets(1));
+});
+
 test("after 14 days more minutes change nothing", () => {
 	const settled = placeBets(betsAfter(1, [stratum({ harmed: 8 })]), 20_160, []);
 	const later = placeBets(settled, 100_000_000, []);
@@ -180,8 +200,9 @@ test.each([-1, 0.5, Number.NaN, Infinity])("%d minutes are refused", (minutes) =
 
 test.each([0.9, 20, Number.NaN])("a tolerated ratio of %d is refused", (ratio) => expect(() => startBets(ratio)).toThrow(RangeError));
 
-test("stakes of another grid are refused", () => {
+test("stakes and gains of another grid are refused", () => {
 	expect(() => placeBets({ ...startBets(1), stakes: [0.5] }, 1, [])).toThrow(RangeError);
+	expect(() => settleBets(startBets(1), 1, [0.5])).toThrow(RangeError);
 });
 
 test.each(combine.stratum_share)(

@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { logSplitBayesFactor } from "../../../core/statistics/split";
+import { logSplitBayesFactor, splitChiSquare } from "../../../core/statistics/split";
 import vectors from "../../vectors/split_mixture.json";
+import chiSquareVectors from "../../vectors/srm_chi2.json";
 import { binomialMean, expectClose, expectRelativelyClose } from "./close";
 
 const LOG_ALARM = Math.log(1_000);
@@ -35,6 +36,26 @@ test("a user in an arm that receives nobody is certain proof, an empty one is no
 	expectClose(logSplitBayesFactor([0, 40, 960], [0, 0.05, 0.95]), logSplitBayesFactor([40, 960], [0.05, 0.95]));
 });
 
+test.each(chiSquareVectors.cases)("the chi-square of $users at $weights", ({ users, weights, chi2, p, alarm_0_001 }) => {
+	const split = splitChiSquare(users, weights);
+	expectRelativelyClose(split.chiSquare, chi2, 1e-12);
+	expectRelativelyClose(split.p, p, 1e-10);
+	expect(split.p < 0.001).toBe(alarm_0_001);
+});
+
+test("the chi-square test has its level: the share of splits below p is about p", () => {
+	for (const level of [0.001, 0.01, 0.05]) {
+		const rejected = binomialMean(1_000, 0.2, (count) => (splitChiSquare([count, 1_000 - count], [0.2, 0.8]).p <= level ? 1 : 0));
+		expectRelativelyClose(rejected, level, 0.25);
+	}
+});
+
+test("the chi-square test, too, takes a user in an arm that receives nobody for certain proof, and an empty one for none", () => {
+	expect(splitChiSquare([1, 99], [0, 1])).toEqual({ chiSquare: Infinity, p: 0 });
+	expect(splitChiSquare([0, 40, 960], [0, 0.05, 0.95])).toEqual(splitChiSquare([40, 960], [0.05, 0.95]));
+	expect(splitChiSquare([0, 100], [0, 1])).toEqual({ chiSquare: 0, p: 1 });
+});
+
 test.each<[readonly number[], readonly number[]]>([
 	[[1], [0.5, 0.5]],
 	[
@@ -55,4 +76,5 @@ test.each<[readonly number[], readonly number[]]>([
 	],
 ])("counts %o at shares %o are refused", (counts, shares) => {
 	expect(() => logSplitBayesFactor(counts, shares)).toThrow(RangeError);
+	expect(() => splitChiSquare(counts, shares)).toThrow(RangeError);
 });

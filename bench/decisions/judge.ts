@@ -1,4 +1,5 @@
-import { guardsOf, plan as planSchema, type Plan } from "../../core/rollouts/plan";
+import { criteriaIn, type Plan, storedPlan } from "../../core/rollouts/plan";
+import { signalsOf } from "../../core/health/signals";
 import { startGuard, watchGuard } from "../../core/health/guard";
 import type { Arm, ArmSums, Evidence, FirstExposures, FirstHarms } from "../../core/health/observation";
 import { decide } from "../../core/rollouts/decide";
@@ -13,7 +14,6 @@ export { servedIn } from "../../core/rollouts/plan";
 export { logDoublingRuledOut, startDoubling, updateDoubling } from "../../core/statistics/doubling";
 export { halfWidthOneSided } from "../../core/statistics/sequences";
 
-type Metric = Evidence["totals"][number]["metric"];
 const ARMS: readonly Arm[] = ["candidate", "control"];
 const MINUTE_MS = 60_000;
 
@@ -23,7 +23,7 @@ export interface Minute {
 	readonly served: number;
 	readonly arms: Readonly<Record<Arm, MinuteOfArm>>;
 	/** By stratum, where there is more than "never harmed before". */
-	readonly strata?: readonly Omit<FirstHarms, "metric">[];
+	readonly strata?: readonly Omit<FirstHarms, "signal">[];
 	readonly exposures?: readonly FirstExposures[];
 }
 
@@ -38,7 +38,7 @@ interface MinuteOfArm {
 }
 
 export function aPlan(change: Record<string, unknown> = {}): Plan {
-	return planSchema.parse({
+	return storedPlan.parse({
 		rollout: "bench",
 		environment: "production",
 		flags: ["bench"],
@@ -53,18 +53,22 @@ export function evidenceOf({ served, arms, strata, exposures = [] }: Minute): Ev
 	return {
 		kind: "evidence",
 		watermark: "",
-		totals: ARMS.map((arm) => ({ metric: "error", arm, requests: arms[arm].requests, harms: arms[arm].harms, sum: arms[arm].harms })),
+		totals: ARMS.map((arm) => ({ metric: "error", arm, requests: arms[arm].requests, sum: arms[arm].harms })),
 		firstHarms: strata
-			? strata.map((stratum) => ({ metric: "error", ...stratum }))
-			: ARMS.map((arm) => ({ metric: "error", arm, served, lastControlServed: null, units: arms[arm].firstHarms })),
-		userSums: ARMS.map((arm) => userSums("error", arm, arms[arm].users, arms[arm].harmedUsers)),
+			? strata.map((stratum) => ({ signal: "error", ...stratum }))
+			: ARMS.map((arm) => ({ signal: "error", arm, served, lastControlServed: null, units: arms[arm].firstHarms })),
+		userSums: ARMS.map((arm) => userSums("error", "error", arm, arms[arm].users, arms[arm].harmedUsers)),
 		firstExposures: exposures,
+		scored: [],
+		quantiles: [],
 	};
 }
 
 /** Of users with one request each. */
-function userSums(metric: Metric, arm: Arm, users: number, harmedUsers: number, mean = 0): ArmSums {
+function userSums(signal: string, metric: string, arm: Arm, users: number, harmedUsers: number, mean = 0): ArmSums {
+	const sums = { users, sumOfMeans: users * mean, sumOfSquaredMeans: users * mean ** 2 * 1.5 };
 	return {
+		signal,
 		metric,
 		arm,
 		users: {
@@ -76,14 +80,16 @@ function userSums(metric: Metric, arm: Arm, users: number, harmedUsers: number, 
 			harmsTimesRequests: harmedUsers,
 			requestsSquared: users,
 		},
-		means: { users, sumOfMeans: users * mean, sumOfSquaredMeans: users * mean ** 2 * 1.5 },
+		means: sums,
+		totals: sums,
+		logs: { users, sumOfMeans: users * Math.log(mean || 1), sumOfSquaredMeans: users * (Math.log(mean || 1) ** 2 + 0.25) },
 		harmedFirst: harmedUsers,
 	};
 }
 
 /** What of `decide` rolls back for harm, in the first phase, and nothing else: a quarter of its cost. Says whether harm is proven. */
 export function watchHarm(of: Plan): (minute: Minute) => boolean {
-	const [guard] = guardsOf(of);
+	const [guard] = criteriaIn(of).guards;
 	if (!guard) throw new Error("a plan without a guard");
 	const proof = Math.log(1 / started(of, 1, 0).alpha);
 	let watch = startGuard(guard);
@@ -107,41 +113,48 @@ export function startRollout(of: Plan): { readonly state: () => RolloutState; ti
 	};
 }
 
-/** Three guards, four criteria, and the evidence of one more minute in the second phase, so that first harms have two strata. */
+/** Three guards, one of them on a percentile, four criteria, and a minute of the second phase, so that first harms have two strata. */
 export function aRolloutToJudge(poisson: (mean: number) => number): () => Decision {
 	const plan = aPlan({
 		phases: [5, 20, 100].map((percent) => ({
 			percent,
 			hold: "0s",
-			criteria: ["error_rate < 3%", "fallback_rate < 5%", "latency_ms mean < 400", "satisfaction mean > 6"],
+			criteria: ["error_rate < 3%", "fallback_rate < 5%", "latency_ms p95 < 900", "satisfaction mean > 6"],
 		})),
-		guards: ["error_rate vs control <= +25%", "fallback_rate vs control <= +25%", "error_rate vs control <= +100%"],
+		guards: ["error_rate vs control <= +25%", "fallback_rate vs control <= +25%", "latency_ms p95 vs control <= +20%"],
 		advance: "relaxed",
 	});
-	const metrics: readonly Metric[] = ["error", "fallback", "latency_ms", "satisfaction"];
-	const means: Partial<Record<Metric, number>> = { latency_ms: 180, satisfaction: 8 };
+	const metrics = ["error", "fallback", "latency_ms", "satisfaction"];
+	const means: Readonly<Record<string, number>> = { latency_ms: 180, satisfaction: 8 };
 	let users = { candidate: 0, control: 0 };
 	let lastControlServed: number | null = null;
+	let state: RolloutState = started(plan, 1, 0);
 	const minute = (served: number): Evidence => {
 		const came = { candidate: poisson(served / 100), control: poisson(1_000 - served / 100) };
 		users = { candidate: users.candidate + came.candidate, control: users.control + came.control };
 		const last = lastControlServed === null ? [null] : [null, lastControlServed];
+		const signals = signalsOf(plan, state);
 		return {
 			kind: "evidence",
 			watermark: "",
-			totals: metrics.flatMap((metric) =>
-				ARMS.map((arm) => ({ metric, arm, requests: came[arm], harms: 0, sum: came[arm] * (means[metric] ?? 0) })),
+			totals: metrics.flatMap((metric) => ARMS.map((arm) => ({ metric, arm, requests: came[arm], sum: came[arm] * (means[metric] ?? 0) }))),
+			firstHarms: signals.flatMap(({ key: signal, harm }) =>
+				harm === null
+					? []
+					: last.flatMap((share) =>
+							ARMS.map((arm) => ({ signal, arm, served, lastControlServed: share, units: poisson(came[arm] / 100) })),
+						),
 			),
-			firstHarms: (["error", "fallback"] as const).flatMap((metric) =>
-				last.flatMap((share) => ARMS.map((arm) => ({ metric, arm, served, lastControlServed: share, units: poisson(came[arm] / 100) }))),
-			),
-			userSums: metrics.flatMap((metric) =>
-				ARMS.map((arm) => userSums(metric, arm, users[arm], Math.round(users[arm] / 100), means[metric])),
+			userSums: signals.flatMap(({ key, metric }) =>
+				ARMS.map((arm) => userSums(key, metric, arm, users[arm], Math.round(users[arm] / 100), means[metric])),
 			),
 			firstExposures: ARMS.map((arm) => ({ arm, served, units: came[arm] })),
+			scored: ARMS.flatMap((arm) =>
+				[-1, -0.5, 0, 0.5, 1].map((score) => ({ signal: signals.at(2)?.key ?? "", arm, served, score, units: poisson(came[arm] / 50) })),
+			),
+			quantiles: ARMS.map((arm) => ({ metric: "latency_ms", arm, p50: 180, p75: 250, p90: 350, p95: 480, p99: 900 })),
 		};
 	};
-	let state: RolloutState = started(plan, 1, 0);
 	let now = 0;
 	const stage = () => (isLive(state) ? state.stage : 0);
 	while (stage() === 1) {

@@ -20,9 +20,10 @@ export const aWorker = (name, code, change = {}) => ({
 /** The edge as deployed, on a KV of its own and with a stand-in for control, which `withControl` adds. */
 export async function anEdge() {
 	const { text } = await buildWorker("worker/index.ts");
-	return (name) =>
+	return (name, bindings = {}) =>
 		aWorker(name, text, {
 			...workerOptions,
+			bindings: { ...workerOptions.bindings, ...bindings },
 			kvNamespaces: { SNAPSHOTS: "snapshots" },
 			serviceBindings: { HEAD: { name: "control", entrypoint: "Head" }, TELEMETRY: { name: "control", entrypoint: "Telemetry" } },
 		});

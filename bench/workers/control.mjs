@@ -12,8 +12,11 @@ export class Head extends WorkerEntrypoint {
 	}
 }
 
+/** Stores nothing, and takes as long as a far database. */
 export class Telemetry extends WorkerEntrypoint {
-	async record() {}
+	async record() {
+		await scheduler.wait(50);
+	}
 }
 
 export default { fetch: () => new Response("control") };

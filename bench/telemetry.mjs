@@ -25,19 +25,18 @@ const headersOf = (environment) => ({ Authorization: `Bearer ${tidegate.sdkKey(e
 
 let sent = 0;
 let isOver = false;
-const background = setInterval(() => {
+async function sendOutcomes() {
 	const events = contexts.slice(0, EVENTS.batches).flatMap(({ targetingKey }) => [
 		{ targetingKey, flag: flags[0].key, metric: "error", value: false },
 		{ targetingKey, flag: flags[0].key, metric: "latency_ms", value: 120 },
 	]);
-	fetch(`${edge.urls.edge}/v1/events`, { method: "POST", headers: headersOf("measured"), body: JSON.stringify({ events }) })
-		.then(async (response) => {
-			const { accepted } = await response.json();
-			if (response.status !== 202 || accepted !== events.length) throw new Error(`events: ${response.status}`);
-			sent += accepted;
-		})
-		.catch((error) => isOver || report.progress(error.message));
-}, EVENTS.everyMs);
+	const request = { method: "POST", headers: headersOf("measured"), body: JSON.stringify({ events }) };
+	const response = await fetch(`${edge.urls.edge}/v1/events`, request);
+	const { accepted } = await response.json();
+	if (response.status !== 202 || accepted !== events.length) throw new Error(`events: ${response.status}`);
+	sent += accepted;
+}
+const background = setInterval(() => void sendOutcomes().catch((error) => isOver || report.progress(error.message)), EVENTS.everyMs);
 
 const taken = { plain: [], measured: [] };
 for (let pair = -WARM_UP; pair < PAIRS; pair++) {

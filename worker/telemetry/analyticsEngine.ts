@@ -56,10 +56,7 @@ function dataPoints(environment: string, point: Point, from: Provenance): Analyt
 		harms.map(({ slot }) => slot),
 	);
 	if (!isEvidence) return [outcome];
-	return [
-		outcome,
-		...harms.map(({ signal }) => dataPoint(INDEXES.harm(environment, rollout), { ...common, kind: KINDS.harm, signal })),
-	];
+	return [outcome, ...harms.map(({ signal }) => dataPoint(INDEXES.harm(environment, rollout), { ...common, kind: KINDS.harm, signal }))];
 }
 
 function systemDataPoint(environment: string, { origin, metric, value }: SystemPoint, from: Provenance): AnalyticsEngineDataPoint {

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { build } from "esbuild";
-import { defineConfig } from "vitest/config";
+import { type TestProjectConfiguration, defineConfig } from "vitest/config";
 import { unstable_readConfig as readConfig } from "wrangler";
+import { isInstalled } from "./scripts/installLocked.mjs";
 
 const migrations = existsSync("migrations") ? await readD1Migrations("migrations") : [];
 const controlBindings = { ADMIN_TOKEN: "test-admin-token", DEV_CLOCK: "1" };
@@ -24,9 +25,25 @@ async function bundleControl(): Promise<string> {
 	return outfile;
 }
 
+/** Analytics Engine's SQL on a real ClickHouse, which is too large for everybody to install. */
+const clickhouse: TestProjectConfiguration = {
+	test: {
+		name: "clickhouse",
+		include: ["test/clickhouse/**/*.test.ts"],
+		environment: "node",
+		// An engine is a process's own.
+		pool: "forks",
+		testTimeout: 30_000,
+		hookTimeout: 60_000,
+	},
+};
+const hasClickhouse = isInstalled("test/clickhouse");
+if (!hasClickhouse) console.error("[test:clickhouse] skipped: not installed. npm run test:clickhouse installs and runs it.");
+
 export default defineConfig({
 	test: {
 		projects: [
+			...(hasClickhouse ? [clickhouse] : []),
 			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], environment: "node" } },
 			{
 				test: {

@@ -2,7 +2,7 @@ import { type Plan, criteriaIn } from "../rollouts/plan";
 import type { LiveState } from "../rollouts/state";
 import { type Limit, type VersusBaseline, isPercentile, quantileOfPercentile, signalKeyOf } from "./criteria";
 import { type Evidence, quantileOf, sumsOf } from "./observation";
-import type { Judged } from "./verdict";
+import type { Judged, Verdict } from "./verdict";
 
 /** Guards that compare with what was measured before the first phase: once it is captured, each is an absolute limit. */
 
@@ -20,10 +20,20 @@ export function baselineLimits(plan: Plan, state: LiveState): readonly Judged[] 
 	});
 }
 
+/** A person may have gone on before it was measured: then the guard knows nothing, and what knows nothing holds. */
+export function unmeasured(plan: Plan, state: LiveState): readonly Verdict[] {
+	return criteriaIn(plan).baselines.flatMap((guard, i): Verdict[] => {
+		if (state.baseline?.[i] !== undefined) return [];
+		const message = `${guard.metric}: there is no baseline to compare with`;
+		return [{ role: "guard", criterion: guard.text, status: "no_data", value: null, control: null, provable: null, message }];
+	});
+}
+
 function limitFrom({ kind: _kind, margin, ...quantity }: VersusBaseline, measured: number): Limit {
-	const isFraction = quantity.aggregate === "rate" || quantity.aggregate === "harm";
-	const limit = measured * (1 + margin);
-	return { ...quantity, kind: "limit", limit: isFraction ? Math.min(limit, RATE_LIMIT_MAX) : limit, inclusive: true };
+	const isHarmful = (quantity.aggregate === "rate" || quantity.aggregate === "harm") && quantity.bad === "above";
+	// Worse than a negative value is one further from zero where low is bad, nearer to it where high is.
+	const limit = measured + Math.abs(measured) * margin;
+	return { ...quantity, kind: "limit", limit: isHarmful ? Math.min(limit, RATE_LIMIT_MAX) : limit, inclusive: true };
 }
 
 /** What every such guard's metric is like without the candidate, in the plan's order; or what is missing for it. */

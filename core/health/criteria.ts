@@ -94,7 +94,8 @@ export function quantitiesOf(metrics: Metrics): ReadonlyMap<string, Quantity> {
 		}
 		if (kind === "count") add(`${metric} count`, "count");
 		else add(`${metric} mean`, "mean");
-		if (kind !== "count" && better === "lower") for (const percentile of PERCENTILES) add(`${metric} ${percentile}`, percentile as Percentile);
+		if (kind !== "count" && better === "lower")
+			for (const percentile of PERCENTILES) add(`${metric} ${percentile}`, percentile as Percentile);
 		if (harm) add(`${metric} harm`, "harm", "above");
 	}
 	return found;
@@ -140,7 +141,10 @@ export function parseCriterion(text: string, role: Role, metrics: Metrics): Resu
 	if (!isBelow && operator !== ">" && operator !== ">=") return fail(at, `expected <, <=, > or >= after "${name}"`);
 	const wantsBelow = (quantity.bad === "above") === (role === "criterion");
 	if (isBelow !== wantsBelow)
-		return fail(at, `a ${role} says what must ${role === "criterion" ? "" : "not "}hold: did you mean "${name} ${wantsBelow ? "<" : ">"}"?`);
+		return fail(
+			at,
+			`a ${role} says what must ${role === "criterion" ? "" : "not "}hold: did you mean "${name} ${wantsBelow ? "<" : ">"}"?`,
+		);
 	const read = readLimit(tokens[at + 1]?.text ?? "", `${name} ${operator}`, quantity, metrics);
 	if (!read.ok) return fail(at + 1, read.error);
 	if (tokens.length > at + 2) return fail(at + 2, `unexpected "${tokens[at + 2]?.text ?? ""}"`);
@@ -148,17 +152,21 @@ export function parseCriterion(text: string, role: Role, metrics: Metrics): Resu
 }
 
 function unknownQuantity(name: string, first: string, isLong: boolean, known: readonly string[], metrics: Metrics): [number, string] {
-	const own = known.filter((each) => each === `${first}_rate` || each.startsWith(`${first} `));
+	const ofMetric = (metric: string): readonly string[] =>
+		known.filter((each) => each === `${metric}_rate` || each.startsWith(`${metric} `));
+	const own = ofMetric(first);
 	if (own.length > 0) {
 		const kind = metrics.get(first)?.kind ?? "";
 		return [isLong ? 1 : 0, `${first} is a ${kind}: write ${own.map((each) => `"${each}"`).join(", ")}`];
 	}
-	const meant = nearest(name, known) ?? nearest(first, known);
-	return [0, `unknown quantity "${name}"${meant === undefined ? "" : `: did you mean "${meant}"?`} Known are ${known.join(", ")}`];
+	const meant = nearest(name, known) ?? nearest(first, known) ?? ofMetric(nearest(first, [...metrics.keys()]) ?? "")[0];
+	return [0, `unknown quantity "${name}"${meant === undefined ? "." : `: did you mean "${meant}"?`} Known are ${known.join(", ")}`];
 }
 
 function comparable(quantities: ReadonlyMap<string, Quantity>): string {
-	return [...quantities].flatMap(([name, { aggregate, bad }]) => (bad === "above" && (aggregate === "rate" || aggregate === "harm") ? name : [])).join(", ");
+	return [...quantities]
+		.flatMap(([name, { aggregate, bad }]) => (bad === "above" && (aggregate === "rate" || aggregate === "harm") ? name : []))
+		.join(", ");
 }
 
 function readMargin(
@@ -177,26 +185,32 @@ function readMargin(
 	const max = bad === "above" ? 900 : 100;
 	if (!(value <= max)) return err({ at: at + 1, message: `expected a margin from ${sign}0% to ${sign}${max}%, as in ${example}` });
 	if (tokens.length > at + 2) return err({ at: at + 2, message: `unexpected "${tokens[at + 2]?.text ?? ""}"` });
-	return ok((value / 100) * (sign === "+" ? 1 : -1));
+	return ok(shifted(margin?.[2] ?? "", -2) * (sign === "+" ? 1 : -1));
 }
 
-function readLimit(found: string, before: string, { metric, aggregate, unit }: Quantity, metrics: Metrics): Result<number, string> {
+function readLimit(found: string, before: string, { metric, aggregate, unit, bad }: Quantity, metrics: Metrics): Result<number, string> {
 	const isFraction = aggregate === "rate" || aggregate === "harm";
 	const isTime = unit === "ms";
 	const example = `"${before} ${isFraction ? "3%" : isTime ? "2500" : "8"}"`;
 	const number = /^(-?\d+(?:\.\d+)?) ?(%|ms|s)?$/.exec(found);
 	if (!number) return err(found === "" ? `expected a number, as in ${example}` : `"${found}" is no number: write it as in ${example}`);
-	const [value, suffix] = [Number(number[1]), number[2]];
+	const [digits = "", suffix] = number.slice(1);
 	if (isFraction) {
 		if (suffix !== "%") return err(`a rate's limit is written in percent, as in ${example}`);
-		return value > 0 && value < 95 ? ok(value / 100) : err("a rate's limit lies above 0% and below 95%");
+		// Above it there must be room for a rate that is worse: evidence bets on one.
+		const max = bad === "above" ? 95 : 100;
+		return Number(digits) > 0 && Number(digits) < max ? ok(shifted(digits, -2)) : err(`a rate's limit lies above 0% and below ${max}%`);
 	}
-	if (suffix === "%") return err(`a ${isPercentile(aggregate) ? "percentile" : aggregate} has the metric's unit and not %, as in ${example}`);
+	if (suffix === "%")
+		return err(`a ${isPercentile(aggregate) ? "percentile" : aggregate} has the metric's unit and not %, as in ${example}`);
 	if (suffix !== undefined && !isTime) return err(`${metric} is not measured in ${suffix}, as in ${example}`);
-	const limit = suffix === "s" ? value * 1_000 : value;
+	const limit = shifted(digits, suffix === "s" ? 3 : 0);
 	const [min, max] = rangeOf(metric, metrics.get(metric)?.kind ?? "mean");
 	return limit >= min && limit <= max ? ok(limit) : err(`${metric} goes from ${min} to ${max}`);
 }
+
+/** By powers of ten, as written: 2.01 s are 2010 ms, which 2.01 · 1000 is not. */
+const shifted = (digits: string, exponent: number): number => Number(`${digits}e${exponent}`);
 
 /** The canonical text; parsed again it gives the same structure. `role` decides on which side of a limit the operator stands. */
 export function printCriterion(criterion: Criterion, role: Role): string {

@@ -28,7 +28,12 @@ export function findingOf(
 		level,
 		score: rollouts.length === 0 ? 100 : scores.length === 0 ? null : Math.min(...scores),
 		levels,
-		worst: isWell ? [] : rollouts.filter((each) => each.level === level).map(({ id }) => id).slice(0, 20),
+		worst: isWell
+			? []
+			: rollouts
+					.filter((each) => each.level === level)
+					.map(({ id }) => id)
+					.slice(0, 20),
 		breakerUntilMs,
 	};
 }

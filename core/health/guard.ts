@@ -5,7 +5,7 @@ import { type Stratum, logEvidence, placeBets, shareOfCandidate, startBets } fro
 import { smallestProvable } from "../statistics/forecast";
 import { placeScoredBets } from "../statistics/score";
 import { logMeanExp } from "../statistics/special";
-import { provenWithinMargin } from "../statistics/strict";
+import { provenWithinMargin } from "../statistics/margin";
 import { type VersusControl, isPercentile, quantileOfPercentile, signalKeyOf, toleratedRatioOf } from "./criteria";
 import { type Arm, type Evidence, quantileOf, sumsOf } from "./observation";
 import { printNumber } from "./print";
@@ -116,7 +116,12 @@ function scoresOf(evidence: Evidence, guard: VersusControl) {
 	const signal = signalKeyOf(guard);
 	return evidence.scored
 		.filter((each) => each.signal === signal)
-		.map(({ arm, score, units, served }) => ({ arm, score, units, share: shareOfCandidate(served / BUCKETS, 1 - served / BUCKETS, undefined) }));
+		.map(({ arm, score, units, served }) => ({
+			arm,
+			score,
+			units,
+			share: shareOfCandidate(served / BUCKETS, 1 - served / BUCKETS, undefined),
+		}));
 }
 
 /** ln E of one guard: of a percentile's, the mean of what first harms and what users' means say. */

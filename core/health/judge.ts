@@ -5,7 +5,7 @@ import type { LiveState, Watch } from "../rollouts/state";
 import { logEvidence } from "../statistics/evidence";
 import { logMeanExp } from "../statistics/special";
 import { logSplitBayesFactor } from "../statistics/split";
-import { baselineLimits } from "./baseline";
+import { baselineLimits, unmeasured } from "./baseline";
 import { signalKeyOf } from "./criteria";
 import { judgeGuard, logEvidenceOf, watchGuard } from "./guard";
 import { type Level, levelOf, scoreOfLevel } from "./level";
@@ -71,9 +71,12 @@ export function judge(
 
 	const limitAlpha = state.alpha / Math.max(1, limitCount(plan));
 	const usersMin = plan.phases[state.phase]?.min_users ?? plan.min_users;
-	const criteria = (phases[state.phase] ?? []).map(
-		(limit): Judged => ({ limit, role: "criterion", signal: signalKeyOf(limit), optional: limit.optional }),
-	);
+	const criteria = (phases[state.phase] ?? []).map((limit): Judged => ({
+		limit,
+		role: "criterion",
+		signal: signalKeyOf(limit),
+		optional: limit.optional,
+	}));
 	const flags = redFlags.map((limit): Judged => ({ limit, role: "red_flag", signal: signalKeyOf(limit) }));
 	const limits = [...baselineLimits(plan, state), ...flags, ...criteria];
 	const verdicts = [
@@ -82,13 +85,16 @@ export function judge(
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
 			return judgeGuard(guard, guardWatch, evidence, { served, isLast: state.phase + 1 === plan.phases.length }, guardAlpha);
 		}),
+		...unmeasured(plan, state),
 		...limits.map((each) => judgeLimit(each, evidence, each.role === "red_flag" ? WARNING_USERS_MIN : usersMin, limitAlpha)),
 	];
 	const breached = new Set(verdicts.filter(({ status }) => status === "breached").map((each) => each.criterion));
 	const shared = limits.filter((each) => {
 		if (!breached.has(each.limit.text)) return false;
 		const control = sumsOf(evidence, each.signal, "control");
-		return control !== undefined && control.users.users >= BREACH_USERS_MIN && isBeyond(each, evidence, "control") === true;
+		// At the limit itself nothing is wrong with the control: it stands for nobody but itself.
+		const strictly = { ...each, limit: { ...each.limit, inclusive: true } };
+		return control !== undefined && control.users.users >= BREACH_USERS_MIN && isBeyond(strictly, evidence, "control") === true;
 	});
 	const logSplit = watch.exposures.reduce((sum, each) => {
 		const share = each.served / BUCKETS;

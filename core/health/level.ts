@@ -21,7 +21,8 @@ export function levelOf(found: {
 	if (isBeyond || harm.e >= SUSPICION) return "warning";
 	const counted = verdicts.filter(isCounted);
 	if (counted.length === 0 || counted.some((each) => each.status !== "met")) return "unknown";
-	const isHalf = found.limits.length > 0 && found.limits.every((each) => (headroomOf(each, verdicts) ?? 0) > 0.5);
+	const limits = found.limits.filter((each) => verdictOf(each, verdicts)?.status !== "not_reported");
+	const isHalf = limits.length > 0 && limits.every((each) => (headroomOf(each, verdicts) ?? 0) > 0.5);
 	return isHalf ? "excellent" : "good";
 }
 
@@ -30,12 +31,16 @@ function isCounted({ role, status }: Verdict): boolean {
 	return status !== "not_applicable" && status !== "not_reported" && !(role === "red_flag" && status === "no_data");
 }
 
+const verdictOf = ({ limit }: Judged, verdicts: readonly Verdict[]): Verdict | undefined =>
+	verdicts.find((each) => each.criterion === limit.text);
+
 /** How far below its limit a value is, as a fraction of the limit. A limit from below (satisfaction > 8) has none: it is met or not. */
-function headroomOf({ limit }: Judged, verdicts: readonly Verdict[]): number | undefined {
-	if (limit.bad === "below") return 1;
-	const found = verdicts.find((each) => each.criterion === limit.text);
-	if (!found || found.status === "not_reported") return 1;
-	return found.value === null || limit.limit <= 0 ? undefined : 1 - found.value / limit.limit;
+function headroomOf(judged: Judged, verdicts: readonly Verdict[]): number | undefined {
+	const found = verdictOf(judged, verdicts);
+	if (!found || found.value === null) return undefined;
+	const { bad, limit } = judged.limit;
+	if (bad === "below") return found.status === "met" ? 1 : 0;
+	return limit <= 0 ? undefined : 1 - found.value / limit;
 }
 
 /** The scores that a level spans. */

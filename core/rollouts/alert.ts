@@ -8,10 +8,18 @@ export interface Alert {
 	readonly message: string;
 }
 
-/** The state that knows what it has alerted to, and what is new of it. An alert that no longer holds may be raised again. */
-export function raise<S extends LiveState>(state: S, holding: readonly Alert[]): { readonly state: S; readonly alerts: readonly Alert[] } {
+/**
+ * The state that knows what it has alerted to, and what is new of it. An alert that no longer holds may be raised again; of
+ * kinds other than those `told` of nothing is known, so they stay as they are.
+ */
+export function raise<S extends LiveState>(
+	state: S,
+	holding: readonly Alert[],
+	told?: readonly string[],
+): { readonly state: S; readonly alerts: readonly Alert[] } {
 	const { alerting } = state.watch;
-	const names = holding.map(nameOf);
+	const untold = told ? alerting.filter((name) => !told.some((kind) => name.startsWith(`${kind}.`))) : [];
+	const names = [...untold, ...holding.map(nameOf)];
 	return {
 		state: { ...state, watch: { ...state.watch, alerting: names } },
 		alerts: holding.filter((each) => !alerting.includes(nameOf(each))),

@@ -65,8 +65,8 @@ function unreadable(state: LiveState, message: string, now: number): Decision {
 	const said = `metrics could not be read, ${watch.failedReads} times in a row: ${message}`;
 	const page: Alert[] = watch.failedReads >= FAILED_READS_MAX ? [{ severity: "page", kind: "source_error", message: said }] : [];
 	if (page.length > 0 && state.status === "running")
-		return alerted(change("pause", "source_error", said, paused(next, now, ENGINE, said), null), page);
-	return alerted(hold("source_error", said, next, null), page);
+		return alerted(change("pause", "source_error", said, paused(next, now, ENGINE, said), null), page, ["source_error"]);
+	return alerted(hold("source_error", said, next, null), page, ["source_error"]);
 }
 
 /** The evidence is left untouched: its minutes are counted when data comes again. */
@@ -84,6 +84,7 @@ function quiet(state: LiveState, unattributed: number, now: number): Decision {
 	return alerted(
 		hold("no_data", message, { ...state, watch }, null),
 		severities.map((severity) => ({ severity, kind: "no_data", message })),
+		["no_data", "source_error"],
 	);
 }
 
@@ -97,7 +98,11 @@ function concerns({ level, split, shared, unattributed, verdicts, harm }: Judgem
 	if (split.broken)
 		alerts.push({ severity: "page", kind: "split_broken", message: `the users' split is broken: BF = ${printNumber(split.bayesFactor)}` });
 	if (shared.length > 0)
-		alerts.push({ severity: "page", kind: "control_breaches_too", message: `${shared.join(", ")}: breached with and without the candidate` });
+		alerts.push({
+			severity: "page",
+			kind: "control_breaches_too",
+			message: `${shared.join(", ")}: breached with and without the candidate`,
+		});
 	const { events, of } = unattributed;
 	if (of >= UNATTRIBUTED_OF_MIN && events > of * UNATTRIBUTED_SHARE_MAX)
 		alerts.push({
@@ -108,10 +113,11 @@ function concerns({ level, split, shared, unattributed, verdicts, harm }: Judgem
 	return alerts;
 }
 
-function alerted(decision: Decision, holding: readonly Alert[]): Decision {
+/** `told`: the kinds that this tick could tell of; all of them where it was judged. */
+function alerted(decision: Decision, holding: readonly Alert[], told?: readonly string[]): Decision {
 	if (decision.kind === "none" || !isLive(decision.state)) return decision;
-	const { state, alerts } = raise(decision.state, holding);
-	return { ...decision, state, alerts } as Decision;
+	const { state, alerts } = raise(decision.state, holding, told);
+	return { ...decision, state, alerts };
 }
 
 /** What must be undone, in order of certainty; undefined when nothing must. */
@@ -161,7 +167,7 @@ function proceed(
 	now: number,
 	circumstances: Circumstances,
 ): Decision {
-	if (state.phase === BASELINE_PHASE) return measureBaseline(plan, state, evidence, judgement, now);
+	if (state.phase === BASELINE_PHASE) return measureBaseline(plan, state, evidence, judgement, now, circumstances);
 	const blocker = firstBlocker(plan, state, evidence, judgement, circumstances);
 	const unseen = unseenOf(plan, judgement);
 	if (blocker) return hold(blocker[0], `${blocker[1]}${unseen}`, state, judgement);
@@ -194,13 +200,22 @@ function unseenOf(plan: Plan, { provable }: Judgement): string {
 }
 
 /** At 0 %: what the guards that compare with the baseline will be held against. */
-function measureBaseline(plan: Plan, state: LiveState, evidence: Evidence, judgement: Judgement, now: number): Decision {
+function measureBaseline(
+	plan: Plan,
+	state: LiveState,
+	evidence: Evidence,
+	judgement: Judgement,
+	now: number,
+	circumstances: Circumstances,
+): Decision {
 	if (state.status === "paused") return hold("paused", `paused by ${state.by}: ${state.reason}`, state, judgement);
 	const { heldMs } = state.watch;
 	const held = `measured for ${printDuration(heldMs)} of ${plan.baseline_window}`;
 	if (heldMs < (durationMs(plan.baseline_window) ?? 0)) return hold("measuring_baseline", `baseline: ${held}`, state, judgement);
 	const captured = captureBaseline(plan, evidence);
 	if ("missing" in captured) return hold("measuring_baseline", `baseline: ${held}, but ${captured.missing}`, state, judgement);
+	const stopped = stoppedBy(plan, state, circumstances);
+	if (stopped) return hold(...stopped, state, judgement);
 	const values = criteriaIn(plan).baselines.map(({ text }, i) => `${text}: ${printNumber(captured.values[i] ?? 0)}`);
 	const message = `baseline ${held}: ${values.join(", ")}; on to ${plan.phases[0]?.percent ?? 0} %`;
 	return change("advance", "baseline_measured", message, enterPhase(plan, { ...state, baseline: captured.values }, 0, now), judgement);
@@ -211,7 +226,7 @@ function firstBlocker(
 	state: LiveState,
 	evidence: Evidence,
 	judgement: Judgement,
-	{ breakerUntilMs }: Circumstances,
+	circumstances: Circumstances,
 ): [HoldReason, string] | undefined {
 	const { watch } = state;
 	const { split, harm, verdicts, candidate } = judgement;
@@ -244,13 +259,14 @@ function firstBlocker(
 	);
 	if (unmet) return [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`];
 	const unproven = isLast || isFull ? undefined : proofLeft(plan, watch, evidence);
-	if (unproven) return unproven;
-	if (breakerUntilMs !== null)
-		return [
-			"breaker_open",
-			`three rollbacks within an hour in ${plan.environment}: nothing advances by itself until ${new Date(breakerUntilMs).toISOString()}`,
-		];
-	return undefined;
+	return unproven ?? stoppedBy(plan, state, circumstances);
+}
+
+/** Last of all: whoever reads of it knows that nothing else was in the way. */
+function stoppedBy(plan: Plan, { watch }: LiveState, { breakerUntilMs }: Circumstances): [HoldReason, string] | undefined {
+	if (breakerUntilMs === null) return undefined;
+	const left = printDuration(breakerUntilMs - watch.tickedAtMs);
+	return ["breaker_open", `three rollbacks within an hour in ${plan.environment}: nothing advances by itself for another ${left}`];
 }
 
 /** What must be proven before an advance. At the end nothing: ruling out a doubling among the few users held back would take months. */

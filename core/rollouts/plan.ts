@@ -2,7 +2,15 @@ import * as z from "zod";
 import { BUCKETS } from "../flags/bucket";
 import { type FieldError, environmentName, flagKey } from "../flags/model";
 import { bucketsOf } from "../flags/snapshot";
-import { type Criterion, type Limit, type Role, type VersusBaseline, type VersusControl, parseCriterion, signalKeyOf } from "../health/criteria";
+import {
+	type Criterion,
+	type Limit,
+	type Role,
+	type VersusBaseline,
+	type VersusControl,
+	parseCriterion,
+	signalKeyOf,
+} from "../health/criteria";
 import { metricsBy } from "../metric";
 import { storedMetric } from "../metricModel";
 import { SLOTS_MAX } from "../telemetry";
@@ -45,7 +53,9 @@ export const plan = z.strictObject({
 	phases: z.array(phase).min(1).max(50),
 	guards: criteria
 		.default([])
-		.describe('compared with control, as in "error_rate vs control <= +25%", or with what was measured before: "latency_ms p95 vs baseline <= +20%"'),
+		.describe(
+			'compared with control, as in "error_rate vs control <= +25%", or with what was measured before: "latency_ms p95 vs baseline <= +20%"',
+		),
 	red_flags: criteria.default([]).describe('what must never be, as in "error_rate > 10%"'),
 	min_users: z.int().min(1).max(1_000_000).default(100),
 	exclude: z
@@ -64,7 +74,10 @@ export const plan = z.strictObject({
 		.enum(["standard", "relaxed", "strict"])
 		.default("standard")
 		.describe("standard asks that a doubling of harm is ruled out, strict that the guards' margins are kept, relaxed neither"),
-	sensitivity: z.enum(["standard", "fast"]).default("standard").describe("fast proves harm sooner, and is wrong four times as often: α = 5 %"),
+	sensitivity: z
+		.enum(["standard", "fast"])
+		.default("standard")
+		.describe("fast proves harm sooner, and is wrong four times as often: α = 5 %"),
 	baseline_window: duration.default("10m").describe("how long the baseline is measured, at 0 %, where a guard compares with it"),
 });
 
@@ -163,22 +176,21 @@ export function signalKeysOf(of: Plan): readonly { readonly key: string; readonl
 export function checkPlan(of: Plan): readonly FieldError[] {
 	const errors: FieldError[] = [];
 	const metrics = metricsBy(of.metrics);
+	let isParsed = true;
 	const check = (texts: readonly string[], role: Role, pointer: string): void =>
 		texts.forEach((given, i) => {
 			const result = parseCriterion(given, role, metrics);
-			if (!result.ok)
-				errors.push({ pointer: `${pointer}/${i}`, message: `${result.error.message} (at character ${result.error.position + 1})` });
+			if (result.ok) return;
+			isParsed = false;
+			errors.push({ pointer: `${pointer}/${i}`, message: `${result.error.message} (at character ${result.error.position + 1})` });
 		});
 	check(of.guards, "guard", "/guards");
 	check(of.red_flags, "red flag", "/red_flags");
 	of.flags.forEach((flag, i) => {
 		if (of.flags.indexOf(flag) !== i) errors.push({ pointer: `/flags/${i}`, message: `"${flag}" is named twice` });
 	});
-	of.phases.forEach((each, i) => check(each.criteria.map(textOf), "criterion", `/phases/${i}/criteria`));
-	// What does not parse cannot be checked further.
-	if (errors.length > 0) return errors;
-	const { guards, baselines } = criteriaIn(of);
 	of.phases.forEach((each, i) => {
+		check(each.criteria.map(textOf), "criterion", `/phases/${i}/criteria`);
 		const before = of.phases[i - 1];
 		if (before && each.percent < before.percent)
 			errors.push({
@@ -186,8 +198,22 @@ export function checkPlan(of: Plan): readonly FieldError[] {
 				message: `${each.percent} % falls below the ${before.percent} % of the phase before`,
 			});
 		if (each.percent === 0) errors.push({ pointer: `/phases/${i}/percent`, message: "0 % serves nobody" });
+	});
+	const last = of.phases.at(-1);
+	if (last && last.percent !== 100)
+		errors.push({ pointer: `/phases/${of.phases.length - 1}/percent`, message: "the last phase serves 100 %" });
+	return isParsed ? [...errors, ...checkJudged(of)] : errors;
+}
+
+/** Whether something judges every phase, and no more than can be told apart. The plan's criteria parse. */
+function checkJudged(of: Plan): readonly FieldError[] {
+	const errors: FieldError[] = [];
+	const { guards, baselines, phases } = criteriaIn(of);
+	phases.forEach((own, i) => {
 		const hasControl = servedIn(of, i) < BUCKETS;
-		if (each.criteria.length === 0 && baselines.length === 0 && (guards.length === 0 || !hasControl))
+		// What nobody need report may never judge anything.
+		const isJudged = own.some(({ optional }) => !optional) || baselines.length > 0 || (guards.length > 0 && hasControl);
+		if (!isJudged)
 			errors.push({
 				pointer: `/phases/${i}`,
 				message:
@@ -197,9 +223,7 @@ export function checkPlan(of: Plan): readonly FieldError[] {
 			});
 	});
 	for (const [metric, keys] of Map.groupBy(signalKeysOf(of), (each) => each.metric))
-		if (keys.length > SLOTS_MAX) errors.push({ pointer: "", message: `${keys.length} different limits of ${metric} > limit ${SLOTS_MAX} a plan` });
-	const last = of.phases.at(-1);
-	if (last && last.percent !== 100)
-		errors.push({ pointer: `/phases/${of.phases.length - 1}/percent`, message: "the last phase serves 100 %" });
+		if (keys.length > SLOTS_MAX)
+			errors.push({ pointer: "", message: `${keys.length} different limits of ${metric} > limit ${SLOTS_MAX} a plan` });
 	return errors;
 }

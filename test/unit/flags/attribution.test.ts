@@ -5,12 +5,13 @@ import type { Context } from "../../../core/flags/match";
 import { NO_OVERLAY, type ActiveOverlay } from "../../../core/flags/overlay";
 import type { Flag } from "../../../core/flags/model";
 import type { LiveRollout } from "../../../core/flags/snapshot";
-import { aFlag, aRollout, aRule, anEnvironment, anOverlay, open } from "./fixtures";
+import { type TestSegment, aFlag, aRollout, aRule, aSegment, anEnvironment, anOverlay, open } from "./fixtures";
 
 const COHORT_OF_ANNA = bucketOf("anna", seedOf("checkout.1"));
 
 interface Given {
 	readonly flags?: readonly Flag[];
+	readonly segments?: readonly TestSegment[];
 	readonly rollouts?: readonly LiveRollout[];
 	readonly overlay?: ActiveOverlay;
 	readonly context?: Context;
@@ -21,32 +22,40 @@ interface Given {
 function attributed(given: Given): Attribution[] {
 	const {
 		flags = [aFlag()],
+		segments = [],
 		rollouts = [aRollout()],
 		overlay = NO_OVERLAY,
 		context = { targetingKey: "anna" },
 		flag,
 		atMs = 5_000,
 	} = given;
-	return attribute(open(anEnvironment({ flags, rollouts })), overlay, { flag, context, atMs });
+	return attribute(open(anEnvironment({ flags, segments, rollouts })), overlay, { flag, context, atMs });
+}
+
+/** Without what measures it, which has a test of its own. */
+function placesOf(given: Given): Omit<Attribution, "by">[] {
+	return attributed(given).map((attribution) => {
+		const { by: _, ...place } = attribution;
+		return place;
+	});
 }
 
 const both = { checkout: "true", search: "true" };
 const checkout = aFlag();
 const search = aFlag({ key: "search", salt: "search" });
 const swissOnly = aFlag({ rules: [aRule()] });
+const targeted = aFlag({ targets: [{ variant: "true", keys: ["anna"] }] });
 const inSwitzerland = { targetingKey: "anna", country: "CH" };
 const inAustria = { targetingKey: "anna", country: "AT" };
 const later = aRollout({ served: 20_000, stage: 2, sinceMs: 5_000, before: { stage: 1, served: 5_000, sinceMs: 2_000 } });
-const here = { rollout: "checkout.1", stage: 1, served: 5_000, arm: "control", unit: "anna" };
-const unattributed = { ...here, arm: "unattributed", unit: "" };
+const here = { rollout: "checkout.1", stage: 1, served: 5_000, arm: "control", unit: "anna", flag: "checkout", variant: "false" } as const;
+const onCandidate = { ...here, arm: "candidate", variant: "true" } as const;
+const bySearch = { ...here, flag: "search" } as const;
+const unattributed = { ...here, arm: "unattributed", unit: "", flag: "", variant: "" } as const;
 
 test.each<[string, Given, object[]]>([
 	["a user of the baseline", {}, [here]],
-	[
-		"a user of the candidate",
-		{ rollouts: [aRollout({ served: COHORT_OF_ANNA + 1 })] },
-		[{ ...here, served: COHORT_OF_ANNA + 1, arm: "candidate" }],
-	],
+	["a user of the candidate", { rollouts: [aRollout({ served: COHORT_OF_ANNA + 1 })] }, [{ ...onCandidate, served: COHORT_OF_ANNA + 1 }]],
 	["the first bucket that is not served", { rollouts: [aRollout({ served: COHORT_OF_ANNA })] }, [{ ...here, served: COHORT_OF_ANNA }]],
 	["an event as the phase begins", { rollouts: [later], atMs: 5_000 }, [{ ...here, stage: 2, served: 20_000 }]],
 	["an event from before the phase, at the share served then", { rollouts: [later], atMs: 4_999 }, [here]],
@@ -77,10 +86,37 @@ test.each<[string, Given, object[]]>([
 		},
 		[],
 	],
+	["a targeted user", { flags: [targeted] }, []],
+	["a targeted user of the candidate", { flags: [targeted], rollouts: [aRollout({ served: BUCKETS })] }, []],
+	["a user beside one who is targeted", { flags: [targeted], context: { targetingKey: "bob" } }, [{ ...here, unit: "bob" }]],
+	["an excluded user", { rollouts: [aRollout({ excluded: { keys: ["anna"], segments: [] } })] }, []],
+	[
+		"a user of an excluded segment",
+		{ segments: [aSegment({ keys: ["anna"] })], rollouts: [aRollout({ excluded: { keys: [], segments: ["friends"] } })] },
+		[],
+	],
+	[
+		"a user beside an excluded segment",
+		{ segments: [aSegment({ keys: ["bob"] })], rollouts: [aRollout({ excluded: { keys: [], segments: ["friends"] } })] },
+		[here],
+	],
+	[
+		"a user without the attribute of an excluded segment",
+		{
+			segments: [aSegment({ when: { attribute: "country", op: "in", values: ["CH"] } })],
+			rollouts: [aRollout({ excluded: { keys: [], segments: ["friends"] } })],
+		},
+		[unattributed],
+	],
+	[
+		"an excluded segment that cannot be read: everybody is behind, nobody is evidence",
+		{ rollouts: [aRollout({ served: BUCKETS, excluded: { keys: [], segments: ["gone"] } })] },
+		[],
+	],
 	[
 		"one flag without its attribute, the other one by the rollout",
 		{ flags: [swissOnly, search], rollouts: [aRollout({ flags: both })] },
-		[here],
+		[bySearch],
 	],
 	[
 		"the flag without its attribute, named by the event",
@@ -93,6 +129,12 @@ test.each<[string, Given, object[]]>([
 		[unattributed],
 	],
 	["a user of an overlaid rollout", { overlay: anOverlay({ baseline: ["checkout.1"] }) }, []],
+	[
+		"a user of the candidate whom an overlay moved back",
+		{ rollouts: [aRollout({ served: BUCKETS })], overlay: anOverlay({ baseline: ["checkout.1"] }) },
+		[],
+	],
+	["a user beside another rollout's overlay", { overlay: anOverlay({ baseline: ["search.1"] }) }, [here]],
 	["a killed flag", { overlay: anOverlay({ kill: ["checkout"] }) }, []],
 	["a disabled flag", { flags: [aFlag({ enabled: false })] }, []],
 	["a flag whose snapshot line is missing", { flags: [search] }, []],
@@ -101,9 +143,14 @@ test.each<[string, Given, object[]]>([
 	["an event that names an inherited property", { flag: "constructor" }, []],
 	["two flags of one cohort count once", { flags: [checkout, search], rollouts: [aRollout({ flags: both })] }, [here]],
 	[
+		"two flags of one cohort, and the event names the second",
+		{ flags: [checkout, search], rollouts: [aRollout({ flags: both })], flag: "search" },
+		[bySearch],
+	],
+	[
 		"one flag by a rule, the other one by the rollout",
 		{ flags: [swissOnly, search], rollouts: [aRollout({ flags: both })], context: inSwitzerland },
-		[here],
+		[bySearch],
 	],
 	[
 		"one flag by a rule, and the event names it",
@@ -113,7 +160,62 @@ test.each<[string, Given, object[]]>([
 	[
 		"two rollouts, each with its own buckets",
 		{ flags: [checkout, search], rollouts: [aRollout(), aRollout({ key: "search.1", flags: { search: "true" }, served: BUCKETS })] },
-		[here, { rollout: "search.1", stage: 1, served: BUCKETS, arm: "candidate", unit: "anna" }],
+		[here, { ...onCandidate, rollout: "search.1", served: BUCKETS, flag: "search" }],
 	],
 	["no rollout", { rollouts: [] }, []],
-])("%s", (_, given, expected) => expect(attributed(given)).toEqual(expected));
+])("%s", (_, given, expected) => expect(placesOf(given)).toEqual(expected));
+
+const measured = aFlag({ measured: true });
+const banner = aFlag({ key: "banner", salt: "banner", measured: true });
+const outside = { rollout: "", stage: 0, served: 0, arm: "outside", flag: "checkout", variant: "false", unit: "anna" } as const;
+const ofBanner = { ...outside, flag: "banner" } as const;
+
+test.each<[string, Given, object[]]>([
+	["without any rollout", { flags: [measured], rollouts: [] }, [outside]],
+	[
+		"by a rule, with what it serves",
+		{ flags: [aFlag({ measured: true, rules: [aRule()] })], context: inSwitzerland },
+		[{ ...outside, variant: "true" }],
+	],
+	["by a target", { flags: [aFlag({ ...targeted, measured: true })] }, [{ ...outside, variant: "true" }]],
+	["when it is disabled", { flags: [aFlag({ measured: true, enabled: false })], rollouts: [] }, [outside]],
+	["when it is killed", { flags: [measured], overlay: anOverlay({ kill: ["checkout"] }) }, [outside]],
+	["when its rollout is overlaid", { flags: [measured], overlay: anOverlay({ baseline: ["checkout.1"] }) }, [outside]],
+	["of an excluded user", { flags: [measured], rollouts: [aRollout({ excluded: { keys: ["anna"], segments: [] } })] }, [outside]],
+	["of a user without a key, who is nobody in particular", { flags: [measured], context: {} }, [{ ...outside, unit: "" }]],
+	["in its rollout as evidence, and then not beside it", { flags: [measured] }, [here]],
+	["in its rollout without an attribute, and then not beside it", { flags: [aFlag({ measured: true, rules: [aRule()] })] }, [unattributed]],
+	["beside another flag's rollout", { flags: [checkout, banner] }, [here, ofBanner]],
+	["not when the event names another flag", { flags: [checkout, banner], flag: "checkout" }, [here]],
+	["alone when the event names it", { flags: [checkout, banner], flag: "banner" }, [ofBanner]],
+	["each of several", { flags: [measured, banner], rollouts: [] }, [ofBanner, outside]],
+	["not when it is not measured", { flags: [checkout], rollouts: [] }, []],
+	["not when it cannot be read", { flags: [aFlag({ measured: true, offVariant: "gone" })], rollouts: [] }, []],
+	[
+		"when a prerequisite is not met",
+		{ flags: [aFlag({ measured: true, prerequisites: [{ flag: "search", variants: ["true"] }] }), search] },
+		[outside],
+	],
+])("a measured flag counts outside a rollout, once: %s", (_, given, expected) => expect(placesOf(given)).toEqual(expected));
+
+test("evidence says what measures it, and what is outside a rollout is measured by none", () => {
+	const isHarm = { op: "equals", value: 1 } as const;
+	const signals = [{ key: "error", metric: "error", slot: 0, harm: { candidate: isHarm, control: isHarm } }];
+	const [evidence, beside] = attributed({ flags: [checkout, banner], rollouts: [aRollout({ signals, scored: ["latency_ms"] })] });
+	expect(evidence?.by).toMatchObject({ key: "checkout.1", flags: ["checkout"], signals, scored: ["latency_ms"] });
+	expect(beside?.by).toBeUndefined();
+});
+
+test("flags that the client may not see are nobody's evidence", () => {
+	const snapshot = open(anEnvironment({ flags: [checkout, search, banner], rollouts: [aRollout({ flags: both })] }));
+	const event = { flag: undefined, context: { targetingKey: "anna" }, atMs: 5_000 };
+	const seen = (...visible: readonly string[]) =>
+		attribute(snapshot, NO_OVERLAY, event, (flag) => visible.includes(flag)).map(({ arm, flag }) => [arm, flag]);
+	expect(seen("checkout", "search", "banner")).toEqual([
+		["control", "checkout"],
+		["outside", "banner"],
+	]);
+	expect(seen("search")).toEqual([["control", "search"]]);
+	expect(seen("banner")).toEqual([["outside", "banner"]]);
+	expect(seen()).toEqual([]);
+});

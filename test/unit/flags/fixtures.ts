@@ -24,6 +24,7 @@ export function aFlag(change: Partial<Flag> = {}): Flag {
 		salt: "checkout",
 		bucketBy: "targetingKey",
 		public: false,
+		measured: false,
 		description: "",
 		tags: [],
 		owner: "",
@@ -48,6 +49,8 @@ export function aRollout(change: Partial<LiveRollout> = {}): LiveRollout {
 		before: null,
 		excluded: { keys: [], segments: [] },
 		retreats: false,
+		signals: [],
+		scored: [],
 		...change,
 	};
 }
@@ -76,6 +79,7 @@ export function anEnvironment(change: Partial<TestEnvironment> = {}): TestEnviro
 		segments: [],
 		damaged: [],
 		rollouts: [],
+		metrics: [],
 		...change,
 	};
 }

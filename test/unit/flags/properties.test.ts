@@ -6,8 +6,8 @@ import { type Resolution, evaluate } from "../../../core/flags/evaluate";
 import { explain } from "../../../core/flags/explain";
 import type { Context } from "../../../core/flags/match";
 import { NO_OVERLAY, type Overlay, unite } from "../../../core/flags/overlay";
-import type { LiveRollout } from "../../../core/flags/snapshot";
-import { type TestEnvironment, open, rulesetOf } from "./fixtures";
+import type { Flag } from "../../../core/flags/model";
+import { type TestEnvironment, aRollout, open, rulesetOf } from "./fixtures";
 import { aContext, someEnvironment } from "./random";
 import { type Answer, answerOf } from "./reference";
 
@@ -190,30 +190,54 @@ test("raising a rollout's share only ever adds candidates", () => {
 });
 
 /** By the reference: what one flag says about where its user is. */
-function placeOf(scene: Scene, rollout: LiveRollout, key: string): Pick<Attribution, "arm" | "unit"> | undefined {
-	const { answer, lacked } = answerOf({ ...scene.state, overlay: scene.overlay }, key, scene.context);
-	if (!("metadata" in answer) || answer.metadata["rollout"] !== rollout.key) return undefined;
-	const bucket = answer.metadata["bucket"];
-	if (typeof bucket !== "number") return undefined;
-	if (lacked) return { arm: "unattributed", unit: "" };
-	const flag = scene.state.flags.find((each) => each.key === key);
-	const unit = String(Object.entries(scene.context).find(([name]) => name === flag?.bucketBy)?.[1]);
-	return { arm: bucket < rollout.served ? "candidate" : "control", unit };
+function placeOf({ state, overlay, context }: Scene, flag: Flag): Omit<Attribution, "by"> | undefined {
+	const { answer, lacked } = answerOf({ ...state, overlay }, flag.key, context);
+	if (!("metadata" in answer)) return undefined;
+	const { bucket, rollout: key } = answer.metadata;
+	const { variant } = answer;
+	const rollout = state.rollouts.find((each) => each.key === key);
+	const bucketed = Object.entries(context).find(([name]) => name === flag.bucketBy)?.[1];
+	const isId = flag.bucketBy !== "targetingKey" && Number.isSafeInteger(bucketed);
+	const unit = typeof bucketed === "string" || isId ? String(bucketed) : "";
+	if (!rollout || typeof bucket !== "number")
+		return flag.measured ? { rollout: "", stage: 0, served: 0, arm: "outside", flag: flag.key, variant, unit } : undefined;
+	const { stage, served } = rollout;
+	if (lacked) return { rollout: rollout.key, stage, served, arm: "unattributed", flag: "", variant: "", unit: "" };
+	return { rollout: rollout.key, stage, served, arm: bucket < served ? "candidate" : "control", flag: flag.key, variant, unit };
 }
 
 test("an event is unattributed exactly when a condition on the way to the rollout lacked its attribute", () => {
 	const arms = new Set<string>();
 	everyScene((scene) => {
 		const snapshot = open(scene.state);
-		for (const rollout of scene.state.rollouts)
-			for (const key of Object.keys(rollout.flags)) {
-				const expected = placeOf(scene, rollout, key);
-				const event = { flag: key, context: scene.context, atMs: rollout.sinceMs };
-				const found = attribute(snapshot, active(scene.overlay), event);
-				const { stage, served } = rollout;
-				expect(found, key).toEqual(expected ? [{ rollout: rollout.key, stage, served, ...expected }] : []);
-				arms.add(found[0]?.arm ?? "none");
-			}
+		for (const flag of scene.state.flags) {
+			const expected = placeOf(scene, flag);
+			const by = snapshot.measured().rollouts.find(({ key }) => key === expected?.rollout);
+			const event = { flag: flag.key, context: scene.context, atMs: aRollout().sinceMs };
+			const found = attribute(snapshot, active(scene.overlay), event);
+			expect(found, flag.key).toEqual(expected ? [{ ...expected, by }] : []);
+			arms.add(found[0]?.arm ?? "none");
+		}
 	}, 1_000);
-	expect([...arms].sort()).toEqual(["candidate", "control", "none", "unattributed"]);
+	expect([...arms].sort()).toEqual(["candidate", "control", "none", "outside", "unattributed"]);
+});
+
+test("an event that names no flag counts once a rollout and once a measured flag, wherever the flags that it could name are", () => {
+	everyScene((scene) => {
+		const snapshot = open(scene.state);
+		const { overlay, context, state } = scene;
+		const found = attribute(snapshot, active(overlay), { flag: undefined, context, atMs: aRollout().sinceMs });
+		const places = state.flags.flatMap((flag) => placeOf(scene, flag) ?? []);
+		const rollouts = new Set(places.flatMap(({ arm, rollout }) => (arm === "outside" ? [] : rollout)));
+		const inRollouts = found.filter(({ arm }) => arm !== "outside");
+		expect(inRollouts.map(({ rollout }) => rollout).sort()).toEqual([...rollouts].sort());
+		// It is no evidence only where none of the flags is.
+		for (const { rollout, arm } of inRollouts) {
+			const ofRollout = places.filter((place) => place.rollout === rollout);
+			expect(arm === "unattributed").toBe(ofRollout.every((place) => place.arm === "unattributed"));
+		}
+		const outside = places.filter(({ arm }) => arm === "outside").map((place) => ({ ...place, by: undefined }));
+		const byFlag = (one: { readonly flag: string }, other: { readonly flag: string }): number => (one.flag < other.flag ? -1 : 1);
+		expect(found.filter(({ arm }) => arm === "outside")).toEqual(outside.toSorted(byFlag));
+	}, 1_000);
 });

@@ -4,6 +4,7 @@ import { type Comparison, type Condition, OPERATORS, type Operator } from "../..
 import type { Context } from "../../../core/flags/match";
 import type { Flag, FlagValue, Serve } from "../../../core/flags/model";
 import type { LiveRollout } from "../../../core/flags/snapshot";
+import type { MetricShape } from "../../../core/metric";
 import { type TestEnvironment, type TestSegment, aRollout, aSegment, anEnvironment } from "./fixtures";
 
 /** Any UTF-16 text, lone surrogates included. */
@@ -169,6 +170,7 @@ export const someFlag: fc.Arbitrary<Flag> = fc
 			salt: fc.string({ minLength: 1, maxLength: 20 }),
 			bucketBy: fc.oneof({ weight: 3, arbitrary: fc.constant("targetingKey") }, fc.constantFrom(...ATTRIBUTES)),
 			public: fc.boolean(),
+			measured: fc.boolean(),
 			description: fc.constant(""),
 			tags: fc.constantFrom([], ["payments"]),
 			owner: fc.constantFrom("", "anna"),
@@ -185,7 +187,12 @@ const someExcluded: fc.Arbitrary<LiveRollout["excluded"]> = fc.oneof(
 	{ weight: 1, arbitrary: fc.subarray([...SEGMENTS, "gone"]).map((segments) => ({ keys: [], segments })) },
 );
 
-/** Flags, segments, and two rollouts over those of the flags that have a baseline. */
+const METRICS: readonly MetricShape[] = [
+	{ key: "orders", kind: "count" },
+	{ key: "basket", kind: "mean" },
+];
+
+/** Flags, segments, metrics, and two rollouts over those of the flags that have a baseline. */
 export const someEnvironment: fc.Arbitrary<TestEnvironment> = fc
 	.record({
 		flags: someFlags,
@@ -195,8 +202,9 @@ export const someEnvironment: fc.Arbitrary<TestEnvironment> = fc
 		isRolling: fc.boolean(),
 		version: fc.integer({ min: 1, max: 2 ** 31 }),
 		pick: fc.nat({ max: 3 }),
+		metrics: fc.subarray([...METRICS]),
 	})
-	.map(({ flags, segments, served, excluded, isRolling, version, pick }) => {
+	.map(({ flags, segments, served, excluded, isRolling, version, pick, metrics }) => {
 		const candidates = flags
 			.filter(({ fallthrough }) => typeof fallthrough === "string")
 			.map(({ key, variants }): [string, string] => [key, Object.keys(variants)[pick % Object.keys(variants).length] ?? ""]);
@@ -209,5 +217,5 @@ export const someEnvironment: fc.Arbitrary<TestEnvironment> = fc
 			}),
 		);
 		const live = isRolling ? rollouts.filter((rollout) => Object.keys(rollout.flags).length > 0) : [];
-		return anEnvironment({ version, flags, segments, rollouts: live });
+		return anEnvironment({ version, flags, segments, rollouts: live, metrics });
 	});

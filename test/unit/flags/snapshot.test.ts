@@ -6,6 +6,8 @@ import { evaluate } from "../../../core/flags/evaluate";
 import { NO_OVERLAY } from "../../../core/flags/overlay";
 import { openSnapshot } from "../../../core/flags/ruleset";
 import { type EnvironmentState, bucketsOf, pack, packFlag } from "../../../core/flags/snapshot";
+import type { Signal } from "../../../core/health/signal";
+import type { MetricShape } from "../../../core/metric";
 import { aFlag, aRollout, aRule, aSegment, anEnvironment, bodyOf, decode, encode, open } from "./fixtures";
 import { someEnvironment } from "./random";
 
@@ -75,6 +77,7 @@ test("the same state packs to the same bytes, in whatever order it comes", () =>
 				...state,
 				flags: state.flags.toReversed(),
 				segments: state.segments.toReversed(),
+				metrics: state.metrics.toReversed(),
 				rollouts: state.rollouts
 					.toReversed()
 					.map((rollout) => ({ ...rollout, flags: Object.fromEntries(Object.entries(rollout.flags).toReversed()) })),
@@ -154,21 +157,57 @@ test("damaged listed keys fail the flags that ask for them", () => {
 });
 
 test("what is measured rides along and is no flag", () => {
-	const rollout = aRollout({ flags: { search: "true", checkout: "true" }, before: { stage: 1, served: 5_000, sinceMs: 0 }, stage: 2 });
-	const snapshot = open(anEnvironment({ rollouts: [rollout] }));
-	expect(snapshot.measured()).toEqual([
-		{
-			key: "checkout.1",
-			flags: ["checkout", "search"],
-			served: 5_000,
-			stage: 2,
-			sinceMs: 1_000,
-			before: { stage: 1, served: 5_000, sinceMs: 0 },
-			retreats: false,
-		},
-	]);
-	expect(snapshot.keys()).toEqual(["checkout"]);
-	expect(open(anEnvironment()).measured()).toEqual([]);
+	const isSlow = { op: "gt", value: 2_500 } as const;
+	const signals: readonly Signal[] = [
+		{ key: "latency_ms>2500", metric: "latency_ms", slot: 0, harm: { candidate: isSlow, control: isSlow } },
+		{ key: "latency_ms p95 vs control +20%", metric: "latency_ms", slot: 1, harm: null },
+	];
+	const before = { stage: 1, served: 5_000, sinceMs: 0 };
+	const rollout = aRollout({ flags: { search: "true", checkout: "true" }, before, stage: 2, signals, scored: ["latency_ms"] });
+	const metrics: readonly MetricShape[] = [
+		{ key: "orders", kind: "count" },
+		{ key: "basket", kind: "mean" },
+	];
+	const flags = [aFlag({ measured: true }), aFlag({ key: "banner", measured: true }), aFlag({ key: "search" })];
+	const snapshot = open(anEnvironment({ flags, rollouts: [rollout], metrics }));
+	expect(snapshot.measured()).toEqual({
+		rollouts: [
+			{
+				key: "checkout.1",
+				flags: ["checkout", "search"],
+				served: 5_000,
+				stage: 2,
+				sinceMs: 1_000,
+				before,
+				retreats: false,
+				signals,
+				scored: ["latency_ms"],
+			},
+		],
+		flags: ["banner", "checkout"],
+		metrics: metrics.toReversed(),
+	});
+	expect(snapshot.keys()).toEqual(["banner", "checkout", "search"]);
+});
+
+const nothing = { rollouts: [], flags: [], metrics: [] };
+
+test("where nothing is measured no line says so", () => {
+	expect(open(anEnvironment()).measured()).toEqual(nothing);
+	expect(bodyOf(anEnvironment())).not.toContain("!measured");
+});
+
+test.each<[string, Partial<EnvironmentState>]>([
+	["a rollout", { rollouts: [aRollout()] }],
+	["a measured flag", { flags: [aFlag({ measured: true })] }],
+	["a metric", { metrics: [{ key: "orders", kind: "count" }] }],
+])("%s alone is measured", (_, change) => {
+	expect(open({ ...anEnvironment(), ...change }).measured()).not.toEqual(nothing);
+});
+
+test("edges are told of a metric what they need to read an event, and no more", () => {
+	const whole = { key: "orders", kind: "count", unit: "", better: "higher", harm: null, description: "what a user ordered" } as const;
+	expect(open(anEnvironment({ metrics: [whole] })).measured().metrics).toEqual([{ key: "orders", kind: "count" }]);
 });
 
 test.each<[string, string]>([
@@ -256,7 +295,7 @@ test("a damaged line of what is measured measures nothing", () => {
 	const damaged = body.slice();
 	const at = decode(body).indexOf('"stage"');
 	damaged[at + 1] = 65;
-	expect(openSnapshot(damaged, decode).measured()).toEqual([]);
+	expect(openSnapshot(damaged, decode).measured()).toEqual(nothing);
 });
 
 test("a line is decoded once, however often its flag is read", () => {

@@ -4,22 +4,19 @@ import { doublingLeft, judgeGuard, ratioOf, restartGuard, startGuard, strataOf, 
 import type { FirstHarms } from "../../../core/health/observation";
 import type { VerdictStatus } from "../../../core/health/verdict";
 import { logEvidence } from "../../../core/statistics/evidence";
-import { aGuardWatch, anEvidence } from "../rollouts/fixtures";
+import { aGuard, aGuardWatch, anEvidence } from "../rollouts/fixtures";
 import { expectClose } from "../statistics/close";
 
+const ALPHA = 1 / 80;
 const PROOF = Math.log(80);
 
-function aGuard(change: Partial<VersusControl> = {}): VersusControl {
-	return { kind: "versus_control", text: "error_rate vs control <= +25%", metric: "error", toleratedRatio: 1.25, ...change };
-}
-
 function firstHarms(change: Partial<FirstHarms> = {}): FirstHarms {
-	return { metric: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 1, ...change };
+	return { signal: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 1, ...change };
 }
 const twentyHarmed = [firstHarms({ units: 2 }), firstHarms({ arm: "control", units: 18 })];
 
 test("a guard starts with no evidence, and bets on ratios above its margin only", () => {
-	const watch = startGuard(aGuard({ toleratedRatio: 1.5 }));
+	const watch = startGuard(aGuard({ margin: 0.5 }));
 	expectClose(logEvidence(watch.harm), 0);
 	expectClose(logEvidence(watch.tripling), 0);
 	expect(watch.harm).toMatchObject({ toleratedRatio: 1.5, reserve: 0.25 });
@@ -38,7 +35,7 @@ test("a guard starts with no evidence, and bets on ratios above its margin only"
 });
 
 test("a margin beyond a tripling is what its tripling starts from", () => {
-	expect(startGuard(aGuard({ toleratedRatio: 5 })).tripling.toleratedRatio).toBe(5);
+	expect(startGuard(aGuard({ margin: 4 })).tripling.toleratedRatio).toBe(5);
 });
 
 test("a new phase keeps the evidence of harm and forgets that of safety", () => {
@@ -54,7 +51,7 @@ test("first harms are grouped by what is known of the unit, each group with its 
 			firstHarms({ served: 20_000, units: 1, lastControlServed: 5_000 }),
 			firstHarms({ served: 5_000, units: 4, arm: "control" }),
 			firstHarms({ served: 100_000, units: 5 }),
-			firstHarms({ metric: "fallback", units: 100 }),
+			firstHarms({ signal: "fallback", units: 100 }),
 		],
 	});
 	expect(strataOf(evidence, "error")).toEqual([
@@ -121,8 +118,8 @@ test("a new phase has not seen its control yet: it is not saturated", () => {
 
 test("a wider margin makes the same harms prove less", () => {
 	const evidence = anEvidence({ firstHarms: [firstHarms({ units: 8 }), firstHarms({ arm: "control", units: 22 })] });
-	const logs = [1, 1.25, 1.5, 3].map((toleratedRatio) => {
-		const guard = aGuard({ toleratedRatio });
+	const logs = [0, 0.25, 0.5, 2].map((margin) => {
+		const guard = aGuard({ margin });
 		return logEvidence(watchGuard(guard, startGuard(guard), evidence, 1).harm);
 	});
 	expect(logs.toSorted((a, b) => b - a)).toEqual(logs);
@@ -151,7 +148,7 @@ test.each<
 	["harm in the candidate alone, at the end", "met", { watch: { controlWeight: 0 }, isLast: true }],
 	["proof, at the end", "breached", { watch: { e: 80.1, candidateWeight: 20 }, isLast: true }],
 	["more than 70 % of control harmed, at the end", "saturated", { watch: { controlHarmedShare: 0.701 }, isLast: true }],
-	["a ratio within a wider margin", "met", { watch: { candidateWeight: 1.26, controlWeight: 1 }, guard: { toleratedRatio: 1.5 } }],
+	["a ratio within a wider margin", "met", { watch: { candidateWeight: 1.26, controlWeight: 1 }, guard: { margin: 0.5 } }],
 	["harm in the candidate alone", "beyond", { watch: { controlWeight: 0 } }],
 	["a ratio beyond, with 100 users", "beyond", { watch: { candidateWeight: 20 }, evidence: { candidate: { users: 100 } } }],
 	["a ratio beyond, with 99 users", "insufficient", { watch: { candidateWeight: 20 }, evidence: { candidate: { users: 99 } } }],
@@ -169,7 +166,7 @@ test.each<
 		{ ...inEveryBucket, watch: { e: 100 }, evidence: { userSums: [] } },
 	],
 ])("%s: %s", (_, status, { evidence = {}, watch = {}, guard = {}, served = 5_000, isLast = false }) => {
-	expect(judgeGuard(aGuard(guard), aGuardWatch(watch), anEvidence(evidence), { served, isLast }, PROOF).status).toBe(status);
+	expect(judgeGuard(aGuard(guard), aGuardWatch(watch), anEvidence(evidence), { served, isLast }, ALPHA).status).toBe(status);
 });
 
 test.each<[string, Evidently, Watched, string]>([
@@ -184,7 +181,7 @@ test.each<[string, Evidently, Watched, string]>([
 		"harmed users 5 of 500 vs 8 of 10: above 70 % of control is harmed, evidence stands still",
 	],
 ])("the message carries its arithmetic: %s", (_, evidence, watch, message) => {
-	expect(judgeGuard(aGuard(), aGuardWatch(watch), anEvidence(evidence), { served: 5_000, isLast: false }, PROOF).message).toBe(message);
+	expect(judgeGuard(aGuard(), aGuardWatch(watch), anEvidence(evidence), { served: 5_000, isLast: false }, ALPHA).message).toBe(message);
 });
 
 const unharmed = { harmed: 0, units: 0, candidateWeight: 0, controlWeight: 0, doubling: [0, 0, 0, 0] };

@@ -5,7 +5,7 @@ import { logEvidence } from "../../../core/statistics/evidence";
 import { MINUTE_MS, LAST_TICK_MS, NOW_MS, aGuardWatch, aPhase, aPlan, aState, anEvidence, pausedState, sumsOf } from "../rollouts/fixtures";
 import { expectClose } from "../statistics/close";
 
-const candidateTotal = { metric: "error", arm: "candidate", requests: 10, harms: 0, sum: 0 } as const;
+const candidateTotal = { metric: "error", arm: "candidate", requests: 10, sum: 0 } as const;
 const controlTotal = { ...candidateTotal, arm: "control" } as const;
 const twoGuards = aPlan({ guards: ["error_rate vs control <= +25%", "fallback_rate vs control <= +25%"] });
 const twoSums = { more: [sumsOf({ metric: "fallback" }), sumsOf({ metric: "fallback", arm: "control", users: 9_500 })] };
@@ -117,7 +117,7 @@ test("seconds are never lost: minutes are counted from the last one applied", ()
 });
 
 test("missed ticks are aggregated: their minutes are counted, and their harms", () => {
-	const firstHarms: Evidence["firstHarms"] = [{ metric: "error", arm: "control", served: 5_000, lastControlServed: null, units: 19 }];
+	const firstHarms: Evidence["firstHarms"] = [{ signal: "error", arm: "control", served: 5_000, lastControlServed: null, units: 19 }];
 	const state = aState({ guard: { e: 7 } });
 	const once = judge(aPlan(), state, anEvidence({ firstHarms }), LAST_TICK_MS + 60 * MINUTE_MS).watch;
 	const quiet = judge(aPlan(), state, anEvidence(), LAST_TICK_MS + 59 * MINUTE_MS).watch;

@@ -1,18 +1,38 @@
 import { expect, test } from "vitest";
 import { type Level, levelOf } from "../../../core/health/level";
-import type { Verdict, VerdictStatus } from "../../../core/health/verdict";
-import { criteriaOf } from "../../../core/rollouts/plan";
+import { signalKeyOf } from "../../../core/health/criteria";
+import type { Judged, Verdict, VerdictStatus } from "../../../core/health/verdict";
+import { type Plan, criteriaIn } from "../../../core/rollouts/plan";
 import { aPhase, aPlan } from "../rollouts/fixtures";
 
 const NO_HARM = { e: 1, proven: false, tripled: false };
 
 function aVerdict(change: Partial<Verdict> = {}): Verdict {
-	return { role: "criterion", criterion: "error_rate < 3%", status: "met", value: 0.02, control: null, message: "", ...change };
+	return {
+		role: "criterion",
+		criterion: "error_rate < 3%",
+		status: "met",
+		value: 0.02,
+		control: null,
+		provable: null,
+		message: "",
+		...change,
+	};
 }
 const guard = (status: VerdictStatus) => aVerdict({ role: "guard", criterion: "error_rate vs control <= +25%", status, value: 1 });
 const redFlag = (status: VerdictStatus) => aVerdict({ role: "red_flag", criterion: "error_rate > 10%", status });
 const criterion = (status: VerdictStatus, value: number | null = 0.02) => aVerdict({ status, value });
 const allMet = [guard("met"), redFlag("met"), criterion("met")];
+
+/** The limits of the plan's first phase. */
+function judgedOf(plan: Plan): readonly Judged[] {
+	return (criteriaIn(plan).phases[0] ?? []).map((limit) => ({
+		limit,
+		role: "criterion",
+		signal: signalKeyOf(limit),
+		optional: limit.optional,
+	}));
+}
 
 interface Found {
 	readonly harm?: Partial<typeof NO_HARM>;
@@ -52,6 +72,6 @@ test.each<[string, Level, Found]>([
 	["a red flag breached", "failure", { verdicts: [redFlag("breached"), criterion("met")] }],
 	["a tripling proven", "failure", { harm: { e: 80, proven: true, tripled: true } }],
 ])("%s is %s", (_, level, { harm = {}, verdicts = allMet, users = 500, criteria = ["error_rate < 3%"] }) => {
-	const limits = criteriaOf(aPlan({ phases: [aPhase({ criteria })] }), 0);
+	const limits = judgedOf(aPlan({ phases: [aPhase({ criteria })] }));
 	expect(levelOf({ harm: { ...NO_HARM, ...harm }, verdicts, candidateUsers: users, limits })).toBe(level);
 });

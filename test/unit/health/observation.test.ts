@@ -2,12 +2,11 @@ import { expect, test } from "vitest";
 import { type Evidence, isFinite, silentArm, sumsOf, usersOf } from "../../../core/health/observation";
 import { anEvidence, sumsOf as aSum } from "../rollouts/fixtures";
 
-const total = { metric: "error", arm: "candidate", requests: 1, harms: 0, sum: 0 } as const;
-const firstHarm = { metric: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 1 } as const;
+const total = { metric: "error", arm: "candidate", requests: 1, sum: 0 } as const;
+const firstHarm = { signal: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 1 } as const;
 
 test.each<[string, Partial<Evidence>]>([
 	["requests of a total", { totals: [{ ...total, requests: Number.NaN }] }],
-	["harms of a total", { totals: [{ ...total, harms: Infinity }] }],
 	["the sum of a total", { totals: [{ ...total, sum: Number.NaN }] }],
 	["units of first harms", { firstHarms: [{ ...firstHarm, units: Number.NaN }] }],
 	["the share of first harms", { firstHarms: [{ ...firstHarm, served: Number.NaN }] }],

@@ -1,9 +1,8 @@
 import { expect, test } from "vitest";
-import type { VersusControl } from "../../../core/health/criteria";
 import { startGuard, watchGuard } from "../../../core/health/guard";
 import type { Arm, Evidence } from "../../../core/health/observation";
 import { logEvidence } from "../../../core/statistics/evidence";
-import { sumsOf } from "../rollouts/fixtures";
+import { aGuard, sumsOf } from "../rollouts/fixtures";
 import { randomOf } from "../rollouts/simulation";
 
 const RUNS = 2_000;
@@ -14,7 +13,7 @@ const HARM_RATE = 0.7;
 const SERVED = 95_000;
 const ALPHA = 1 / 80;
 
-const guard: VersusControl = { kind: "versus_control", text: "error_rate vs control <= +0%", metric: "error", toleratedRatio: 1 };
+const guard = aGuard({ text: "error_rate vs control <= +0%", margin: 0 });
 
 /** Whether the evidence ever reaches 1/α in a run in which both arms are harmed alike. */
 function alarms(random: () => number): boolean {
@@ -34,9 +33,11 @@ function alarms(random: () => number): boolean {
 			kind: "evidence",
 			watermark: String(tick),
 			totals: [],
-			firstHarms: arms.map((arm) => ({ metric: "error", arm, served: SERVED, lastControlServed: null, units: harmed[arm] })),
+			firstHarms: arms.map((arm) => ({ signal: "error", arm, served: SERVED, lastControlServed: null, units: harmed[arm] })),
 			userSums: arms.map((arm) => sumsOf({ arm, users: users[arm], harmedUsers: harmedUsers[arm] })),
 			firstExposures: [],
+			scored: [],
+			quantiles: [],
 		};
 		watch = watchGuard(guard, watch, evidence, 1);
 		if (logEvidence(watch.harm) >= -Math.log(ALPHA)) return true;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Limit } from "../../../core/health/criteria";
-import { type VerdictStatus, estimateOf, judgeLimit } from "../../../core/health/verdict";
-import { sumsOf } from "../rollouts/fixtures";
+import { type Limit, signalKeyOf } from "../../../core/health/criteria";
+import { type Judged, type VerdictStatus, estimateOf, judgeLimit } from "../../../core/health/verdict";
+import { anEvidence, sumsOf } from "../rollouts/fixtures";
 
 const ALPHA = 0.0125;
 const USERS_MIN = 100;
@@ -13,6 +13,7 @@ function aLimit(change: Partial<Limit> = {}): Limit {
 		metric: "error",
 		aggregate: "rate",
 		bad: "above",
+		unit: "",
 		limit: 0.03,
 		inclusive: false,
 		...change,
@@ -24,8 +25,13 @@ const latency = aLimit({ text: "latency_ms mean < 250", metric: "latency_ms", ag
 
 type Users = Parameters<typeof sumsOf>[0];
 
+function aJudged(limit: Limit, change: Partial<Judged> = {}): Judged {
+	return { limit, role: "criterion", signal: signalKeyOf(limit), ...change };
+}
+
 function judged(limit: Limit, role: "criterion" | "red_flag", users: Users, alpha = ALPHA) {
-	return judgeLimit(limit, role, { candidate: sumsOf(users), control: undefined }, role === "criterion" ? USERS_MIN : 0, alpha);
+	const evidence = anEvidence({ userSums: [sumsOf(users)] });
+	return judgeLimit(aJudged(limit, { role }), evidence, role === "criterion" ? USERS_MIN : 0, alpha);
 }
 
 test.each<[string, Limit, "criterion" | "red_flag", Users, VerdictStatus]>([
@@ -88,16 +94,17 @@ test("a smaller part of α asks for more proof", () => {
 });
 
 test("what was not reported is no data, whatever control says", () => {
-	const arms = { candidate: undefined, control: sumsOf({ arm: "control" }) };
-	expect(judgeLimit(aLimit(), "criterion", arms, USERS_MIN, ALPHA)).toEqual({
+	const controlOnly = anEvidence({ userSums: [sumsOf({ arm: "control" })] });
+	expect(judgeLimit(aJudged(aLimit()), controlOnly, USERS_MIN, ALPHA)).toEqual({
 		role: "criterion",
 		criterion: "error_rate < 3%",
 		status: "no_data",
 		value: null,
 		control: 0.005,
+		provable: null,
 		message: "error was not reported by the candidate",
 	});
-	expect(estimateOf(aLimit(), sumsOf({ users: 0, harmedUsers: 0 }))).toBeNull();
+	expect(estimateOf(aJudged(aLimit()), anEvidence({ userSums: [sumsOf({ users: 0, harmedUsers: 0 })] }), "candidate")).toBeNull();
 });
 
 test.each<[string, Limit, "criterion" | "red_flag", Users, string]>([

@@ -79,9 +79,11 @@ test("an advance enters the next phase: evidence of harm stays, evidence of safe
 			...state.watch,
 			heldMs: 0,
 			ticks: 0,
-			guards: state.watch.guards.map(({ harm, tripling }) => ({
+			guards: state.watch.guards.map(({ harm, tripling, score, frozen }) => ({
 				harm,
 				tripling,
+				score,
+				frozen,
 				doubling: [0, 0, 0, 0],
 				harmed: 0,
 				units: 0,

@@ -36,7 +36,7 @@ const breaching = { harmedUsers: 200 };
 const beyondCriterion = { users: 2_000, harmedUsers: 240 };
 const failing = { users: 9_500, harmedUsers: 4_000 };
 const [candidateTotal, controlTotal] = anEvidence().totals;
-const unattributed = { metric: "error", arm: "unattributed", requests: 1_200, harms: 700, sum: 700 } as const;
+const unattributed = { metric: "error", arm: "unattributed", requests: 1_200, sum: 700 } as const;
 const totalsOf = (...totals: (typeof candidateTotal)[]) => totals.flatMap((total) => total ?? []);
 
 interface Scene {
@@ -54,7 +54,8 @@ test("a healthy phase whose hold is served advances: where every other test star
 	expect(decided({})).toMatchObject({
 		kind: "advance",
 		reason: "evidence_sufficient",
-		message: "phase_1: held 11m with 500 users of the candidate, no evidence of harm: on to 20 %",
+		message:
+			"phase_1: held 11m with 500 users of the candidate, no evidence of harm: on to 20 %; a risk ratio below 2.26 could not have been proven yet",
 		state: { status: "running", phase: 1, stage: 2, sinceMs: NOW_MS, before: { stage: 1, served: 5_000, sinceMs: 0 } },
 	});
 });
@@ -233,7 +234,7 @@ test("outcomes that no arm can claim do not stand for an arm that is silent", ()
 	expect(decided({ seen })).toMatchObject({
 		kind: "hold",
 		reason: "no_data",
-		message: "no_data: the candidate reported nothing since the tick before",
+		message: "no_data: the candidate reported nothing since the tick before; a risk ratio below 2.26 could not have been proven yet",
 	});
 });
 
@@ -429,11 +430,11 @@ test.each<[string, RolloutState, number]>([
 
 test("a hold keeps what was learnt, and its judgement", () => {
 	const state = aState({ watch: unserved });
-	const firstHarms = [{ metric: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 3 }] as const;
+	const firstHarms = [{ signal: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 3 }] as const;
 	const seen = anEvidence({ firstHarms });
 	const decision = decided({ state, seen });
 	const { watch, judgement } = judge(aPlan(), state, seen, NOW_MS);
-	expect(decision).toMatchObject({ kind: "hold", state: { ...state, watch }, judgement });
+	expect(decision).toMatchObject({ kind: "hold", state: { ...state, watch: { ...watch, alerting: ["warning.warn"] } }, judgement });
 	expect(rolloutState.parse(JSON.parse(JSON.stringify("state" in decision && decision.state)))).toEqual(
 		"state" in decision && decision.state,
 	);

@@ -15,6 +15,15 @@ test("a running rollout serves its phase's share, and remembers the share before
 		before: { stage: 1, served: 5_000, sinceMs: 0 },
 		excluded: { keys: [], segments: [] },
 		retreats: false,
+		signals: [
+			{
+				key: "error",
+				metric: "error",
+				slot: 0,
+				harm: { candidate: { op: "equals", value: 1 }, control: { op: "equals", value: 1 } },
+			},
+		],
+		scored: [],
 	});
 });
 

@@ -1,9 +1,9 @@
-import type { ArmSums, Evidence } from "../../../core/health/observation";
+import type { VersusControl } from "../../../core/health/criteria";
+import type { ArmQuantiles, ArmSums, Evidence } from "../../../core/health/observation";
 import { startGuard } from "../../../core/health/guard";
-import { type Plan, guardsOf, plan } from "../../../core/rollouts/plan";
+import { type Plan, criteriaIn, storedPlan } from "../../../core/rollouts/plan";
 import type { GuardWatch, LiveState, RolloutState } from "../../../core/rollouts/state";
 import { started } from "../../../core/rollouts/transitions";
-import type { Metric } from "../../../core/telemetry";
 
 export const MINUTE_MS = 60_000;
 /** When aState was last ticked; the tick under test comes a minute later. */
@@ -12,7 +12,7 @@ export const NOW_MS = LAST_TICK_MS + MINUTE_MS;
 
 /** Valid by default; a test changes one field. Phases of 5, 20 and 100 %, the last with 5 % held back. */
 export function aPlan(change: Record<string, unknown> = {}): Plan {
-	return plan.parse(planInput(change));
+	return storedPlan.parse(planInput(change));
 }
 
 export function planInput(change: Record<string, unknown> = {}): Record<string, unknown> {
@@ -31,9 +31,29 @@ export function aPhase(change: Record<string, unknown> = {}): Record<string, unk
 	return { percent: 5, hold: "10m", criteria: ["error_rate < 3%"], ...change };
 }
 
+/** As parsed from "error_rate vs control <= +25%". */
+export function aGuard(change: Partial<VersusControl> = {}): VersusControl {
+	return {
+		kind: "versus_control",
+		text: "error_rate vs control <= +25%",
+		metric: "error",
+		aggregate: "rate",
+		bad: "above",
+		unit: "",
+		margin: 0.25,
+		...change,
+	};
+}
+
+/** As parsed from "latency_ms p95 vs control <= +20%". */
+export function aLatencyGuard(change: Partial<VersusControl> = {}): VersusControl {
+	const text = "latency_ms p95 vs control <= +20%";
+	return aGuard({ text, metric: "latency_ms", aggregate: "p95", unit: "ms", margin: 0.2, ...change });
+}
+
 /** Nothing but the wanted E: the reserve is as at the start, the rest lies on the smallest ratio. */
 export function betsOf(e: number, toleratedRatio = 1.25): GuardWatch["harm"] {
-	const { harm } = startGuard({ kind: "versus_control", text: "", metric: "error", toleratedRatio });
+	const { harm } = startGuard(aGuard({ margin: toleratedRatio - 1 }));
 	return { ...harm, stakes: harm.stakes.map((_, i) => (i === 0 ? e - harm.reserve : 0)) };
 }
 
@@ -50,6 +70,8 @@ export function aGuardWatch(change: Partial<GuardWatch> & { readonly e?: number;
 		controlWeight: 9.5,
 		harmedShare: 0.01,
 		controlHarmedShare: 0.01,
+		score: null,
+		frozen: null,
 		...rest,
 	};
 }
@@ -73,7 +95,7 @@ export function aState(change: StateChange = {}, of: Plan = aPlan()): LiveState 
 			appliedAtMs: LAST_TICK_MS,
 			heldMs: 10 * MINUTE_MS,
 			ticks: 10,
-			guards: guardsOf(of).map(() => aGuardWatch(guard)),
+			guards: criteriaIn(of).guards.map(() => aGuardWatch(guard)),
 			...watch,
 		},
 	} as LiveState;
@@ -95,7 +117,9 @@ export const ENDED: readonly RolloutState[] = [
 ];
 
 interface Users {
-	readonly metric?: Metric;
+	readonly signal?: string;
+	/** The signal's, where it is no other: a rate's signal is its metric. */
+	readonly metric?: string;
 	readonly arm?: "candidate" | "control";
 	readonly users?: number;
 	readonly harmedUsers?: number;
@@ -107,13 +131,22 @@ interface Users {
 	/** Of the users' means. */
 	readonly mean?: number;
 	readonly deviation?: number;
+	/** Of the users' mean logarithms. */
+	readonly center?: number;
+	readonly spread?: number;
 }
 
 /** The sums of users who are all alike, apart from being harmed or not. */
 export function sumsOf(of: Users = {}): ArmSums {
 	const { metric = "error", arm = "candidate", users = 500, harmedUsers = 5, requestsEach = 2, harmsEach = 1, harmedFirst = 0 } = of;
-	const { mean = (harmedUsers * harmsEach) / requestsEach / users, deviation = 0 } = of;
+	const { signal = metric, mean = (harmedUsers * harmsEach) / requestsEach / users, deviation = 0, center = 0, spread = 0 } = of;
+	const scattered = (each: number, by: number): ArmSums["means"] => ({
+		users,
+		sumOfMeans: users * each,
+		sumOfSquaredMeans: users * (each ** 2 + by ** 2),
+	});
 	return {
+		signal,
 		metric,
 		arm,
 		users: {
@@ -125,9 +158,16 @@ export function sumsOf(of: Users = {}): ArmSums {
 			harmsTimesRequests: harmedUsers * harmsEach * requestsEach,
 			requestsSquared: users * requestsEach ** 2,
 		},
-		means: { users, sumOfMeans: users * mean, sumOfSquaredMeans: users * (mean ** 2 + deviation ** 2) },
 		harmedFirst,
+		means: scattered(mean, deviation),
+		totals: scattered(mean * requestsEach, deviation * requestsEach),
+		logs: scattered(center, spread),
 	};
+}
+
+/** An arm's requests, the percentiles so much above the median as those of real latencies are. */
+export function quantilesOf(change: Partial<ArmQuantiles> = {}): ArmQuantiles {
+	return { metric: "latency_ms", arm: "control", p50: 200, p75: 300, p90: 500, p95: 800, p99: 2_000, ...change };
 }
 
 /** A minute in which both arms reported and nobody was harmed for the first time; half a percent of the phase's requests failed. */
@@ -139,12 +179,14 @@ export function anEvidence(
 		kind: "evidence",
 		watermark: "42",
 		totals: [
-			{ metric: "error", arm: "candidate", requests: 10, harms: 0, sum: 0 },
-			{ metric: "error", arm: "control", requests: 190, harms: 0, sum: 0 },
+			{ metric: "error", arm: "candidate", requests: 10, sum: 0 },
+			{ metric: "error", arm: "control", requests: 190, sum: 0 },
 		],
 		firstHarms: [],
 		userSums: [sumsOf({ ...candidate }), sumsOf({ arm: "control", users: 9_500, harmedUsers: 95, ...control }), ...more],
 		firstExposures: [],
+		scored: [],
+		quantiles: [],
 		...rest,
 	};
 }

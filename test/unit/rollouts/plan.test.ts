@@ -1,20 +1,9 @@
 import { expect, test } from "vitest";
-import {
-	checkPlan,
-	criteriaOf,
-	guardsOf,
-	holdbackOf,
-	limitCount,
-	phaseName,
-	plan,
-	redFlagsOf,
-	servedIn,
-	storedPlan,
-} from "../../../core/rollouts/plan";
+import { checkPlan, criteriaIn, holdbackOf, limitCount, phaseName, plan, servedIn, storedPlan } from "../../../core/rollouts/plan";
 import { aPhase, aPlan, planInput } from "./fixtures";
 
 test("a plan needs a name, an environment, flags and phases; the rest has defaults", () => {
-	const parsed = plan.parse({
+	const parsed = storedPlan.parse({
 		rollout: "checkout",
 		environment: "staging",
 		flags: ["checkout"],
@@ -32,13 +21,16 @@ test("a plan needs a name, an environment, flags and phases; the rest has defaul
 		exclude: { keys: [], segments: [] },
 		on_control_loss: "hold",
 		advance: "standard",
+		sensitivity: "standard",
+		baseline_window: "10m",
+		metrics: [],
 	});
 	expect(checkPlan(parsed)).toEqual([]);
 });
 
 test("a parsed plan survives JSON", () => {
 	const parsed = aPlan({ candidate: "new", holdback: 2.5, advance: "relaxed" });
-	expect(plan.parse(JSON.parse(JSON.stringify(parsed)))).toEqual(parsed);
+	expect(storedPlan.parse(JSON.parse(JSON.stringify(parsed)))).toEqual(parsed);
 	expect(checkPlan(parsed)).toEqual([]);
 });
 
@@ -65,7 +57,11 @@ test.each<[string, Record<string, unknown>]>([
 	["a holdback below 0", { holdback: -5 }],
 	["min_users of 0", { min_users: 0 }],
 	["min_users with a fraction", { phases: [aPhase({ min_users: 1.5 })] }],
-	["an unknown way to advance", { advance: "strict" }],
+	["an unknown way to advance", { advance: "always" }],
+	["an unknown sensitivity", { sensitivity: "slow" }],
+	["a baseline window without unit", { baseline_window: "10" }],
+	["metrics, which are added when it is stored", { metrics: [] }],
+	["an unknown field of a criterion", { phases: [aPhase({ criteria: [{ criterion: "error_rate < 3%", weight: 2 }] })] }],
 	["an unknown way to lose control", { on_control_loss: "panic" }],
 	["an unknown field of who is excluded", { exclude: { users: ["anna"] } }],
 	["an excluded key that is empty", { exclude: { keys: [""] } }],
@@ -127,21 +123,16 @@ test.each<[string, Record<string, unknown>, pointer: string, message: RegExp]>([
 		"/phases/0/criteria/1",
 		/did you mean "error_rate <".*\(at character 12\)$/,
 	],
-	[
-		"a bad guard",
-		{ guards: ["error_rate vs control <= +25%", "error_rate < 3%"] },
-		"/guards/1",
-		/compares with control.*\(at character 12\)$/,
-	],
-	["a bad red flag", { red_flags: ["latency_ms p95 > 5000"] }, "/red_flags/0", /latency_ms is judged by its mean.*\(at character 12\)$/],
+	["a bad guard", { guards: ["error_rate vs control <= +25%", "error_rate < 3%"] }, "/guards/1", /a guard compares.*\(at character 12\)$/],
+	["a bad red flag", { red_flags: ["latency_ms p94 > 5000"] }, "/red_flags/0", /latency_ms is a quantile: write .*\(at character 12\)$/],
 ])("refused: %s", (_, change, pointer, message) => {
-	const errors = checkPlan(plan.parse(planInput(change)));
+	const errors = checkPlan(aPlan(change));
 	expect(errors.map((error) => error.pointer)).toEqual([pointer]);
 	expect(errors[0]?.message).toMatch(message);
 });
 
 test("all errors are reported at once", () => {
-	const errors = checkPlan(plan.parse(planInput({ flags: ["a", "a"], guards: ["x"], phases: [aPhase({ percent: 50, criteria: ["y"] })] })));
+	const errors = checkPlan(aPlan({ flags: ["a", "a"], guards: ["x"], phases: [aPhase({ percent: 50, criteria: ["y"] })] }));
 	expect(errors.map(({ pointer }) => pointer)).toEqual(["/guards/0", "/flags/1", "/phases/0/criteria/0", "/phases/0/percent"]);
 });
 
@@ -149,7 +140,7 @@ test.each<[string, Record<string, unknown>]>([
 	["equal percents in a row", { phases: [aPhase(), aPhase(), whole] }],
 	["a last phase judged by guards beside a holdback", { phases: [aPhase({ percent: 100, criteria: [] })] }],
 	["a last phase judged by criteria without a holdback", { holdback: 0 }],
-])("accepted: %s", (_, change) => expect(checkPlan(plan.parse(planInput(change)))).toEqual([]));
+])("accepted: %s", (_, change) => expect(checkPlan(aPlan(change))).toEqual([]));
 
 test.each<[string, Record<string, unknown>, number]>([
 	["5 with guards", {}, 5],
@@ -178,9 +169,11 @@ test("the limits that share one α are the red flags and the criteria of all pha
 });
 
 test("a stored plan's criteria are parsed by their role", () => {
-	expect(guardsOf(aPlan())).toMatchObject([{ kind: "versus_control", toleratedRatio: 1.25 }]);
-	expect(redFlagsOf(aPlan())).toMatchObject([{ kind: "limit", limit: 0.1, inclusive: true }]);
-	expect(criteriaOf(aPlan(), 1)).toMatchObject([{ kind: "limit", limit: 0.03, inclusive: false }]);
-	expect(criteriaOf(aPlan(), 9)).toEqual([]);
-	expect(() => guardsOf(aPlan({ guards: ["nonsense"] }))).toThrow('stored plan has the invalid guard "nonsense"');
+	const { guards, baselines, redFlags, phases } = criteriaIn(aPlan());
+	expect(guards).toMatchObject([{ kind: "versus_control", margin: 0.25 }]);
+	expect(baselines).toEqual([]);
+	expect(redFlags).toMatchObject([{ kind: "limit", limit: 0.1, inclusive: true }]);
+	expect(phases[1]).toMatchObject([{ kind: "limit", limit: 0.03, inclusive: false, optional: false }]);
+	expect(phases[9]).toBeUndefined();
+	expect(() => criteriaIn(aPlan({ guards: ["nonsense"] }))).toThrow('the plan has the invalid guard "nonsense"');
 });

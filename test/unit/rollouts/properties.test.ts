@@ -41,16 +41,12 @@ const someFirstHarms: fc.Arbitrary<readonly FirstHarms[]> = fc.array(
 			last: fc.constantFrom(null, ...SHARES),
 			units: fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 0, max: 3 }) }, { weight: 1, arbitrary: fc.integer({ min: 4, max: 60 }) }),
 		})
-		.map(({ arm, served, last, units }) => ({ metric: "error", arm, served, lastControlServed: last, units })),
+		.map(({ arm, served, last, units }) => ({ signal: "error", arm, served, lastControlServed: last, units })),
 	{ maxLength: 4 },
 );
 
 const someTotals: fc.Arbitrary<Evidence["totals"]> = fc
-	.tuple(
-		...ARMS.map((arm) =>
-			fc.constantFrom(0, 10, 10, 500).map((requests) => ({ metric: "error", arm, requests, harms: 0, sum: 0 }) as const),
-		),
-	)
+	.tuple(...ARMS.map((arm) => fc.constantFrom(0, 10, 10, 500).map((requests) => ({ metric: "error", arm, requests, sum: 0 }) as const)))
 	.map((totals) => totals.filter(({ requests }) => requests > 0));
 
 const someExposures: fc.Arbitrary<Evidence["firstExposures"]> = fc.constantFrom(
@@ -70,9 +66,7 @@ const missing: fc.Arbitrary<Observation> = fc.oneof(
 	fc.string().map((message) => ({ kind: "source_error", message }) as const),
 	fc.record({ userSums: someSums, firstExposures: someExposures }).map((change) => anEvidence({ ...change, totals: [] })),
 	someEvidence.map((evidence) => ({ ...evidence, firstExposures: [{ arm: "control", served: 5_000, units: Number.NaN }] }) as const),
-	someEvidence.map(
-		(evidence) => ({ ...evidence, totals: [{ metric: "error", arm: "candidate", requests: Infinity, harms: 0, sum: 0 }] }) as const,
-	),
+	someEvidence.map((evidence) => ({ ...evidence, totals: [{ metric: "error", arm: "candidate", requests: Infinity, sum: 0 }] }) as const),
 );
 
 const anObservation: fc.Arbitrary<Observation> = fc.oneof({ weight: 9, arbitrary: someEvidence }, { weight: 1, arbitrary: missing });

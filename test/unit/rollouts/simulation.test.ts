@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Outcome, type Population, Store, randomOf, simulate } from "./simulation";
+import { started } from "../../../core/rollouts/transitions";
+import { type Outcome, type Population, Store, askedOf, randomOf, simulate } from "./simulation";
 import { aPhase, aPlan } from "./fixtures";
 
 const phases = [5, 20, 50, 100].map((percent) => aPhase({ percent, hold: "2m" }));
@@ -80,60 +81,68 @@ test("the same seed lives the same life, another one another", () => {
 });
 
 describe("the store", () => {
-	const harmed = true;
+	const harmed = 1;
+	const asked = (stage: number) => ({ ...askedOf(plan, started(plan, 1, 0), 1), stage });
+
+	function aStore(users: number): Store {
+		const store = new Store(users);
+		store.ask(asked(1));
+		return store;
+	}
 
 	test("counts a unit at its first harm, once", () => {
-		const store = new Store(3);
-		store.enter(1);
-		for (let i = 0; i < 3; i++) store.record(0, "control", 5_000, harmed);
-		store.record(1, "candidate", 5_000, harmed);
-		store.record(2, "control", 5_000, false);
+		const store = aStore(3);
+		for (let i = 0; i < 3; i++) store.record(0, "control", 5_000, "error", harmed);
+		store.record(1, "candidate", 5_000, "error", harmed);
+		store.record(2, "control", 5_000, "error", 0);
 		expect(store.read().firstHarms).toEqual([
-			{ metric: "error", arm: "control", served: 5_000, lastControlServed: null, units: 1 },
-			{ metric: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 1 },
+			{ signal: "error", arm: "control", served: 5_000, lastControlServed: null, units: 1 },
+			{ signal: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 1 },
 		]);
-		store.record(0, "control", 5_000, harmed);
+		store.record(0, "control", 5_000, "error", harmed);
 		expect(store.read().firstHarms).toEqual([]);
 	});
 
 	test("counts a unit of control again in a larger phase, and never after a harm in the candidate", () => {
-		const store = new Store(2);
-		store.record(0, "control", 5_000, harmed);
-		store.record(1, "control", 5_000, harmed);
+		const store = aStore(2);
+		store.record(0, "control", 5_000, "error", harmed);
+		store.record(1, "control", 5_000, "error", harmed);
 		store.read();
-		store.record(0, "candidate", 20_000, harmed);
-		store.record(1, "control", 20_000, harmed);
+		store.record(0, "candidate", 20_000, "error", harmed);
+		store.record(1, "control", 20_000, "error", harmed);
 		expect(store.read().firstHarms).toEqual([
-			{ metric: "error", arm: "candidate", served: 20_000, lastControlServed: 5_000, units: 1 },
-			{ metric: "error", arm: "control", served: 20_000, lastControlServed: 5_000, units: 1 },
+			{ signal: "error", arm: "candidate", served: 20_000, lastControlServed: 5_000, units: 1 },
+			{ signal: "error", arm: "control", served: 20_000, lastControlServed: 5_000, units: 1 },
 		]);
-		store.record(0, "candidate", 50_000, harmed);
-		store.record(1, "candidate", 50_000, harmed);
-		expect(store.read().firstHarms).toEqual([{ metric: "error", arm: "candidate", served: 50_000, lastControlServed: 20_000, units: 1 }]);
+		store.record(0, "candidate", 50_000, "error", harmed);
+		store.record(1, "candidate", 50_000, "error", harmed);
+		expect(store.read().firstHarms).toEqual([{ signal: "error", arm: "candidate", served: 50_000, lastControlServed: 20_000, units: 1 }]);
 	});
 
 	test("sums by user and stage, and counts exposures once a rollout", () => {
-		const store = new Store(2);
-		store.enter(1);
-		for (const isHarmed of [true, false, true]) store.record(0, "control", 5_000, isHarmed);
-		store.record(1, "control", 5_000, false);
+		const store = aStore(2);
+		for (const value of [harmed, 0, harmed]) store.record(0, "control", 5_000, "error", value);
+		store.record(1, "control", 5_000, "error", 0);
 		const { userSums, firstExposures, totals } = store.read();
 		expect(userSums).toMatchObject([
 			{
+				signal: "error",
+				metric: "error",
 				arm: "control",
 				harmedFirst: 1,
 				users: { users: 2, harmedUsers: 1, requests: 4, harms: 2, harmsSquared: 4, harmsTimesRequests: 6, requestsSquared: 10 },
 				means: { users: 2 },
+				totals: { users: 2, sumOfMeans: 2, sumOfSquaredMeans: 4 },
 			},
 		]);
 		expect(userSums[0]?.means.sumOfMeans).toBeCloseTo(2 / 3);
 		expect(userSums[0]?.means.sumOfSquaredMeans).toBeCloseTo(4 / 9);
 		expect(firstExposures).toEqual([{ arm: "control", served: 5_000, units: 2 }]);
-		expect(totals).toEqual([{ metric: "error", arm: "control", requests: 4, harms: 2, sum: 2 }]);
-		store.enter(2);
-		store.record(0, "candidate", 20_000, false);
+		expect(totals).toEqual([{ metric: "error", arm: "control", requests: 4, sum: 2 }]);
+		store.ask(asked(2));
+		store.record(0, "candidate", 20_000, "error", 0);
 		const later = store.read();
-		expect(later.userSums).toMatchObject([{ arm: "candidate", users: { users: 1, requests: 1 } }]);
+		expect(later.userSums).toMatchObject([{ arm: "candidate", users: { users: 1, requests: 1, harms: 0 } }]);
 		expect(later.firstExposures).toEqual([]);
 	});
 });

@@ -4,7 +4,7 @@ import { evaluate } from "../../../core/flags/evaluate";
 import { flagInput, completeFlag } from "../../../core/flags/model";
 import { command } from "../../../core/rollouts/command";
 import { liveRollout } from "../../../core/rollouts/exposure";
-import { plan } from "../../../core/rollouts/plan";
+import { storedPlan } from "../../../core/rollouts/plan";
 import type { LiveState } from "../../../core/rollouts/state";
 import { started, unguarded } from "../../../core/rollouts/transitions";
 import { LEASE_MS } from "../../../core/wire";
@@ -161,7 +161,7 @@ describe("a newer head that says guarded", () => {
 test.each(["retreat", "hold"] as const)(
 	"from guard to lapse to tick to resume no user goes back and forth: %s",
 	async (on_control_loss) => {
-		const wanted = plan.parse({
+		const wanted = storedPlan.parse({
 			rollout: "kerykeion",
 			environment: "production",
 			flags: ["natal"],

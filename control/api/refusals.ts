@@ -2,12 +2,14 @@ import { assertNever } from "../../core/result";
 import type { FieldError } from "../../core/flags/model";
 import { type Refusal as CommandRefusal, printRefusal } from "../../core/rollouts/command";
 import type { FlagRefusal } from "../store/flags";
+import type { MetricRefusal } from "../store/metrics";
 import type { SegmentRefusal } from "../store/segments";
 
 /** Every way a request can be refused. The one switch below maps them to HTTP. */
 export type Refusal =
 	| FlagRefusal
 	| SegmentRefusal
+	| MetricRefusal
 	| CommandRefusal
 	| { readonly kind: "invalid"; readonly errors: readonly FieldError[] }
 	| { readonly kind: "malformed"; readonly detail: string }
@@ -20,6 +22,9 @@ export type Refusal =
 	| { readonly kind: "flag_damaged"; readonly key: string }
 	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
+	| { readonly kind: "metric_standard"; readonly key: string }
+	| { readonly kind: "metric_damaged"; readonly key: string }
+	| { readonly kind: "unavailable"; readonly what: string }
 	| TransferRefusal
 	| { readonly kind: "internal" };
 
@@ -115,6 +120,32 @@ export function problemOf(refusal: Refusal): Problem {
 				`${refusal.fields.join(", ")} cannot change while rollout ${refusal.rollout} is active: roll it back or cancel it first; "enabled" can change at any time`,
 				{ rollout: refusal.rollout },
 			);
+		case "metric_missing":
+			return problem(404, "Not found", `there is no metric ${refusal.key} in this environment`);
+		case "metric_exists":
+			return problem(409, "Metric exists", `the metric ${refusal.key} exists in this environment: change it with PUT`);
+		case "metric_standard":
+			return problem(
+				409,
+				"Standard metric",
+				`${refusal.key} is a standard metric: it is there in every environment, and always means the same`,
+			);
+		case "metric_in_use":
+			return problem(
+				409,
+				"Metric in use",
+				`${refusal.by.join(", ")} keep to metric ${refusal.key} as it was when they were planned: until they have ended its kind stands still, and it stays`,
+				{ by: refusal.by },
+			);
+		case "too_many_metrics":
+			return problem(
+				409,
+				"Too many metrics",
+				`this environment has ${refusal.limit} metrics of its own, which is the limit: delete one first`,
+				{
+					limit: refusal.limit,
+				},
+			);
 		case "snapshot_too_large":
 			return problem(
 				422,
@@ -124,6 +155,8 @@ export function problemOf(refusal: Refusal): Problem {
 			);
 		case "flag_damaged":
 			return problem(500, "Flag damaged", `the stored row of flag ${refusal.key} cannot be read: delete it, and create it again`);
+		case "metric_damaged":
+			return problem(500, "Metric damaged", `the stored row of metric ${refusal.key} cannot be read: replace it with PUT, or delete it`);
 		case "rollout_damaged":
 			return problem(500, "Rollout damaged", `the stored row of rollout ${refusal.id} cannot be read; roll_back and cancel still work`);
 		case "flag_active":
@@ -134,6 +167,8 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(409, "Command does not fit", printRefusal(refusal), { status_now: refusal.status, fits: refusal.fits });
 		case "changed_meanwhile":
 			return problem(409, "Changed meanwhile", "somebody changed this at the same time and nothing was written: look, and try again");
+		case "unavailable":
+			return problem(503, "Unavailable", `${refusal.what} gave no answer in time: try again`);
 		case "internal":
 			return problem(500, "Internal error", "the control plane failed to answer; its log has the cause under this correlation id");
 		default:

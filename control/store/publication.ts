@@ -51,7 +51,7 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 		damaged: read.filter((each) => typeof each === "string"),
 		segments: snapshotSegments(segmentRows, listedRows),
 		rollouts: live,
-		metrics: metricRows.map(({ config: { key, kind } }) => ({ key, kind })),
+		metrics: metricRows.flatMap(({ config }) => (config ? { key: config.key, kind: config.kind } : [])),
 	};
 }
 

@@ -2,14 +2,17 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { log, nameOf } from "../log";
+import type { MetricsSource } from "../metrics/source";
 import type { Publisher } from "../tick/publish";
 import { audit } from "./audit";
-import { callerOf } from "./auth";
+import { callerOf, callerWithin } from "./auth";
 import type { ApiEnv } from "./context";
 import { explanations } from "./explain";
+import { deployment } from "./deployment";
 import { flags } from "./flags";
 import { health } from "./health";
 import { keys } from "./keys";
+import { metrics } from "./metrics";
 import { type Refusal, Refused, problemOf, refuse } from "./refusals";
 import { rollouts } from "./rollouts";
 import { segments } from "./segments";
@@ -21,8 +24,12 @@ const BODY_BYTES_MAX = 262_144;
 const LARGE_BODY_BYTES_MAX = 8 * 1024 * 1024;
 const LARGE_BODIES = /^\/api\/v1\/(?:import|segments\/[^/]+\/keys)$/;
 
+/** Of the 500 ms that probes wait. */
+const HEALTH_CALLER_MS = 200;
+
 export interface Composition {
 	readonly publisher: Publisher;
+	readonly metrics: MetricsSource;
 	readonly adminToken: string | undefined;
 	/** The clock that stamps events, for this request. */
 	readonly now: number;
@@ -32,9 +39,10 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	const app = new OpenAPIHono<ApiEnv>();
 
 	app.use(async (c, next) => {
-		const { publisher, adminToken: secret, now } = compose(c.env, c.req.raw);
+		const { publisher, metrics: source, adminToken: secret, now } = compose(c.env, c.req.raw);
 		const given = c.req.header("x-correlation-id") ?? "";
 		c.set("deps", publisher);
+		c.set("metrics", source);
 		c.set("now", now);
 		c.set("hasAdminToken", Boolean(secret));
 		c.set("correlationId", /^[\w.:/-]{1,100}$/.test(given) ? given : crypto.randomUUID());
@@ -55,12 +63,25 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 		await next();
 	});
 
+	// Scores and counts of alerts are no probe's business, and are told while the database is down.
+	app.use("/health/metrics", async (c, next) => {
+		const { publisher, adminToken } = compose(c.env, c.req.raw);
+		const authorization = c.req.header("authorization");
+		const caller = await callerWithin(HEALTH_CALLER_MS, publisher.db, authorization, adminToken).catch(() =>
+			refuse({ kind: "unavailable", what: "the database, which knows whose token this is," }),
+		);
+		c.set("actor", caller ?? refuse({ kind: "unauthorized", why: whyNot(adminToken, authorization) }));
+		await next();
+	});
+
 	app.route("/api/v1/flags", flags);
 	app.route("/api/v1/flags", versions);
 	app.route("/api/v1", transfer);
 	app.route("/api/v1/segments", segments);
 	app.route("/api/v1", explanations);
+	app.route("/api/v1/metrics", metrics);
 	app.route("/api/v1/rollouts", rollouts);
+	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1/audit", audit);
 	app.route("/health", health);

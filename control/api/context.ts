@@ -2,6 +2,7 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { fieldErrors } from "../../core/flags/fieldErrors";
 import type { Act } from "../store/audit";
+import type { MetricsSource } from "../metrics/source";
 import type { Publisher } from "../tick/publish";
 import { publish } from "../tick/publish";
 import { log, nameOf } from "../log";
@@ -10,6 +11,7 @@ import { refuse } from "./refusals";
 /** What handlers get: the parts of the composition root, the caller, and the clock that stamps events. */
 export interface Variables {
 	readonly deps: Publisher;
+	readonly metrics: MetricsSource;
 	readonly actor: string;
 	readonly correlationId: string;
 	readonly now: number;

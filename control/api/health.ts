@@ -3,10 +3,11 @@ import { nameOf } from "../log";
 import { pendingEnvironments, readHead } from "../store/publication";
 import { within } from "../within";
 import type { ApiEnv } from "./context";
+import { healthMetricsOf } from "./healthMetrics";
 
 const DEADLINE_MS = 400;
 
-/** Open to everybody, and saying nothing that everybody may not know. */
+/** Open to everybody, but for the metrics, and saying nothing that everybody may not know. */
 export const health = new Hono<ApiEnv>();
 
 health.get("/liveness", (c) => c.json({ status: "ok" }));
@@ -24,4 +25,11 @@ health.get("/readiness", async (c) => {
 		const isEmpty = nameOf(error).includes("no such table");
 		return notReady(isEmpty ? "the database has no tables: apply the migrations" : "the database does not answer");
 	}
+});
+
+/** Scores and alerts, for those with a token: app.ts asks for it. */
+health.get("/metrics", async (c) => {
+	const { db, realNow } = c.get("deps");
+	const found = await healthMetricsOf(db, c.get("metrics"), realNow());
+	return c.json(found, found.unavailable.includes("state") ? 503 : 200);
 });

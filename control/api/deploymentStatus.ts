@@ -1,0 +1,110 @@
+import * as z from "zod";
+import type { EnvironmentName } from "../../core/flags/model";
+import { BREAKER_WINDOW_MS, breakerOpenUntil } from "../../core/rollouts/breaker";
+import { LEASE_MS } from "../../core/wire";
+import { log, nameOf } from "../log";
+import type { MetricsSource, SystemSummary } from "../metrics/source";
+import type { Database } from "../store/database";
+import { environmentCheck, latestEnvironmentChecks } from "../store/environmentChecks";
+import { listAlerts, raisedAlert } from "../store/healthAlerts";
+import { pendingEnvironments, readHead } from "../store/publication";
+import { parsed, rollbacksSince, selectLive } from "../store/rollouts";
+import { ENGINE } from "../tick/tick";
+import { within } from "../within";
+
+const PART_MS = 2_000;
+const ORIGINS_WINDOW_MS = 600_000;
+const ALERTS_WINDOW_MS = 3_600_000;
+const ALERTS_MAX = 100;
+
+const unavailable = z.object({ unavailable: z.string().describe("why this part is not known now") });
+const part = <S extends z.ZodType>(schema: S) => z.union([schema, unavailable]);
+
+export const status = z.object({
+	tick: part(
+		z.object({
+			lastTickAgeMs: z.int().nullable().describe("null: there was no tick yet"),
+			guarded: z.boolean().describe("rollouts are being watched: the last tick is no older than their lease"),
+		}),
+	),
+	publications: part(z.object({ pending: z.array(z.string()).describe("environments that have changed since they were published") })),
+	environments: part(
+		z.array(z.object({ environment: z.string(), check: environmentCheck.nullable().describe("the last; null: none yet") })),
+	).describe("all of them"),
+	rollouts: part(
+		z.object({ running: z.int(), paused: z.int(), damaged: z.array(z.string()).describe("rollouts that cannot be read: roll them back") }),
+	).describe("live ones"),
+	breaker: part(z.object({ open: z.boolean(), untilMs: z.int().nullable() })).describe(
+		"open: too many rollbacks, so nothing advances by itself",
+	),
+	origins: part(
+		z.array(
+			z.object({
+				origin: z.string(),
+				metrics: z.record(
+					z.string(),
+					z.object({ samples: z.int(), mean: z.number(), max: z.number(), last: z.number(), lastAtMs: z.int() }),
+				),
+			}),
+		),
+	).describe("what they said of themselves in the last 10 minutes"),
+	alerts: part(z.array(raisedAlert)).describe(`of the last hour, newest first, at most ${ALERTS_MAX}`),
+});
+
+type Status = z.infer<typeof status>;
+
+/** `nowMs` is the clock that stamps ticks, `realNowMs` the one of arrivals and leases. */
+export async function statusOf(
+	db: Database,
+	metrics: MetricsSource,
+	environment: EnvironmentName,
+	nowMs: number,
+	realNowMs: number,
+): Promise<Status> {
+	const [tick, publications, environments, rollouts, breaker, origins, alerts] = await Promise.all([
+		known("tick", async () => {
+			const { guardedAtMs } = await readHead(db);
+			const lastTickAgeMs = guardedAtMs === 0 ? null : realNowMs - guardedAtMs;
+			return { lastTickAgeMs, guarded: lastTickAgeMs !== null && lastTickAgeMs < LEASE_MS };
+		}),
+		known("publications", async () => ({ pending: await pendingEnvironments(db) })),
+		known("environments", () => latestEnvironmentChecks(db)),
+		known("rollouts", async () => liveOf(await selectLive(db, environment))),
+		known("breaker", async () => {
+			const rollbacks = await rollbacksSince(db, ENGINE, nowMs - BREAKER_WINDOW_MS);
+			const untilMs = breakerOpenUntil(rollbacks.get(environment) ?? [], nowMs);
+			return { open: untilMs !== null, untilMs };
+		}),
+		known("origins", async () => originsOf(await metrics.system(environment, realNowMs - ORIGINS_WINDOW_MS))),
+		known("alerts", () => listAlerts(db, environment, nowMs - ALERTS_WINDOW_MS, ALERTS_MAX)),
+	]);
+	return { tick, publications, environments, rollouts, breaker, origins, alerts };
+}
+
+/** A part that fails or hangs is told as such, and keeps no other from being told. */
+async function known<T>(name: string, look: () => Promise<T>): Promise<T | z.infer<typeof unavailable>> {
+	try {
+		return await within(PART_MS, look());
+	} catch (error) {
+		log("status_part_unavailable", { part: name, error: nameOf(error) });
+		return { unavailable: `no answer within ${PART_MS} ms, or a failure: the log has the cause as status_part_unavailable` };
+	}
+}
+
+function liveOf(rows: Awaited<ReturnType<typeof selectLive>>) {
+	const count = (wanted: string): number => rows.filter((row) => row.status === wanted).length;
+	return { running: count("running"), paused: count("paused"), damaged: rows.filter((row) => !parsed(row)).map(({ id }) => id) };
+}
+
+function originsOf(found: readonly SystemSummary[]) {
+	const origins = Map.groupBy(
+		[...found].sort((a, b) => (a.origin < b.origin ? -1 : 1)),
+		({ origin }) => origin,
+	);
+	return [...origins].map(([origin, own]) => ({
+		origin,
+		metrics: Object.fromEntries(
+			own.map(({ metric, samples, mean, max, last, lastAtMs }) => [metric, { samples, mean, max, last, lastAtMs }]),
+		),
+	}));
+}

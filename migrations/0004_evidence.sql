@@ -57,7 +57,7 @@ CREATE TABLE `telemetry_minutes` (
 	`sum` real NOT NULL,
 	`sum_of_squares` real NOT NULL,
 	`bins` text NOT NULL,
-	PRIMARY KEY(`environment`, `start_ms`, `width_ms`, `flag`, `variant`, `metric`)
+	PRIMARY KEY(`width_ms`, `start_ms`, `environment`, `flag`, `variant`, `metric`)
 ) WITHOUT ROWID;
 --> statement-breakpoint
 CREATE TABLE `telemetry_scored` (
@@ -99,7 +99,7 @@ CREATE TABLE `telemetry_system` (
 	`max` real NOT NULL,
 	`last` real NOT NULL,
 	`last_at_ms` integer NOT NULL,
-	PRIMARY KEY(`environment`, `start_ms`, `origin`, `metric`)
+	PRIMARY KEY(`start_ms`, `environment`, `origin`, `metric`)
 ) WITHOUT ROWID;
 --> statement-breakpoint
 CREATE TABLE `telemetry_totals` (

@@ -26,7 +26,9 @@ export function insertHarms(db: D1Database, rows: readonly HarmRow[]): D1Prepare
 		SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, (SELECT epoch FROM telemetry_epoch) FROM json_each(?1) WHERE true
 		ON CONFLICT DO NOTHING`,
 	);
-	return partsOf(rows.map(({ rollout, signal, unit, arm, served }) => [rollout, signal, unit, arm, served])).map((part) => insert.bind(part));
+	return partsOf(rows.map(({ rollout, signal, unit, arm, served }) => [rollout, signal, unit, arm, served])).map((part) =>
+		insert.bind(part),
+	);
 }
 
 /** So long after its epoch was closed, a user is old enough to be judged by what there is. */

@@ -183,7 +183,7 @@ export const telemetryMinutes = sqliteTable(
 		sumOfSquares: real("sum_of_squares").notNull(),
 		bins: text("bins").notNull(),
 	},
-	(t) => [primaryKey({ columns: [t.environment, t.startMs, t.widthMs, t.flag, t.variant, t.metric] })],
+	(t) => [primaryKey({ columns: [t.widthMs, t.startMs, t.environment, t.flag, t.variant, t.metric] })],
 );
 
 /** What origins said of themselves, minute by minute. */
@@ -200,7 +200,7 @@ export const telemetrySystem = sqliteTable(
 		last: real("last").notNull(),
 		lastAtMs: integer("last_at_ms").notNull(),
 	},
-	(t) => [primaryKey({ columns: [t.environment, t.startMs, t.origin, t.metric] })],
+	(t) => [primaryKey({ columns: [t.startMs, t.environment, t.origin, t.metric] })],
 );
 
 /** Ids of events of the last 24 h, so that a repetition is ignored. */

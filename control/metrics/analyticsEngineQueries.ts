@@ -1,7 +1,7 @@
 import { QUANTILES } from "../../core/health/observation";
 import { COLUMNS, INDEXES, KINDS, LOG_VALUE_MIN, slotColumn } from "../../core/telemetry";
 import type { Question } from "./source";
-import { anyOf, double, instant, number, oneOf, text } from "./sql";
+import { anyOf, double, instant, noneOf, number, oneOf, text } from "./sql";
 
 /**
  * The queries of analyticsEngine.ts. One is asked for all rollouts at once, so what differs from one to the next is in its
@@ -45,26 +45,25 @@ export function outcomes(asked: readonly Asked[], upTo: number, where = atPlaces
 	].join(" AND ");
 }
 
-/** A condition on each rollout by what is known of it: those of which the same is known share one. */
+/**
+ * A condition on each rollout by what is known of it. Those of which the same is known share one; most of them usually do, and
+ * these are not listed: they are the rollouts of the query that the lists of the others do not have.
+ */
 export function byKnown<K>(
 	asked: readonly Asked[],
 	place: string,
 	known: (each: Asked) => K,
 	condition: (known: K) => string | undefined,
 ): string {
-	const groups = [...Map.groupBy(asked, known)];
-	return anyOf(
-		groups.map(([value, members]) => {
-			const where = condition(value);
-			// One group of all rollouts needs no list of them: the query asks for no others.
-			if (groups.length === 1) return where ?? "true";
-			const here = oneOf(
-				place,
-				members.map((each) => each.place),
-			);
-			return where === undefined ? here : `${here} AND ${where}`;
-		}),
-	);
+	const groups = [...Map.groupBy(asked, known)].sort(([, a], [, b]) => b.length - a.length);
+	const [most, ...others] = groups.map(([value, members]) => ({ value, places: members.map((each) => each.place) }));
+	const both = (here: string | undefined, where: string | undefined): string =>
+		[here, where].filter((each) => each !== undefined).join(" AND ") || "true";
+	const listed = others.flatMap(({ places }) => places);
+	return anyOf([
+		...(most ? [both(listed.length > 0 ? noneOf(place, listed) : undefined, condition(most.value))] : []),
+		...others.map(({ value, places }) => both(oneOf(place, places), condition(value))),
+	]);
 }
 
 /** What came after a rollout's own watermark. */

@@ -54,7 +54,9 @@ export function dataset(name: string): string {
 	return name;
 }
 
-export const oneOf = (expression: string, values: Iterable<string>): string => `${expression} IN (${[...values].map(text).join(", ")})`;
+const list = (values: Iterable<string>): string => `(${[...values].map(text).join(", ")})`;
+export const oneOf = (expression: string, values: Iterable<string>): string => `${expression} IN ${list(values)}`;
+export const noneOf = (expression: string, values: Iterable<string>): string => `${expression} NOT IN ${list(values)}`;
 
 /** True where any of the conditions is. Nested in halves: a thousand of them are ten deep, whatever a parser makes of a chain. */
 export function anyOf(conditions: readonly string[]): string {

@@ -55,7 +55,7 @@ export function openEngine(): Engine {
 			return (await session.queryAsync(sql)).text();
 		},
 		insert(points, arrival) {
-			waiting.push(...points.map((point) => JSON.stringify(rowOf(point, arrival))));
+			for (const point of points) waiting.push(JSON.stringify(rowOf(point, arrival)));
 		},
 		close: () => session.close(),
 	};

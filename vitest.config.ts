@@ -44,13 +44,14 @@ export default defineConfig({
 	test: {
 		projects: [
 			...(hasClickhouse ? [clickhouse] : []),
-			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], environment: "node" } },
+			// Machines are slow when they are busy: a time limit finds what hangs, and measures nothing.
+			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], environment: "node", testTimeout: 60_000, hookTimeout: 60_000 } },
 			{
 				test: {
 					name: "integration",
 					include: ["test/integration/**/*.test.ts"],
 					environment: "node",
-					testTimeout: 30_000,
+					testTimeout: 60_000,
 					hookTimeout: 60_000,
 				},
 			},
@@ -61,7 +62,12 @@ export default defineConfig({
 						miniflare: { bindings: { ...controlBindings, TEST_MIGRATIONS: migrations } },
 					}),
 				],
-				test: { name: "control", include: ["test/workers/control/**/*.test.ts"], setupFiles: ["test/workers/setup.ts"] },
+				test: {
+					name: "control",
+					include: ["test/workers/control/**/*.test.ts"],
+					setupFiles: ["test/workers/setup.ts"],
+					testTimeout: 30_000,
+				},
 			},
 			{
 				plugins: [
@@ -85,7 +91,7 @@ export default defineConfig({
 						},
 					})),
 				],
-				test: { name: "edge", include: ["test/workers/edge/**/*.test.ts"], setupFiles: ["test/workers/setup.ts"] },
+				test: { name: "edge", include: ["test/workers/edge/**/*.test.ts"], setupFiles: ["test/workers/setup.ts"], testTimeout: 30_000 },
 			},
 		],
 	},

@@ -1,8 +1,10 @@
+import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import * as z from "zod";
 import { flag } from "../../core/flags/model";
 import { segment } from "../../core/flags/segment";
 import { storedMetric } from "../../core/metricModel";
+import { signingSecrets } from "../../core/notify/secrets";
 import { storedPlan } from "../../core/rollouts/plan";
 import { rolloutState } from "../../core/rollouts/state";
 import { json } from "./json";
@@ -260,6 +262,56 @@ export const outbox = sqliteTable(
 		payload: json(anything)("payload").notNull(),
 	},
 	(t) => [index("outbox_type").on(t.type, t.atMs)],
+);
+
+export const patterns = z.array(z.string());
+export const disabled = z.object({ atMs: z.int(), by: z.enum(["operator", "gone"]) });
+
+/** Who is told of events. Signing takes the secrets themselves: this column is the only place that holds them. */
+export const webhooks = sqliteTable("webhooks", {
+	id: text("id").primaryKey(),
+	url: text("url").notNull(),
+	/** Patterns of events' types. */
+	events: json(patterns)("events").notNull(),
+	/** NULL: all. */
+	environment: text("environment"),
+	description: text("description").notNull(),
+	secrets: json(signingSecrets)("secrets").notNull(),
+	/** NULL: it is told. */
+	disabled: json(disabled)("disabled"),
+	/** The newest event of the outbox that was looked at for it. */
+	cursor: integer("cursor").notNull(),
+	revision: integer("revision").notNull(),
+	createdAtMs: integer("created_at_ms").notNull(),
+	updatedAtMs: integer("updated_at_ms").notNull(),
+});
+
+/** What subscribers are or were owed, a row an event. Times are real. */
+export const webhookDeliveries = sqliteTable(
+	"webhook_deliveries",
+	{
+		webhook: text("webhook").notNull(),
+		/** Its id in the outbox. */
+		event: integer("event").notNull(),
+		/** The event's: what one subscriber is owed of one subject is delivered in order. */
+		subject: text("subject").notNull(),
+		status: text("status", { enum: ["pending", "delivered", "dead"] }).notNull(),
+		attempts: integer("attempts").notNull(),
+		/** Pending: not tried before. Whoever takes it moves this to the end of the lease, so that nobody else does. */
+		dueAtMs: integer("due_at_ms").notNull(),
+		/** Since when it is owed. */
+		sinceMs: integer("since_ms").notNull(),
+		/** What the last attempt failed with. */
+		error: text("error"),
+		settledAtMs: integer("settled_at_ms"),
+	},
+	(t) => [
+		primaryKey({ columns: [t.webhook, t.event] }),
+		index("webhook_deliveries_pending")
+			.on(t.webhook, t.subject, t.event)
+			.where(sql`status = 'pending'`),
+		index("webhook_deliveries_status").on(t.webhook, t.status, t.settledAtMs),
+	],
 );
 
 export const sdkKeys = sqliteTable("sdk_keys", {

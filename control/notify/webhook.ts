@@ -4,7 +4,7 @@ import type { Notifier } from "./notifier";
 import { signatureHeaders } from "./sign";
 
 /** An answer that has not begun by then is none. */
-export const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 /** Signed HTTP requests. `allowPrivate`: local instances may send to http, any port and private addresses. */
 export function webhook(allowPrivate: boolean, timeoutMs: number = TIMEOUT_MS): Notifier {
@@ -15,10 +15,11 @@ export function webhook(allowPrivate: boolean, timeoutMs: number = TIMEOUT_MS): 
 			// Asked again: the row may be older than the setting.
 			const refused = refusal(url);
 			if (refused !== undefined) return { kind: "silent", error: `url: ${refused}` };
+			const signature = await signatureHeaders({ id, timestampMs: now, body }, secrets).catch(() => undefined);
+			if (!signature) return { kind: "silent", error: "its secret cannot sign" };
+			const headers = { ...signature, "content-type": "application/json", "user-agent": "Tidegate" };
 			const signal = AbortSignal.timeout(timeoutMs);
 			try {
-				const signature = await signatureHeaders({ id, timestampMs: now, body }, secrets);
-				const headers = { ...signature, "content-type": "application/json", "user-agent": "Tidegate" };
 				const response = await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
 				// Nobody reads it, and it could be endless. That it can't be cancelled changes no answer.
 				await response.body?.cancel().catch(() => {});

@@ -7,6 +7,8 @@ import { analyticsEngineApi } from "./metrics/analyticsEngineApi";
 import { embedded, recordPoints } from "./metrics/embedded";
 import { recordSystem } from "./metrics/embeddedSystem";
 import type { MetricsSource } from "./metrics/source";
+import type { Notifier } from "./notify/notifier";
+import { webhook } from "./notify/webhook";
 import { open } from "./store/database";
 import { bodyOf, readHead } from "./store/publication";
 import { tick } from "./tick/tick";
@@ -22,6 +24,8 @@ interface Env {
 	readonly AE_API_TOKEN?: string;
 	/** Local instances and tests only: "1" lets x-tidegate-now move the clock that stamps events and ticks. */
 	readonly DEV_CLOCK?: string;
+	/** Local instances and tests only: "1" lets webhooks go to http, any port and private addresses. */
+	readonly WEBHOOKS_ALLOW_PRIVATE?: string;
 }
 
 const realNow = (): number => Date.now();
@@ -29,7 +33,7 @@ const realNow = (): number => Date.now();
 const app = api((bindings, request): Composition => {
 	const env = bindings as Env;
 	const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
-	return { publisher, metrics: metricsOf(env), adminToken: env.ADMIN_TOKEN, now: clock(env, request) };
+	return { publisher, metrics: metricsOf(env), notifier: notifierOf(env), adminToken: env.ADMIN_TOKEN, now: clock(env, request) };
 });
 
 /** The embedded store, unless Analytics Engine is set up whole. */
@@ -37,6 +41,8 @@ function metricsOf(env: Env): MetricsSource {
 	const { AE_ACCOUNT_ID: id, AE_DATASET: dataset, AE_API_TOKEN: token } = env;
 	return id && dataset && token ? analyticsEngine(env.DB, analyticsEngineApi({ id, token }), dataset) : embedded(env.DB);
 }
+
+const notifierOf = (env: Env): Notifier => webhook(env.WEBHOOKS_ALLOW_PRIVATE === "1");
 
 function clock(env: Env, request: Request): number {
 	const moved = env.DEV_CLOCK === "1" ? request.headers.get("x-tidegate-now") : null;

@@ -3,11 +3,13 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { log, nameOf } from "../log";
 import type { MetricsSource } from "../metrics/source";
+import type { Notifier } from "../notify/notifier";
 import type { Publisher } from "../tick/publish";
 import { audit } from "./audit";
 import { callerOf, callerWithin } from "./auth";
 import type { ApiEnv } from "./context";
 import { explanations } from "./explain";
+import { deadLetters } from "./deliveries";
 import { deployment } from "./deployment";
 import { flags } from "./flags";
 import { health } from "./health";
@@ -18,6 +20,7 @@ import { rollouts } from "./rollouts";
 import { segments } from "./segments";
 import { transfer } from "./transfer";
 import { versions } from "./versions";
+import { webhooks } from "./webhooks";
 
 const BODY_BYTES_MAX = 262_144;
 /** Of segments' keys, up to 100,000 in one piece, and of whole environments. */
@@ -30,6 +33,7 @@ const HEALTH_CALLER_MS = 200;
 export interface Composition {
 	readonly publisher: Publisher;
 	readonly metrics: MetricsSource;
+	readonly notifier: Notifier;
 	readonly adminToken: string | undefined;
 	/** The clock that stamps events, for this request. */
 	readonly now: number;
@@ -39,10 +43,11 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	const app = new OpenAPIHono<ApiEnv>();
 
 	app.use(async (c, next) => {
-		const { publisher, metrics: source, adminToken: secret, now } = compose(c.env, c.req.raw);
+		const { publisher, metrics: source, notifier, adminToken: secret, now } = compose(c.env, c.req.raw);
 		const given = c.req.header("x-correlation-id") ?? "";
 		c.set("deps", publisher);
 		c.set("metrics", source);
+		c.set("notifier", notifier);
 		c.set("now", now);
 		c.set("hasAdminToken", Boolean(secret));
 		c.set("correlationId", /^[\w.:/-]{1,100}$/.test(given) ? given : crypto.randomUUID());
@@ -83,6 +88,8 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1/rollouts", rollouts);
 	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/keys", keys);
+	app.route("/api/v1/webhooks", webhooks);
+	app.route("/api/v1/webhooks", deadLetters);
 	app.route("/api/v1/audit", audit);
 	app.route("/health", health);
 	app.openAPIRegistry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });

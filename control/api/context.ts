@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { fieldErrors } from "../../core/flags/fieldErrors";
 import type { Act } from "../store/audit";
 import type { MetricsSource } from "../metrics/source";
+import type { Notifier } from "../notify/notifier";
 import type { Publisher } from "../tick/publish";
 import { publish } from "../tick/publish";
 import { log, nameOf } from "../log";
@@ -12,6 +13,7 @@ import { refuse } from "./refusals";
 export interface Variables {
 	readonly deps: Publisher;
 	readonly metrics: MetricsSource;
+	readonly notifier: Notifier;
 	readonly actor: string;
 	readonly correlationId: string;
 	readonly now: number;

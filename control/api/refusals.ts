@@ -4,12 +4,14 @@ import { type Refusal as CommandRefusal, printRefusal } from "../../core/rollout
 import type { FlagRefusal } from "../store/flags";
 import type { MetricRefusal } from "../store/metrics";
 import type { SegmentRefusal } from "../store/segments";
+import type { WebhookRefusal } from "../store/webhooks";
 
 /** Every way a request can be refused. The one switch below maps them to HTTP. */
 export type Refusal =
 	| FlagRefusal
 	| SegmentRefusal
 	| MetricRefusal
+	| WebhookRefusal
 	| CommandRefusal
 	| { readonly kind: "invalid"; readonly errors: readonly FieldError[] }
 	| { readonly kind: "malformed"; readonly detail: string }
@@ -24,6 +26,7 @@ export type Refusal =
 	| { readonly kind: "changed_meanwhile" }
 	| { readonly kind: "metric_standard"; readonly key: string }
 	| { readonly kind: "metric_damaged"; readonly key: string }
+	| { readonly kind: "webhook_damaged"; readonly id: string }
 	| { readonly kind: "unavailable"; readonly what: string }
 	| TransferRefusal
 	| { readonly kind: "internal" };
@@ -146,6 +149,19 @@ export function problemOf(refusal: Refusal): Problem {
 					limit: refusal.limit,
 				},
 			);
+		case "too_many_webhooks":
+			return problem(409, "Too many webhooks", `there are ${refusal.limit} webhooks, which is the limit: delete one first`, {
+				limit: refusal.limit,
+			});
+		case "too_many_secrets":
+			return problem(
+				409,
+				"Too many secrets",
+				`${refusal.limit} secrets sign for this webhook, which is the limit; the next one stops at ${new Date(refusal.untilMs).toISOString()}`,
+				{ limit: refusal.limit, untilMs: refusal.untilMs },
+			);
+		case "webhook_disabled":
+			return problem(409, "Webhook disabled", `webhook ${refusal.id} is disabled: enable it first, with PATCH {"enabled": true}`);
 		case "snapshot_too_large":
 			return problem(
 				422,
@@ -157,6 +173,8 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(500, "Flag damaged", `the stored row of flag ${refusal.key} cannot be read: delete it, and create it again`);
 		case "metric_damaged":
 			return problem(500, "Metric damaged", `the stored row of metric ${refusal.key} cannot be read: replace it with PUT, or delete it`);
+		case "webhook_damaged":
+			return problem(500, "Webhook damaged", `the stored row of webhook ${refusal.id} cannot be read: delete it, and create it again`);
 		case "rollout_damaged":
 			return problem(500, "Rollout damaged", `the stored row of rollout ${refusal.id} cannot be read; roll_back and cancel still work`);
 		case "flag_active":

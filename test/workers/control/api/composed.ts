@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import { api } from "../../../../control/api/app";
 import type { Problem } from "../../../../control/api/refusals";
+import { webhook } from "../../../../control/notify/webhook";
 import type { MetricsSource, Performance, SystemSummary } from "../../../../control/metrics/source";
 import { type Database, open } from "../../../../control/store/database";
 import { TOKEN } from "./harness";
@@ -42,6 +43,7 @@ export async function ask<T>(path: string, parts: Parts = {}): Promise<Answered<
 	const app = api(() => ({
 		publisher: { db: parts.db ?? open(env.DB), kv: env.SNAPSHOTS, realNow: () => parts.realNowMs ?? Date.now() },
 		metrics,
+		notifier: webhook(false),
 		adminToken: TOKEN,
 		now: parts.nowMs ?? Date.now(),
 	}));

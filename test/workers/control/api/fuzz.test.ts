@@ -73,6 +73,7 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	["a rollout", ROLLOUTS, CREATED],
 	["a key", "/api/v1/keys", CREATED],
 	["a segment", "/api/v1/segments?environment=production", CREATED],
+	["a webhook", "/api/v1/webhooks", [201, 400, 409, 413, 422]],
 	["an import", "/api/v1/import?environment=staging", [200, 400, 422]],
 	["a simple import", "/api/v1/import?environment=staging", [200, 400, 422]],
 	["a promotion", "/api/v1/promote", [200, 400, 413, 422]],
@@ -82,6 +83,8 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	const rule = { id: "r", description: "", when: condition, serve: [{ variant: "true", weight: 100_000 }] };
 	const valid = (): unknown => {
 		if (what === "a segment") return { key: newKey(), description: "text", when: condition };
+		if (what === "a webhook")
+			return { url: "https://example.com/hook", events: ["rollout.*", "alert.page"], environment: "staging", description: "text" };
 		if (what === "an import")
 			return {
 				schemaVersion: 1,
@@ -128,7 +131,7 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	// The bodies are worth something: some are taken, and some refused for each reason.
 	expect([...statuses.keys()].sort((a, b) => a - b)).toEqual([...wanted]);
 	// What was taken can be read again.
-	for (const list of [FLAGS, ROLLOUTS, "/api/v1/keys", "/api/v1/audit", "/api/v1/export?environment=staging"]) {
+	for (const list of [FLAGS, ROLLOUTS, "/api/v1/keys", "/api/v1/webhooks", "/api/v1/audit", "/api/v1/export?environment=staging"]) {
 		// oxlint-disable-next-line no-await-in-loop -- four requests
 		expect((await send("GET", list)).status, list).toBe(200);
 	}

@@ -57,6 +57,15 @@ const ROUTES = [
 	"get /api/v1/keys",
 	"post /api/v1/keys",
 	"delete /api/v1/keys/{id}",
+	"get /api/v1/webhooks",
+	"post /api/v1/webhooks",
+	"get /api/v1/webhooks/{id}",
+	"patch /api/v1/webhooks/{id}",
+	"delete /api/v1/webhooks/{id}",
+	"post /api/v1/webhooks/{id}/rotate",
+	"post /api/v1/webhooks/{id}/test",
+	"get /api/v1/webhooks/{id}/dead-letters",
+	"post /api/v1/webhooks/{id}/dead-letters/replay",
 	"get /api/v1/audit",
 ];
 

@@ -73,6 +73,6 @@ export default {
 	fetch: (request, env, context) => app.fetch(request, env, context),
 	async scheduled(event, env): Promise<void> {
 		const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
-		await tick({ ...publisher, metrics: metricsOf(env) }, event.scheduledTime);
+		await tick({ ...publisher, metrics: metricsOf(env), notifier: notifierOf(env) }, event.scheduledTime);
 	},
 } satisfies ExportedHandler<Env>;

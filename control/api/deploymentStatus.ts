@@ -9,7 +9,7 @@ import { environmentCheck, latestEnvironmentChecks } from "../store/environmentC
 import { listAlerts, raisedAlert } from "../store/healthAlerts";
 import { pendingEnvironments, readHead } from "../store/publication";
 import { parsed, rollbacksSince, selectLive } from "../store/rollouts";
-import { ENGINE } from "../tick/tick";
+import { ENGINE } from "../tick/engine";
 import { within } from "../within";
 
 const PART_MS = 2_000;

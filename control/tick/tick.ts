@@ -12,6 +12,7 @@ import { LEASE_MS } from "../../core/wire";
 import { log, nameOf } from "../log";
 import { prune } from "../metrics/prune";
 import type { MetricsSource } from "../metrics/source";
+import type { Notifier } from "../notify/notifier";
 import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
 import { getFlags } from "../store/flags";
@@ -27,15 +28,17 @@ import {
 	recordHolds,
 	rollbacksSince,
 } from "../store/rollouts";
+import { pruneDeliveries } from "../store/webhookDeliveries";
+import { deliver } from "./deliver";
+import { ENGINE } from "./engine";
 import { observe } from "./observe";
 import { type Publisher, publish } from "./publish";
 
 export interface Tick extends Publisher {
 	readonly metrics: MetricsSource;
+	readonly notifier: Notifier;
 }
 
-/** The actor of what the engine does by itself. */
-export const ENGINE = "tidegate";
 const NOTHING_SEEN: Observation = { kind: "source_error", message: "no tick looked" };
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
@@ -46,7 +49,7 @@ const MINUTE_MS = 60_000;
 const LAPSE_MS = LEASE_MS - 2 * MINUTE_MS;
 
 /**
- * One pass: observe → decide → commit → publish. `now` is the scheduled time. Safe when run twice, late, or two at once: a
+ * One pass: observe → decide → commit → publish → deliver. `now` is the scheduled time. Safe when run twice, late, or two at once: a
  * decision's event has a key that only one of them can write, evidence is only ever kept beside the state it belongs to,
  * and publishing derives everything anew.
  */
@@ -61,11 +64,17 @@ export async function tick(given: Tick, now: number): Promise<void> {
 	// Edges that took users back by themselves must not hear of a guard before they can have the body that says the same.
 	const isWithheld = unguardedMs >= LAPSE_MS && unpublished.length > 0;
 	if (isWithheld) log("guard_withheld", { unpublished });
-	if (!isGuarded || isWithheld) return;
-	await tickCompleted(given.db, now, given.realNow());
+	if (isGuarded && !isWithheld) await completed(given, now);
+	// Last, since it waits for others; also of a tick that failed, which somebody may have to be told of.
+	await attempt("deliver", () => deliver(given));
+}
+
+async function completed({ db, realNow }: Tick, now: number): Promise<void> {
+	await tickCompleted(db, now, realNow());
 	if (now % HOUR_MS >= MINUTE_MS) return;
-	await attempt("prune", () => prune(given.db.$client, now, given.realNow()));
-	await attempt("prune_checks", () => pruneChecks(given.db, now));
+	await attempt("prune", () => prune(db.$client, now, realNow()));
+	await attempt("prune_checks", () => pruneChecks(db, now));
+	await attempt("prune_deliveries", () => pruneDeliveries(db, realNow()));
 }
 
 /** One step that fails is logged, and keeps no other from being taken. */

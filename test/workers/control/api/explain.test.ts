@@ -1,8 +1,7 @@
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
-import { embedded } from "../../../../control/metrics/embedded";
-import { open } from "../../../../control/store/database";
 import { tick } from "../../../../control/tick/tick";
+import { aTick } from "../tick/fixtures";
 import { aFlag, createFlag, done, flagAt, newKey, pointersOf, refused } from "./harness";
 
 const EXPLAIN = "/api/v1/explain";
@@ -23,8 +22,7 @@ interface Compared {
 }
 
 let nowMs = 1_800_000_000_000;
-const publish = (): Promise<void> =>
-	tick({ db: open(env.DB), kv: env.SNAPSHOTS, realNow: () => Date.now(), metrics: embedded(env.DB) }, (nowMs += 60_000));
+const publish = (): Promise<void> => tick(aTick(), (nowMs += 60_000));
 const explain = (body: object): Promise<Explained> => done("POST", EXPLAIN, { body: { environment: "production", ...body } });
 const compare = (body: object): Promise<Compared> => done("POST", COMPARE, { body: { environment: "production", ...body } });
 

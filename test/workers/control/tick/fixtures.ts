@@ -5,6 +5,8 @@ import { type Plan, storedPlan } from "../../../../core/rollouts/plan";
 import type { Point } from "../../../../core/telemetry";
 import { embedded, recordPoints } from "../../../../control/metrics/embedded";
 import type { MetricsSource } from "../../../../control/metrics/source";
+import type { Notifier } from "../../../../control/notify/notifier";
+import { webhook } from "../../../../control/notify/webhook";
 import { type Database, open } from "../../../../control/store/database";
 import { createFlag, getFlags } from "../../../../control/store/flags";
 import { type StoredRollout, commitChange, createRollout, getRollout } from "../../../../control/store/rollouts";
@@ -16,8 +18,8 @@ export const START_MS = 1_800_000_000_000;
 
 export const db: Database = open(env.DB);
 
-export function aTick(change: Partial<{ kv: KVNamespace; metrics: MetricsSource; db: Database }> = {}): Tick {
-	return { db, kv: env.SNAPSHOTS, realNow: () => Date.now(), metrics: embedded(env.DB), ...change };
+export function aTick(change: Partial<{ kv: KVNamespace; metrics: MetricsSource; notifier: Notifier; db: Database }> = {}): Tick {
+	return { db, kv: env.SNAPSHOTS, realNow: () => Date.now(), metrics: embedded(env.DB), notifier: webhook(false), ...change };
 }
 
 export function aPlan(name: string, change: Partial<Plan> = {}): Plan {
@@ -96,7 +98,18 @@ export const HARMFUL: Parameters<typeof outcomes>[1] = { candidate: [50, 25], co
 
 /** Everything that a tick may change about rollouts. */
 export async function everything(): Promise<string> {
-	const tables = ["rollouts", "rollout_events", "audit", "outbox", "active_flags", "flags", "flag_versions", "health_checks", "overlays", "environments"];
+	const tables = [
+		"rollouts",
+		"rollout_events",
+		"audit",
+		"outbox",
+		"active_flags",
+		"flags",
+		"flag_versions",
+		"health_checks",
+		"overlays",
+		"environments",
+	];
 	const found = await env.DB.batch(tables.map((table) => env.DB.prepare(`SELECT * FROM ${table}`)));
 	return JSON.stringify(found.map(({ results }) => results));
 }

@@ -17,7 +17,10 @@ const dev = await startDev({
 	ports,
 	state,
 	tickMs: 0,
-	bindings: { control: { ADMIN_TOKEN: "token", DEV_CLOCK: "1" }, edge: { USER_HASH_KEY: "key", DEV_CLOCK: "1" } },
+	bindings: {
+		control: { ADMIN_TOKEN: "token", DEV_CLOCK: "1", WEBHOOKS_ALLOW_PRIVATE: "1" },
+		edge: { USER_HASH_KEY: "key", DEV_CLOCK: "1" },
+	},
 	adapt: (workers) => {
 		if (breakable) return workers.map(madeBreakable);
 		if (!stuckKv) return workers;

@@ -73,12 +73,16 @@ describe("lint refuses", () => {
 		["a criterion's schema at the edge", "worker/criteria.ts", bare("../core/health/criteria"), imports],
 		["the edge in control", "control/edge.ts", bare("../worker"), imports],
 		["the edge deeper in control", "control/api/edge.ts", bare("../../worker/keys"), imports],
-		...["core/a", "worker", "control", "test/workers", "test/unit", "test/integration"].map((folder): [string, string, string, string] => [
-			`a promise nobody awaits in ${folder}`,
-			`${folder}/floating.ts`,
-			"export function start(work: Promise<void>): void {\n\twork;\n}\n",
-			"no-floating-promises",
-		]),
+		["control in the CLI", "cli/control.ts", bare("../control"), imports],
+		["the edge deeper in the CLI", "cli/commands/edge.ts", bare("../../worker/keys"), imports],
+		...["core/a", "worker", "control", "cli", "test/workers", "test/unit", "test/integration"].map(
+			(folder): [string, string, string, string] => [
+				`a promise nobody awaits in ${folder}`,
+				`${folder}/floating.ts`,
+				"export function start(work: Promise<void>): void {\n\twork;\n}\n",
+				"no-floating-promises",
+			],
+		),
 		[
 			"a promise nobody awaits in scripts",
 			"scripts/floating.mjs",
@@ -94,6 +98,7 @@ describe("lint refuses", () => {
 			'import { late } from "../core/b/clean";\nimport type { Flag } from "../core/flags/model";\n\nexport const answer = (flag: Flag): boolean => late(flag, Date.now());\n',
 		"control/clean.ts":
 			'import { count } from "drizzle-orm";\nimport * as z from "zod";\nimport { flag } from "../core/flags/model";\n\nexport const body = z.object({ flag });\nexport const rows = count();\n',
+		"cli/clean.ts": 'import { late } from "../core/b/clean";\n\nexport const answer = (text: string): boolean => late(text, Date.now());\n',
 		"scripts/clean.mjs": 'console.log("ready");\n',
 	};
 	/** Rules that fired, by file. */

@@ -1,0 +1,146 @@
+import * as z from "zod";
+
+/** What the CLI reads of control's answers. The rest is passed on by --json as it came, so nothing here is strict. */
+
+const summary = z.looseObject({
+	id: z.string(),
+	environment: z.string(),
+	name: z.string(),
+	attempt: z.number(),
+	flags: z.array(z.string()),
+	status: z.string(),
+	phase: z.string().nullable(),
+	percent: z.number(),
+	holdback: z.number(),
+	revision: z.number(),
+	createdAtMs: z.number(),
+	startedAtMs: z.number().nullable(),
+});
+export type Summary = z.infer<typeof summary>;
+
+export const listed = z.looseObject({ rollouts: z.array(summary), damaged: z.array(z.string()) });
+
+const verdict = z.looseObject({ role: z.string(), criterion: z.string(), status: z.string(), message: z.string() });
+
+const health = z.looseObject({
+	atMs: z.number(),
+	decision: z.string(),
+	reason: z.string(),
+	message: z.string(),
+	level: z.string(),
+	score: z.number().nullable(),
+	percent: z.number(),
+	judgement: z
+		.looseObject({
+			verdicts: z.array(verdict).optional(),
+			unattributed: z.object({ events: z.number(), of: z.number() }).optional(),
+		})
+		.nullish(),
+});
+
+/** Only what the timeline shows; a rollout that is damaged has neither plan nor state. */
+const plan = z.looseObject({
+	candidate: z.string().optional(),
+	phases: z.array(z.looseObject({ name: z.string().optional(), percent: z.number(), hold: z.string() })),
+});
+const state = z.looseObject({
+	phase: z.number().optional(),
+	sinceMs: z.number().optional(),
+	by: z.string().optional(),
+	reason: z.string().optional(),
+	watch: z.looseObject({ heldMs: z.number(), tickedAtMs: z.number(), alerting: z.array(z.string()).optional() }).optional(),
+});
+
+export const detail = z.looseObject({ ...summary.shape, plan: plan.nullable(), state: state.nullable(), health: health.nullable() });
+export type Detail = z.infer<typeof detail>;
+
+const event = z.looseObject({
+	revision: z.number(),
+	atMs: z.number(),
+	kind: z.string(),
+	reason: z.string(),
+	message: z.string(),
+	actor: z.string(),
+});
+export type Event = z.infer<typeof event>;
+export const events = z.object({ events: z.array(event) });
+
+export const flag = z.looseObject({
+	key: z.string(),
+	type: z.string(),
+	enabled: z.boolean(),
+	offVariant: z.string(),
+	variants: z.record(z.string(), z.unknown()),
+	fallthrough: z.union([z.string(), z.array(z.object({ variant: z.string(), weight: z.number() }))]),
+	version: z.number(),
+	updatedAtMs: z.number(),
+});
+export type Flag = z.infer<typeof flag>;
+export const flags = z.looseObject({ flags: z.array(flag), damaged: z.array(z.string()) });
+
+const check = z.looseObject({
+	atMs: z.number(),
+	level: z.string(),
+	score: z.number().nullable(),
+	breakerUntilMs: z.number().nullable().optional(),
+});
+
+export const healthChecks = z.looseObject({
+	rolloutChecks: z.array(
+		z.looseObject({
+			rollout: z.string(),
+			atMs: z.number(),
+			level: z.string(),
+			score: z.number().nullable(),
+			decision: z.string(),
+			reason: z.string(),
+			message: z.string(),
+		}),
+	),
+});
+
+const unavailable = z.object({ unavailable: z.string() });
+const part = <S extends z.ZodType>(schema: S) => z.union([schema, unavailable]);
+
+export const systemStatus = z.looseObject({
+	tick: part(z.looseObject({ lastTickAgeMs: z.number().nullable(), guarded: z.boolean() })),
+	publications: part(z.looseObject({ pending: z.array(z.string()) })),
+	environments: part(z.array(z.looseObject({ environment: z.string(), check: check.nullable() }))),
+	rollouts: part(z.looseObject({ running: z.number(), paused: z.number(), damaged: z.array(z.string()) })),
+	breaker: part(z.looseObject({ open: z.boolean(), untilMs: z.number().nullable() })),
+	alerts: part(
+		z.array(
+			z.looseObject({
+				atMs: z.number(),
+				severity: z.string(),
+				rollout: z.string(),
+				kind: z.string(),
+				message: z.string(),
+				active: z.boolean(),
+			}),
+		),
+	),
+});
+export type SystemStatus = z.infer<typeof systemStatus>;
+
+/** A part of the status that is known; undefined where it was not read in time. */
+export function known<T>(given: T): Exclude<T, { unavailable: string }> | undefined {
+	const isUnknown = typeof given === "object" && given !== null && "unavailable" in given;
+	return isUnknown ? undefined : (given as Exclude<T, { unavailable: string }>);
+}
+
+const items = {
+	created: z.array(z.string()),
+	changed: z.array(
+		z.looseObject({ key: z.string(), diff: z.array(z.looseObject({ path: z.string(), before: z.unknown(), after: z.unknown() })) }),
+	),
+	unchanged: z.array(z.string()),
+};
+export const report = z.looseObject({ ...items, segments: z.looseObject(items), applied: z.boolean() });
+export type Report = z.infer<typeof report>;
+
+export const explanation = z.looseObject({ snapshot: z.number(), steps: z.array(z.string()), resolution: z.unknown() });
+
+export const exported = z.looseObject({ flags: z.array(z.unknown()), damaged: z.array(z.string()).optional() });
+
+export const metrics = z.looseObject({ metrics: z.array(z.looseObject({ key: z.string(), standard: z.boolean() })) });

@@ -1,0 +1,121 @@
+import { parseArgs } from "node:util";
+import { environmentName } from "../core/flags/model";
+import { nearest } from "../core/health/suggest";
+import { durationMs } from "../core/rollouts/duration";
+import { usageError } from "./exit";
+
+/** Every option means the same wherever it is taken, so they are all here, and commands name those that they take. */
+
+interface Option {
+	readonly type: "string" | "boolean";
+	readonly short?: string;
+	/** Of a string: what it is, as help shows it. */
+	readonly takes?: string;
+	readonly multiple?: boolean;
+	readonly about: string;
+}
+
+export const OPTIONS = {
+	help: { type: "boolean", short: "h", about: "this text" },
+	version: { type: "boolean", short: "V", about: "the version" },
+	json: { type: "boolean", about: "one JSON value on stdout" },
+	profile: { type: "string", takes: "<name>", about: "which login to use (TIDEGATE_PROFILE, else default)" },
+	url: { type: "string", takes: "<url>", about: "control's URL (TIDEGATE_URL, else the profile's)" },
+	environment: { type: "string", short: "e", takes: "<name>", about: "production or staging (default: production)" },
+	"dry-run": { type: "boolean", about: "write nothing: show what would be sent" },
+	reason: { type: "string", takes: "<text>", about: "why; kept in the audit" },
+	yes: { type: "boolean", short: "y", about: "do not ask" },
+	edge: { type: "string", takes: "<url>", about: "the edge's URL (TIDEGATE_EDGE_URL, else the profile's)" },
+	start: { type: "boolean", about: "start the rollout that is created" },
+	status: { type: "string", takes: "<status>", about: "only those: draft, running, paused, rolled_back, completed, cancelled" },
+	limit: { type: "string", takes: "<count>", about: "at most so many" },
+	flags: { type: "string", takes: "<a,b>", about: "kill these flags, and leave rollouts alone" },
+	context: { type: "string", takes: "<key=value>", multiple: true, about: "an attribute; key:=value reads the value as JSON" },
+	"context-json": { type: "string", takes: "<object>", about: "the whole context as a JSON object" },
+	output: { type: "string", short: "o", takes: "<file>", about: "write there instead of to stdout" },
+	interval: { type: "string", takes: "<duration>", about: "how often to look (default 2s)" },
+	timeout: { type: "string", takes: "<duration>", about: "stop watching after so long, with exit code 6" },
+	patience: { type: "string", takes: "<duration>", about: "how long control may be out of reach (default 60s), then exit code 5" },
+} as const satisfies Readonly<Record<string, Option>>;
+
+export type OptionName = keyof typeof OPTIONS;
+
+type ValueOf<O extends Option> = O extends { readonly multiple: true }
+	? readonly string[]
+	: O["type"] extends "boolean"
+		? boolean
+		: string | undefined;
+export type Options = { readonly [K in OptionName]: ValueOf<(typeof OPTIONS)[K]> };
+
+/** Taken by every command. */
+export const GLOBAL: readonly OptionName[] = ["json", "profile", "url", "help", "version"];
+
+export interface Arguments {
+	/** The command's words, and what follows them. */
+	readonly words: readonly string[];
+	readonly options: Options;
+	/** As they were named. */
+	readonly given: readonly OptionName[];
+}
+
+/** Knows every option and no command: which one takes which is looked at once the command is known. */
+export function readArguments(argv: readonly string[]): Arguments {
+	const { values, positionals, tokens } = parseArgs({
+		args: [...argv],
+		options: OPTIONS as Record<OptionName, Option>,
+		allowPositionals: true,
+		strict: false,
+		tokens: true,
+	});
+	const given = new Set<OptionName>();
+	for (const token of tokens) {
+		if (token.kind !== "option") continue;
+		const { name, rawName, value, inlineValue } = token;
+		if (!Object.hasOwn(OPTIONS, name)) throw usageError(unknownOption(rawName, name));
+		const known: Option = OPTIONS[name as OptionName];
+		if (known.type === "boolean" && value !== undefined) throw usageError(`${rawName} takes no value`);
+		// `--reason --json` forgot the reason: a value that begins with a dash is joined by "=".
+		const isForgotten = known.type === "string" && (value === undefined || (!inlineValue && /^-./.test(value)));
+		if (isForgotten) throw usageError(`${rawName} takes a value: ${rawName}=${known.takes ?? ""}`);
+		if (given.has(name as OptionName) && known.multiple !== true && known.type === "string") throw usageError(`${rawName} is given twice`);
+		given.add(name as OptionName);
+	}
+	const options = Object.fromEntries(
+		Object.entries(OPTIONS).map(([name, option]: [string, Option]) => [name, values[name] ?? absent(option)]),
+	);
+	return { words: positionals, options: options as unknown as Options, given: [...given] };
+}
+
+function absent({ type, multiple }: Option): unknown {
+	if (multiple === true) return [];
+	return type === "boolean" ? false : undefined;
+}
+
+function unknownOption(rawName: string, name: string): string {
+	const meant = nearest(name, Object.keys(OPTIONS));
+	return `there is no option ${rawName}${meant === undefined ? ": --help shows those there are" : `: did you mean --${meant}?`}`;
+}
+
+export function environmentOf({ environment = "production" }: Options): string {
+	const known = environmentName.options;
+	if ((known as readonly string[]).includes(environment)) return environment;
+	const meant = nearest(environment, known) ?? known.find((each) => each.startsWith(environment));
+	throw usageError(
+		`there is no environment ${environment}: ${meant === undefined ? `it is ${known.join(" or ")}` : `did you mean ${meant}?`}`,
+	);
+}
+
+export function durationOf(options: Options, name: "interval" | "timeout" | "patience", fallbackMs: number): number {
+	const text = options[name];
+	if (text === undefined) return fallbackMs;
+	const ms = durationMs(text);
+	if (ms === undefined || ms === 0) throw usageError(`--${name} takes a duration as in 90s, 5m or 2h, not "${text}"`);
+	return ms;
+}
+
+export function countOf({ limit }: Options, fallback: number, max: number): number {
+	if (limit === undefined) return fallback;
+	const count = /^\d{1,6}$/.test(limit) ? Number(limit) : 0;
+	if (count < 1 || count > max) throw usageError(`--limit takes a number from 1 to ${max}, not "${limit}"`);
+	return count;
+}

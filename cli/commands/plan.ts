@@ -1,0 +1,156 @@
+import { type Detail, type Summary, detail, listed, metrics as metricsAnswer } from "../answers";
+import type { Call, Command } from "../command";
+import { wouldSend } from "../command";
+import { type Control, type Write, problemIn } from "../controlApi";
+import { EXIT, Stop, usageError } from "../exit";
+import { diff } from "../../core/flags/diff";
+import { storedMetric } from "../../core/metricModel";
+import type { MetricDefinition } from "../../core/metric";
+import { type Paint, percent, table } from "../output";
+import { type Mistaken, type PlanFile, orStop, placed, printMistakes, readPlan, readText } from "../planFile";
+import { commandWrite, placeText } from "./rollout";
+
+export const validate: Command = {
+	name: "plan validate",
+	takes: "<file>",
+	about: "Checks a plan (YAML or JSON, - is stdin) here, and says line, column and field of what is wrong",
+	options: ["environment"],
+	examples: ["tidegate plan validate checkout.yaml", "tidegate plan validate - --json < checkout.yaml"],
+	notes:
+		"Control is asked only where a criterion names a metric that is not a standard one, and somebody has logged in.\nWhether the flags and segments are there is checked when the plan is applied.",
+	async run(call) {
+		const read = await readChecked(call);
+		if ("mistakes" in read) return { json: { valid: false, errors: read.mistakes }, text: printMistakes(read), exit: EXIT.failure };
+		const { rollout, environment, phases, guards, red_flags: redFlags, flags } = read.plan;
+		const steps = phases.map((each) => percent(each.percent)).join(", ");
+		return {
+			json: { valid: true, plan: read.plan },
+			text: `${read.name} is a valid plan: ${rollout} in ${environment}, ${counted(flags.length, "flag")}, ${counted(phases.length, "phase")} (${steps}), ${counted(guards.length, "guard")}, ${counted(redFlags.length, "red flag")}`,
+		};
+	},
+};
+
+export const difference: Command = {
+	name: "plan diff",
+	takes: "<file>",
+	about: "What a plan changes against that of its newest attempt",
+	options: ["environment"],
+	examples: ["tidegate plan diff checkout.yaml", "tidegate plan diff checkout.yaml --json | jq '.differences | length'"],
+	async run(call) {
+		const file = orStop(await readChecked(call), call.args[0] ?? "");
+		const control = call.control();
+		const newest = await newestAttempt(control, file);
+		const { rollout } = file.plan;
+		if (!newest)
+			return { json: { rollout, against: null, differences: [] }, text: `${rollout} has no attempt yet: tidegate plan apply ${file.name}` };
+		const approved = newest.plan as Readonly<Record<string, unknown>> | null;
+		// Both with their defaults. What control adds to a plan, the definitions of its metrics, nobody writes.
+		const { metrics: _metrics, ...before } = approved ?? {};
+		const differences = diff(before, JSON.parse(JSON.stringify(file.plan)));
+		return {
+			json: { rollout, against: newest.id, status: newest.status, differences },
+			text: differencesText(newest, differences, call.paint),
+		};
+	},
+};
+
+export const apply: Command = {
+	name: "plan apply",
+	takes: "<file>",
+	about: "Creates a rollout from a plan: a draft, unless --start",
+	options: ["environment", "start", "reason", "dry-run"],
+	examples: ["tidegate plan apply checkout.yaml", 'tidegate plan apply checkout.yaml --start --reason "approved in #412"'],
+	notes: "Each time it makes a new attempt, with other users.",
+	async run(call) {
+		const file = orStop(await readChecked(call), call.args[0] ?? "");
+		const control = call.control();
+		const create: Write = { method: "POST", path: "/rollouts", body: file.written };
+		const isStarted = call.options.start;
+		if (call.options["dry-run"])
+			return wouldSend(control, isStarted ? [create, commandWrite(await nextId(control, file), "start", call.options.reason)] : [create]);
+		const draft = await control.send(create, detail).catch((error: unknown) => {
+			throw inFile(error, file);
+		});
+		if (!isStarted) return { json: draft, text: `${draft.id} is a draft: tidegate rollout start ${draft.id}` };
+		const started = await control.send(commandWrite(draft.id, "start", call.options.reason), detail).catch((error: unknown) => {
+			if (!(error instanceof Stop)) throw error;
+			throw new Stop(
+				error.exit,
+				`${draft.id} was created, and could not be started: ${error.message}\nIt stays a draft: tidegate rollout start ${draft.id}, or cancel it`,
+				{
+					...error.details,
+					created: draft.id,
+				},
+			);
+		});
+		return { json: started, text: `${placeText(started)}\ntidegate rollout watch ${started.id}` };
+	},
+};
+
+const counted = (count: number, what: string): string => `${count === 0 ? "no" : count} ${what}${count === 1 ? "" : "s"}`;
+
+/** The plan as it is checked here, with the environment's own metrics where it names some and control can be asked. */
+async function readChecked(call: Call): Promise<PlanFile | Mistaken> {
+	const [name = ""] = call.args;
+	const text = await readText(name, call.world);
+	const alone = readPlan(name, text, []);
+	const isUnknownMetric = "mistakes" in alone && alone.mistakes.some(({ message }) => message.startsWith("unknown quantity"));
+	const read = isUnknownMetric ? await readWithMetrics(call, name, text, alone) : alone;
+	const named = call.given.includes("environment") ? call.environment : undefined;
+	if (named !== undefined && !("mistakes" in read) && read.plan.environment !== named)
+		throw usageError(`${name} is a plan for ${read.plan.environment}, and --environment says ${named}`);
+	return read;
+}
+
+async function readWithMetrics(call: Call, name: string, text: string, alone: Mistaken): Promise<PlanFile | Mistaken> {
+	try {
+		const environment = /^\W*environment\W+(\w+)/m.exec(text)?.[1] ?? call.environment;
+		return readPlan(name, text, await ownMetrics(call.control(), environment));
+	} catch (error) {
+		if (!(error instanceof Stop)) throw error;
+		call.note(`the environment's own metrics are not known here, so only standard ones are: ${error.message}`);
+		return alone;
+	}
+}
+
+async function ownMetrics(control: Control, environment: string): Promise<MetricDefinition[]> {
+	const { metrics } = await control.get("/metrics", metricsAnswer, { environment });
+	return metrics.filter(({ standard }) => !standard).flatMap((each) => storedMetric.safeParse(each).data ?? []);
+}
+
+const LISTED_MAX = 1_000;
+
+async function newestAttempt(control: Control, { plan }: PlanFile): Promise<Detail | undefined> {
+	const [newest] = await attempts(control, plan.rollout, plan.environment);
+	return newest && control.get(`/rollouts/${newest.id}`, detail);
+}
+
+/** Attempts are counted over all environments. */
+async function nextId(control: Control, { plan: { rollout } }: PlanFile): Promise<string> {
+	const [newest] = await attempts(control, rollout);
+	return `${rollout}.${(newest?.attempt ?? 0) + 1}`;
+}
+
+/** The newest first. */
+async function attempts(control: Control, wanted: string, environment?: string): Promise<Summary[]> {
+	const { rollouts } = await control.get("/rollouts", listed, { environment, limit: LISTED_MAX });
+	return rollouts.filter(({ name }) => name === wanted).sort((a, b) => b.attempt - a.attempt);
+}
+
+function differencesText({ id, status }: Detail, differences: ReturnType<typeof diff>, paint: Paint): string {
+	if (differences.length === 0) return `nothing differs from ${id} (${status})`;
+	const show = (value: unknown): string => (value === undefined ? "–" : JSON.stringify(value));
+	const rows = differences.map(({ path, before, after }) => [path, paint("red", show(before)), paint("green", show(after))]);
+	return `against ${id} (${status})\n\n${table(["FIELD", "THERE", "HERE"], rows, paint)}`;
+}
+
+/** What control refuses, at its place in the file. */
+function inFile(error: unknown, { name, text, source }: PlanFile): unknown {
+	const errors = problemIn(error)?.errors;
+	if (!(error instanceof Stop) || errors === undefined) return error;
+	const mistakes = errors.map((each) => placed(each, source));
+	return new Stop(error.exit, `control refuses ${name}\n${printMistakes({ name, text, mistakes })}`, {
+		...error.details,
+		errors: mistakes,
+	});
+}

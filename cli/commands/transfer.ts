@@ -1,0 +1,93 @@
+import { writeFileSync } from "node:fs";
+import { type Report, exported, report } from "../answers";
+import type { Command } from "../command";
+import { problemIn } from "../controlApi";
+import { Stop, failure } from "../exit";
+import { type Paint, printJson } from "../output";
+import { placed, printMistakes, readText } from "../planFile";
+import { readYaml } from "../positions";
+
+export const exportFlags: Command = {
+	name: "export",
+	takes: "",
+	about: "All flags and segments of an environment, as JSON that import takes",
+	options: ["environment", "output"],
+	examples: ["tidegate export > flags.json", "tidegate export --environment staging --output staging.json"],
+	async run({ environment, control, options: { output }, note }) {
+		const found = await control().get("/export", exported, { environment });
+		const damaged = found.damaged ?? [];
+		if (damaged.length > 0) note(`left out, since they cannot be read: ${damaged.join(", ")}`);
+		const text = printJson(found);
+		if (output === undefined) return { json: found, text };
+		try {
+			writeFileSync(output, `${text}\n`);
+		} catch (error) {
+			throw failure(`${output} cannot be written: ${(error as Error).message}`);
+		}
+		return {
+			json: { environment, file: output, flags: found.flags.length },
+			text: `${found.flags.length} flags of ${environment} are in ${output}`,
+		};
+	},
+};
+
+export const importFlags: Command = {
+	name: "import",
+	takes: "<file>",
+	about: "Writes the flags and segments of a file (JSON or YAML, - is stdin), all of them or none",
+	options: ["environment", "reason", "dry-run"],
+	examples: ["tidegate import flags.json --environment staging --dry-run", 'tidegate import flags.json --reason "from staging"'],
+	notes: "With --dry-run control says what would change, and writes nothing. What the file does not name is left alone.",
+	async run({ args: [name = ""], environment, options, control, world, paint }) {
+		const text = await readText(name, world);
+		const isDryRun = options["dry-run"];
+		const query = { environment, dryRun: String(isDryRun), reason: options.reason };
+		const found = await control()
+			.send({ method: "POST", path: "/import", query, body: contentOf(name, text) }, report)
+			.catch((error: unknown) => {
+				throw inFile(error, name, text);
+			});
+		return { json: found, text: reportText(found, environment, paint) };
+	},
+};
+
+/** YAML is read slowly, and only where it is no JSON. */
+function contentOf(name: string, text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch {
+		const read = readYaml(text);
+		if ("source" in read) return read.source.value;
+		throw failure(`${name} cannot be read, and nothing was sent\n${printMistakes({ name, text, mistakes: read.mistakes })}`, {
+			errors: read.mistakes,
+		});
+	}
+}
+
+function inFile(error: unknown, name: string, text: string): unknown {
+	const errors = problemIn(error)?.errors;
+	const read = errors && readYaml(text);
+	if (!(error instanceof Stop) || !errors || !read || !("source" in read)) return error;
+	const mistakes = errors.map((each) => placed(each, read.source));
+	return new Stop(error.exit, `control refuses ${name}, and nothing was written\n${printMistakes({ name, text, mistakes })}`, {
+		...error.details,
+		errors: mistakes,
+	});
+}
+
+function reportText({ applied, created, changed, unchanged, segments }: Report, environment: string, paint: Paint): string {
+	const of = (what: string, found: Pick<Report, "created" | "changed">): string[] => [
+		...found.created.map((key) => `${paint("green", "+")} ${what}${key}`),
+		...found.changed.flatMap(({ key, diff }) => [
+			`${paint("yellow", "~")} ${what}${key}`,
+			...diff.map(({ path, before, after }) => `    ${path}: ${shown(before)} → ${shown(after)}`),
+		]),
+	];
+	const lines = [...of("", { created, changed }), ...of("segment ", segments)];
+	const same = unchanged.length + segments.unchanged.length;
+	return [...lines, `${applied ? "written to" : "nothing was written; this would be written to"} ${environment}; ${same} unchanged`].join(
+		"\n",
+	);
+}
+
+const shown = (value: unknown): string => (value === undefined ? "–" : JSON.stringify(value));

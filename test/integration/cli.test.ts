@@ -1,0 +1,312 @@
+// The CLI as people and scripts run it, against both Workers.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Running, freePort, run, stateFolder } from "./processes";
+
+const MINUTE_MS = 60_000;
+const TOKEN = "token";
+
+const state = stateFolder();
+const folder = mkdtempSync(join(tmpdir(), "tidegate-cli-"));
+const ports = { edge: 0, control: 0 };
+let instance: Running;
+let sdkKey = "";
+/** The clock of ticks and events; it only goes forward. */
+let now = Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS;
+
+const at = (port: number, path: string): string => `http://127.0.0.1:${port}${path}`;
+const tick = async (): Promise<void> => {
+	now += MINUTE_MS;
+	await (await fetch(at(ports.control, `/cdn-cgi/local/scheduled?cron=${encodeURIComponent("* * * * *")}&time=${now}`))).text();
+};
+
+beforeAll(async () => {
+	Object.assign(ports, { edge: await freePort(), control: await freePort() });
+	instance = run(["test/integration/instance.mjs", JSON.stringify({ ports, state })]);
+	await instance.printed("ready");
+	await tick();
+	const made = await fetch(at(ports.control, "/api/v1/keys"), {
+		method: "POST",
+		headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
+		body: JSON.stringify({ environment: "production", name: "test" }),
+	});
+	sdkKey = ((await made.json()) as { key: string }).key;
+});
+afterAll(async () => {
+	await instance.end("SIGKILL");
+	for (const each of [state, folder]) rmSync(each, { recursive: true, force: true });
+});
+
+interface Done {
+	readonly exit: number | null;
+	readonly out: string;
+	readonly err: string;
+}
+
+/** As `npx tidegate` runs it, with the login of these tests. */
+function start(args: readonly string[], { stdin = "", env = {} }: { stdin?: string; env?: Readonly<Record<string, string>> } = {}) {
+	const child = spawn(process.execPath, ["cli/tidegate.mjs", ...args], { env: { ...process.env, XDG_CONFIG_HOME: folder, ...env } });
+	const written = { out: "", err: "" };
+	child.stdout.setEncoding("utf8").on("data", (text: string) => (written.out += text));
+	child.stderr.setEncoding("utf8").on("data", (text: string) => (written.err += text));
+	child.stdin.end(stdin);
+	const done = once(child, "close").then(([exit]): Done => ({ exit: exit as number | null, ...written }));
+	return { done, written, interrupt: () => child.kill("SIGINT") };
+}
+const tidegate = (args: string, given?: Parameters<typeof start>[1]): Promise<Done> => start(args.split(" "), given).done;
+/** What --json says; the whole of stdout is one JSON value. */
+const json = async <T>(args: string, given?: Parameters<typeof start>[1]): Promise<T> =>
+	JSON.parse((await tidegate(`${args} --json`, given)).out) as T;
+
+async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+	for (let tries = 0; tries < 300; tries++) {
+		// oxlint-disable-next-line no-await-in-loop -- polls
+		if (await isSo()) return;
+		// oxlint-disable-next-line no-await-in-loop -- polls
+		await new Promise((done) => setTimeout(done, 100));
+	}
+	throw new Error(`not after 30 s: ${what}`);
+}
+
+const FLAGS = ["cart", "healthy", "harmful", "unwanted", "first", "second", "forsaken"];
+
+const planOf = (name: string): string => `rollout: ${name}
+environment: production
+flags: [${name}]
+phases:
+  - { name: half, percent: 50, hold: 1m, criteria: [error_rate < 50%] }
+  - { name: all, percent: 100, hold: 1m, criteria: [error_rate < 50%] }
+min_users: 5
+advance: relaxed
+`;
+function planFile(name: string, text = planOf(name)): string {
+	const path = join(folder, `${name}.yaml`);
+	writeFileSync(path, text);
+	return path;
+}
+const launch = async (name: string): Promise<string> => (await json<{ id: string }>(`plan apply ${planFile(name)} --start`)).id;
+
+test("before anybody has logged in, it says how to", async () => {
+	expect(await tidegate("status")).toMatchObject({ exit: 2, out: "", err: expect.stringContaining("tidegate login <url>") as string });
+});
+
+test("a token that is not taken is not kept, and the right one is", async () => {
+	const url = at(ports.control, "");
+	expect(await tidegate(`login ${url}`, { stdin: "wrong" })).toMatchObject({
+		exit: 7,
+		err: expect.stringContaining("does not take the token") as string,
+	});
+	expect(await tidegate(`login ${url} --edge ${at(ports.edge, "")}`, { stdin: `${TOKEN}\n` })).toMatchObject({ exit: 0 });
+	expect(await tidegate("rollout list")).toMatchObject({ exit: 0, out: "there are no such rollouts in production\n" });
+});
+
+describe("flags", () => {
+	test("come in by import, first as a dry run that says what would be, and go out by export", async () => {
+		const file = join(folder, "flags.json");
+		writeFileSync(file, JSON.stringify({ schemaVersion: 1, flags: FLAGS.map((key) => ({ key, type: "boolean" })) }));
+		const dry = await tidegate(`import ${file} --dry-run`);
+		expect(dry.out).toContain("+ cart\n");
+		expect(dry.out).toContain("nothing was written");
+		expect(await json("flags list")).toEqual([]);
+		expect(await json(`import ${file}`)).toMatchObject({ created: FLAGS, applied: true });
+		const out = join(folder, "out.json");
+		expect((await tidegate(`export --output ${out}`)).exit).toBe(0);
+		const { flags } = JSON.parse(readFileSync(out, "utf8")) as { flags: unknown[] };
+		expect(flags).toHaveLength(FLAGS.length);
+		expect((await json<{ flags: unknown[] }>("export")).flags).toEqual(flags);
+	});
+
+	test("what cannot be imported is told at its place in the file, and nothing is written", async () => {
+		const { exit, err } = await tidegate("import -", {
+			stdin: "schemaVersion: 1\nflags:\n  - key: fine\n    type: boolean\n  - key: bad\n    type: colour\n",
+		});
+		expect(exit).toBe(1);
+		expect(err).toContain("stdin:6:11: /flags/1/type: ");
+		expect(await tidegate("flags get fine")).toMatchObject({ exit: 1, err: "tidegate: there is no flag fine in this environment\n" });
+	});
+
+	test("are killed and served again", async () => {
+		expect(await json("kill cart --reason test")).toMatchObject({ key: "cart", enabled: false });
+		expect((await tidegate("flags")).out).toMatch(/^cart +boolean +killed/m);
+		expect(await tidegate("unkill cart")).toMatchObject({ exit: 0, out: "cart is served again in production, within 10 s\n" });
+		expect(await tidegate("unkill cart")).toMatchObject({ exit: 0, out: "cart is not killed in production\n" });
+		expect(await tidegate("kill carr")).toMatchObject({ exit: 1, out: "" });
+	});
+
+	test("are explained for a context", async () => {
+		await tick();
+		const told = await json<{ steps: string[]; resolution: object }>("explain cart --context targetingKey=ann age:=42");
+		expect(told.resolution).toMatchObject({ value: false, variant: "false" });
+		expect(told.steps).not.toEqual([]);
+	});
+});
+
+describe("a plan", () => {
+	test("is validated here: no login, no request", async () => {
+		const env = { XDG_CONFIG_HOME: join(folder, "nobody") };
+		expect(await json(`plan validate ${planFile("healthy")}`, { env })).toMatchObject({ valid: true });
+		const bad = planFile("bad", planOf("healthy").replace("percent: 50", "percent: fifty"));
+		expect(await tidegate(`plan validate ${bad}`, { env })).toMatchObject({
+			exit: 1,
+			out: expect.stringContaining(`${bad}:5:28: /phases/0/percent: takes a number`) as string,
+		});
+		expect(await json(`plan validate ${bad}`, { env })).toMatchObject({
+			valid: false,
+			errors: [{ line: 5, column: 28, field: "/phases/0/percent" }],
+		});
+	});
+
+	test("whose flag is not there is refused at the flag's place", async () => {
+		const { exit, err } = await tidegate(`plan apply ${planFile("nobody")}`);
+		expect(exit).toBe(1);
+		expect(err).toContain("nobody.yaml:3:9: /flags/0: there is no flag nobody in production");
+	});
+
+	test("makes a draft, and differs from it where it is changed", async () => {
+		const file = planFile("unwanted");
+		expect((await tidegate(`plan diff ${file}`)).out).toContain("unwanted has no attempt yet");
+		expect(await tidegate(`plan apply ${file}`)).toMatchObject({
+			exit: 0,
+			out: "unwanted.1 is a draft: tidegate rollout start unwanted.1\n",
+		});
+		expect(await json(`plan diff ${file}`)).toMatchObject({ against: "unwanted.1", differences: [] });
+		planFile("unwanted", planOf("unwanted").replace("percent: 50", "percent: 25"));
+		expect(await json(`plan diff ${file}`)).toMatchObject({ differences: [{ path: "/phases/0/percent", before: 50, after: 25 }] });
+	});
+
+	test("for one environment is not applied to another", async () => {
+		expect(await tidegate(`plan apply ${planFile("healthy")} --environment staging`)).toMatchObject({ exit: 2 });
+	});
+});
+
+describe("a rollout", () => {
+	test("that is well is watched until it is completed: 0", async () => {
+		const id = await launch("healthy");
+		const watching = start(["rollout", "watch", id, "--interval", "1s"]);
+		await playWell("healthy", id);
+		const { exit, out } = await watching.done;
+		expect(exit).toBe(0);
+		expect(out).toMatch(/Z {2}start +operator/);
+		expect(out).toMatch(/Z {2}advance .*\(tidegate\)\n/);
+		expect(out.endsWith(`${id} is completed: everybody is served the candidate\n`)).toBe(true);
+	});
+
+	test("that somebody rolls back ends its watching with 3, and one that is cancelled with 4", async () => {
+		const id = await launch("harmful");
+		const watching = start(["rollout", "watch", id, "--interval", "1s", "--json"]);
+		await until("it is watched", () => watching.written.err.includes("start"));
+		expect(await tidegate(`rollout rollback ${id} --reason bad`)).toMatchObject({
+			exit: 0,
+			out: `${id} is rolled back: edges serve the baseline within 10 s\n`,
+		});
+		const { exit, out } = await watching.done;
+		expect(exit).toBe(3);
+		expect(JSON.parse(out)).toMatchObject({
+			id,
+			status: "rolled_back",
+			exitCode: 3,
+			changes: [{ kind: "start" }, { kind: "roll_back", message: "bad" }],
+		});
+
+		await tidegate("rollout cancel unwanted.1");
+		expect(await tidegate("rollout watch unwanted.1")).toMatchObject({ exit: 4 });
+	});
+
+	test("takes the commands that fit, and says which do where one does not", async () => {
+		const id = await launch("first");
+		expect(await tidegate(`rollout pause ${id} --reason lunch`)).toMatchObject({ exit: 0, out: `${id} is paused: half, 50 %\n` });
+		expect(await tidegate(`rollout pause ${id}`)).toMatchObject({
+			exit: 1,
+			err: expect.stringContaining("which takes resume, roll_back, cancel") as string,
+		});
+		expect((await tidegate(`rollout show ${id}`)).out).toMatch(/reason +lunch \(admin\)/);
+		expect(await json(`rollout resume ${id}`)).toMatchObject({ status: "running" });
+		expect(await json(`rollout advance ${id}`)).toMatchObject({ phase: "all" });
+		expect((await json<{ kind: string }[]>(`rollout events ${id}`)).map(({ kind }) => kind)).toEqual([
+			"start",
+			"pause",
+			"resume",
+			"advance",
+		]);
+		expect(await tidegate("rollout show first")).toMatchObject({
+			exit: 1,
+			err: expect.stringContaining("an id ends in its attempt, as in first.1") as string,
+		});
+	});
+});
+
+test("status and doctor see what is live, and how everything is", async () => {
+	await tick();
+	const { out } = await tidegate("status");
+	expect(out).toMatch(/^first\.1 +running +all +100 % +unknown/m);
+	expect(await json("status")).toMatchObject({ environment: "production", rollouts: [{ id: "first.1", health: { level: "unknown" } }] });
+	const found = await json<{ ok: boolean; checks: { name: string; status: string }[] }>("doctor");
+	expect(found).toMatchObject({ ok: true });
+	expect(Object.fromEntries(found.checks.map(({ name, status }) => [name, status]))).toMatchObject({
+		control: "ok",
+		token: "ok",
+		tick: "ok",
+		edge: "ok",
+		head: "ok",
+	});
+});
+
+test("an emergency ends all that is live, and then nothing is", async () => {
+	await launch("second");
+	const dry = await json<{ requests: { url: string }[] }>("emergency-rollback --dry-run");
+	expect(dry.requests.map(({ url }) => url.split("/").at(-2))).toEqual(["first.1", "second.1"]);
+	expect(await json("emergency-rollback --reason test")).toEqual({ environment: "production", done: ["first.1", "second.1"], failed: [] });
+	expect(await json("rollout list --status running")).toEqual([]);
+	expect(await tidegate("emergency-rollback")).toMatchObject({ exit: 0, out: "nothing is live in production\n" });
+	expect(await json("emergency-rollback --flags cart,nobody")).toMatchObject({ done: ["cart"], failed: [{ name: "nobody" }] });
+});
+
+test("when control dies, watching ends with 5, and everything else says that it cannot be reached", async () => {
+	const id = await launch("forsaken");
+	const left = start(["rollout", "watch", id, "--interval", "1s"]);
+	const watching = start(["rollout", "watch", id, "--interval", "1s", "--patience", "1s"]);
+	await until("they are watched", () => watching.written.out.includes("start") && left.written.out.includes("start"));
+	await instance.end("SIGKILL");
+	expect(await watching.done).toMatchObject({
+		exit: 5,
+		err: expect.stringContaining("the rollout goes on without anybody watching") as string,
+	});
+	left.interrupt();
+	expect((await left.done).exit).toBe(130);
+	expect(await tidegate("rollout rollback forsaken.1")).toMatchObject({
+		exit: 5,
+		err: expect.stringContaining("is it running?") as string,
+	});
+	expect(await json("doctor")).toMatchObject({ ok: false });
+});
+
+/** Users whom the edge serves, without an error, and ticks, until the rollout has ended. */
+async function playWell(name: string, id: string): Promise<void> {
+	const users = Array.from({ length: 60 }, (_, i) => `user-${i}`);
+	const ask = async (path: string, body: object) =>
+		(
+			await fetch(at(ports.edge, path), {
+				method: "POST",
+				headers: { authorization: `Bearer ${sdkKey}`, "x-tidegate-now": String(now) },
+				body: JSON.stringify(body),
+			})
+		).json() as Promise<{ value?: boolean; accepted?: number; metadata?: { phase?: string } }>;
+	let phase = "";
+	await until("it is completed", async () => {
+		const found = await json<{ status: string; phase: string }>(`rollout show ${id}`);
+		if (found.status === "completed") return true;
+		if (found.phase !== phase)
+			await until(`the edge serves ${found.phase}`, async () => {
+				const { metadata } = await ask(`/ofrep/v1/evaluate/flags/${name}`, { context: { targetingKey: "user-1" } });
+				return metadata?.phase === found.phase;
+			});
+		({ phase } = found);
+		await ask("/v1/events", { events: users.map((targetingKey) => ({ targetingKey, metric: "error", value: false })) });
+		await tick();
+		return false;
+	});
+}

@@ -62,7 +62,7 @@ export interface Arguments {
 export function readArguments(argv: readonly string[]): Arguments {
 	const { values, positionals, tokens } = parseArgs({
 		args: [...argv],
-		options: OPTIONS as Record<OptionName, Option>,
+		options: OPTIONS,
 		allowPositionals: true,
 		strict: false,
 		tokens: true,

@@ -1,3 +1,4 @@
+import { assertNever } from "./result";
 import type { Predicate } from "./telemetry";
 
 /** Metrics: what a value is, which way is better, and when it is harm. The standard ones, and an environment's own. */
@@ -74,5 +75,7 @@ export function isHarm({ op, value: limit }: Predicate, value: number): boolean 
 			return value >= limit;
 		case "equals":
 			return value === limit;
+		default:
+			return assertNever(op);
 	}
 }

@@ -26,8 +26,14 @@ const shape = {
 export const metricDefinition = z
 	.strictObject(shape)
 	.refine(({ key }) => !isStandard(key), { path: ["key"], message: "is a standard metric's" })
-	.refine(({ key }) => !/_(?:rate|mean|count|harm|p\d+)$/.test(key), { path: ["key"], message: "must not end like an aggregate of criteria" })
-	.refine(({ kind, harm }) => kind !== "rate" || harm === null, { path: ["harm"], message: "a rate's harm is its worse answer: say `better`" });
+	.refine(({ key }) => !/_(?:rate|mean|count|harm|p\d+)$/.test(key), {
+		path: ["key"],
+		message: "must not end like an aggregate of criteria",
+	})
+	.refine(({ kind, harm }) => kind !== "rate" || harm === null, {
+		path: ["harm"],
+		message: "a rate's harm is its worse answer: say `better`",
+	});
 
 /** As stored. */
 export const storedMetric = z.object(shape) satisfies z.ZodType<MetricDefinition>;

@@ -455,7 +455,10 @@ export async function pruneChecks(db: Database, now: number): Promise<void> {
 		db
 			.delete(environmentChecks)
 			.where(
-				and(inArray(environmentChecks.environment, db.select({ name: environments.name }).from(environments)), lt(environmentChecks.atMs, old)),
+				and(
+					inArray(environmentChecks.environment, db.select({ name: environments.name }).from(environments)),
+					lt(environmentChecks.atMs, old),
+				),
 			),
 	]);
 }

@@ -40,9 +40,7 @@ export function attribute(
 			const arm = known.bucket < served ? "candidate" : "control";
 			return [{ ...base, unit: known.key, arm, flag: known.flag, variant: known.variant }];
 		}
-		return places.some((place) => place.kind === "unattributed")
-			? [{ ...base, unit: "", arm: "unattributed", flag: "", variant: "" }]
-			: [];
+		return places.some((place) => place.kind === "unattributed") ? [{ ...base, unit: "", arm: "unattributed", flag: "", variant: "" }] : [];
 	});
 	for (const flag of measuredFlags) {
 		if (!isMeant(flag)) continue;

@@ -44,6 +44,7 @@ describe("creating a flag", () => {
 			salt: key,
 			bucketBy: "targetingKey",
 			public: false,
+			measured: false,
 			description: "",
 			tags: [],
 			owner: "",

@@ -127,10 +127,15 @@ export function parseCriterion(text: string, role: Role, metrics: Metrics): Resu
 		const against = tokens[at + 1]?.text ?? "";
 		if (against !== "control" && against !== "baseline")
 			return fail(at + 1, `compares with control or baseline: "${name} vs control <= +25%"`);
+		if (quantity.aggregate === "count")
+			return fail(
+				0,
+				`${name} cannot be compared: what a user sums up to grows with time. Use ${comparable(quantities)}, or a limit in criteria`,
+			);
 		const read = readMargin(tokens, at + 2, name, against, quantity);
 		if (!read.ok) return fail(read.error.at, read.error.message);
 		if (against === "baseline") return ok({ kind: "versus_baseline", text: said, ...quantity, margin: read.value });
-		if (quantity.aggregate === "mean" || quantity.aggregate === "count" || quantity.bad === "below")
+		if (quantity.aggregate === "mean" || quantity.bad === "below")
 			return fail(0, `${name} cannot be compared with control user by user: use ${comparable(quantities)}, or "vs baseline"`);
 		return ok({ kind: "versus_control", text: said, ...quantity, margin: read.value });
 	}

@@ -62,13 +62,20 @@ export function isPercentile(aggregate: Aggregate): aggregate is Percentile {
 	return PERCENTILES.includes(aggregate);
 }
 
+/** Criteria are data and never change: a thousand rollouts' are asked for several times a tick. */
+const signalKeys = new WeakMap<Criterion, string>();
+
 /** The signal that tells a criterion's harm. Its key means the same in every phase: evidence is collected under it. */
 export function signalKeyOf(criterion: Criterion): string {
 	const { metric, aggregate, kind } = criterion;
 	if (!isPercentile(aggregate)) return metric;
-	if (kind === "limit") return `${metric}>${criterion.limit}`;
-	const against = kind === "versus_control" ? "control" : "baseline";
-	return `${metric} ${aggregate} vs ${against} +${plainNumber(criterion.margin * 100)}%`;
+	let key = signalKeys.get(criterion);
+	if (key === undefined) {
+		const against = kind === "versus_control" ? "control" : "baseline";
+		key = kind === "limit" ? `${metric}>${criterion.limit}` : `${metric} ${aggregate} vs ${against} +${plainNumber(criterion.margin * 100)}%`;
+		signalKeys.set(criterion, key);
+	}
+	return key;
 }
 
 /** p95 is 0.95. */

@@ -72,7 +72,8 @@ export function signalKeyOf(criterion: Criterion): string {
 	let key = signalKeys.get(criterion);
 	if (key === undefined) {
 		const against = kind === "versus_control" ? "control" : "baseline";
-		key = kind === "limit" ? `${metric}>${criterion.limit}` : `${metric} ${aggregate} vs ${against} +${plainNumber(criterion.margin * 100)}%`;
+		key =
+			kind === "limit" ? `${metric}>${criterion.limit}` : `${metric} ${aggregate} vs ${against} +${plainNumber(criterion.margin * 100)}%`;
 		signalKeys.set(criterion, key);
 	}
 	return key;
@@ -81,6 +82,11 @@ export function signalKeyOf(criterion: Criterion): string {
 /** p95 is 0.95. */
 export function quantileOfPercentile(percentile: Percentile): Quantile {
 	return (Number(percentile.slice(1)) / 100) as Quantile;
+}
+
+/** Of requests that may lie above it: p95 is 0.05. */
+export function shareAbove(percentile: Percentile): number {
+	return (100 - Number(percentile.slice(1))) / 100;
 }
 
 /** The hazard ratio that is still no harm, ψ0: of a percentile the margin is part of what counts as harm. */

@@ -1,6 +1,6 @@
 import { firstRequestsAgainstLimit, rateAgainstLimit } from "../statistics/limits";
 import { meanInterval } from "../statistics/sequences";
-import { type Limit, isPercentile, meets, quantileOfPercentile } from "./criteria";
+import { type Limit, isPercentile, meets, quantileOfPercentile, shareAbove } from "./criteria";
 import { type Arm, type ArmSums, type Evidence, quantileOf, sumsOf } from "./observation";
 import { printNumber, printPercent } from "./print";
 
@@ -70,7 +70,7 @@ export function isBeyond(judged: Judged, evidence: Evidence, arm: Arm): boolean 
 	const { limit, signal } = judged;
 	const sums = sumsOf(evidence, signal, arm);
 	if (!sums) return null;
-	if (isPercentile(limit.aggregate)) return sums.users.harms / sums.users.requests > 1 - quantileOfPercentile(limit.aggregate);
+	if (isPercentile(limit.aggregate)) return sums.users.harms / sums.users.requests > shareAbove(limit.aggregate);
 	const value = estimateOf(judged, evidence, arm);
 	return value === null ? null : !meets(limit, value);
 }
@@ -114,7 +114,7 @@ function proofOfBreach({ limit, role }: Judged, sums: ArmSums, evidence: Evidenc
 		return isOut && sums.users.users >= WARNING_USERS_MIN ? `mean ${printNumber(mean)} ± ${printNumber(halfWidth)}` : undefined;
 	}
 	// A percentile's limit is one on the rate of requests above it.
-	const rate = isPercentile(limit.aggregate) ? 1 - quantileOfPercentile(limit.aggregate) : limit.limit;
+	const rate = isPercentile(limit.aggregate) ? shareAbove(limit.aggregate) : limit.limit;
 	const proof = (logE: number): string => `E = ${printNumber(Math.exp(logE))} ≥ ${printNumber(1 / alpha)}`;
 	const { users, harmedUsers } = sums.users;
 	if (users >= BREACH_USERS_MIN && harmedUsers >= BREACH_HARMED_MIN) {

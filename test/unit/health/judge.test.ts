@@ -310,3 +310,24 @@ test("a judgement's score lies in its level's band", () => {
 test("what people have been alerted to is none of the judge's", () => {
 	expect(judge(aPlan(), aState({ watch: { alerting: ["warning.warn"] } }), anEvidence(), NOW_MS).watch.alerting).toEqual(["warning.warn"]);
 });
+
+test.each<[string, Record<string, unknown>, string]>([
+	["its first guard", { guards: [P95, "error_rate vs control <= +25%"] }, SLOW],
+	[
+		"its first comparison with the baseline",
+		{ guards: ["latency_ms p95 vs baseline <= +20%"], red_flags: [] },
+		"latency_ms p95 vs baseline +20%",
+	],
+	["its first red flag", { guards: [], red_flags: ["latency_ms p99 > 10s"] }, "latency_ms>10000"],
+	["its first criterion", { guards: [], red_flags: [] }, "error"],
+])("the arms' harmed users are those of %s", (_, change, signal) => {
+	const plan = aPlan({ phases: [aPhase({ percent: 100 })], ...change });
+	const more = [
+		sumsOf({ signal, metric: "latency_ms", harmedUsers: 77 }),
+		sumsOf({ signal, metric: "latency_ms", arm: "control", harmedUsers: 88 }),
+	];
+	const userSums =
+		signal === "error" ? [sumsOf({ harmedUsers: 77 }), sumsOf({ arm: "control", harmedUsers: 88 })] : [...anEvidence().userSums, ...more];
+	const { judgement } = judge(plan, aState({ phase: 0, baseline: [800] }, plan), anEvidence({ userSums }), NOW_MS);
+	expect([judgement.candidate.harmedUsers, judgement.control.harmedUsers]).toEqual([77, 88]);
+});

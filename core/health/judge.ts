@@ -101,7 +101,7 @@ export function judge(
 		return share <= 0 || share >= 1 ? sum : sum + logSplitBayesFactor([each.candidate, each.control], [share, 1 - share]);
 	}, 0);
 
-	const signal = [...guards, ...limits.map(({ limit }) => limit)].map(signalKeyOf)[0] ?? "error";
+	const signal = guards[0] ? signalKeyOf(guards[0]) : (limits[0]?.signal ?? "error");
 	const level = levelOf({ harm, verdicts, candidateUsers: usersOf(evidence, "candidate"), limits: criteria });
 	const provable = verdicts.flatMap((each) => each.provable ?? []);
 	return {

@@ -139,14 +139,14 @@ test("late events: the next tick counts them in the stratum of the percent that 
 		{ harmed: 4, units: 20, share: 0.2 },
 		{ harmed: 3, units: 19, share: (0.2 - 0.05) / 0.95 },
 	]);
-	// Six of twenty in the candidate are next to nothing at 20 %; at the 5 % that they carry they are proof.
+	// Eight of twenty in the candidate prove nothing at 20 %; at the 5 % that they carry they are proof.
 	const guards = [startGuard(aGuard())];
 	const second = aState({ phase: 1, stage: 2, before: { stage: 1, served: 5_000, sinceMs: 0 }, watch: { heldMs: 0, guards } });
-	expect(lived([anEvidence({ firstHarms: harms(5_000, null, 6, 14) })], second).decisions[0]).toMatchObject({
+	expect(lived([anEvidence({ firstHarms: harms(5_000, null, 8, 12) })], second).decisions[0]).toMatchObject({
 		kind: "roll_back",
 		reason: "harm_proven",
 	});
-	expect(lived([anEvidence({ firstHarms: harms(20_000, null, 6, 14) })], second).decisions[0]).toMatchObject({ kind: "hold" });
+	expect(lived([anEvidence({ firstHarms: harms(20_000, null, 8, 12) })], second).decisions[0]).toMatchObject({ kind: "hold" });
 });
 
 test("flapping: a rollback is final; a relaunch starts at the smallest phase, in new buckets and with half of α", () => {

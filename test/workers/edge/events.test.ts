@@ -93,10 +93,15 @@ describe("a point", () => {
 	});
 
 	test("may be of the environment's own metric, as its kind reads it", async () => {
-		const metrics = [{ key: "converted", kind: "rate" as const }, { key: "basket", kind: "count" as const }];
+		const metrics = [
+			{ key: "converted", kind: "rate" as const },
+			{ key: "basket", kind: "count" as const },
+		];
 		const edge = await anEdge(await publish([aState({ ...state, metrics })]), { nowMs: now });
 		const own = (metric: string, value: unknown) => anEvent({ metric, value });
-		const response = await edge.post("/v1/events", { events: [own("converted", true), own("basket", 3), own("converted", 1), own("basket", -1)] });
+		const response = await edge.post("/v1/events", {
+			events: [own("converted", true), own("basket", 3), own("converted", 1), own("basket", -1)],
+		});
 		expect(await response.json()).toEqual({
 			accepted: 2,
 			rejected: [

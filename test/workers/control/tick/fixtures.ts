@@ -96,7 +96,18 @@ export const HARMFUL: Parameters<typeof outcomes>[1] = { candidate: [50, 25], co
 
 /** Everything that a tick may change about rollouts. */
 export async function everything(): Promise<string> {
-	const tables = ["rollouts", "rollout_events", "audit", "outbox", "active_flags", "flags", "flag_versions", "health_checks", "overlays", "environments"];
+	const tables = [
+		"rollouts",
+		"rollout_events",
+		"audit",
+		"outbox",
+		"active_flags",
+		"flags",
+		"flag_versions",
+		"health_checks",
+		"overlays",
+		"environments",
+	];
 	const found = await env.DB.batch(tables.map((table) => env.DB.prepare(`SELECT * FROM ${table}`)));
 	return JSON.stringify(found.map(({ results }) => results));
 }

@@ -235,12 +235,13 @@ const FAILED_ROLLBACKS_PAGED = 2;
 
 /** A change that could not be written is decided again by the next tick; of a rollback that fails again a person is told. */
 export async function recordFailure(db: Database, row: StoredRollout, kind: Change["kind"], message: string, now: number): Promise<void> {
+	if (kind !== "roll_back") return;
 	const [counted] = await db
 		.update(rollouts)
 		.set({ failedChanges: sql`${rollouts.failedChanges} + 1` })
 		.where(eq(rollouts.id, row.id))
 		.returning({ failed: rollouts.failedChanges });
-	if (kind !== "roll_back" || counted?.failed !== FAILED_ROLLBACKS_PAGED) return;
+	if (counted?.failed !== FAILED_ROLLBACKS_PAGED) return;
 	const said = `the rollback could not be written ${FAILED_ROLLBACKS_PAGED} times and is tried again every minute: ${message}`;
 	await commit(db, [alerted(db, row, { severity: "page", kind: "rollback_failed", message: said }, now)]);
 }
@@ -362,9 +363,13 @@ export interface Held {
 /** A statement's parameter holds 2 MB at most, and a rollout's state and judgement some kilobytes. */
 const ROWS_A_STATEMENT = 200;
 
+/** A rollout as it was read, and no tick at `?2` or later has moved it on: `?1` holds rows of {rollout, revision}. */
+const UNMOVED = `json_each(?1) AS j JOIN rollouts
+	ON rollouts.id = j.value ->> 'rollout' AND rollouts.revision = j.value ->> 'revision' AND rollouts.ticked_at_ms < ?2`;
+
 /**
- * Keeps what the ticks have learnt, many rollouts in two statements. A state that changed since it was read, or that a later
- * tick has already moved on, is left alone: its evidence is read again from where it stands.
+ * Keeps what the ticks have learnt, many rollouts in a few statements. A state that changed since it was read, or that a later
+ * tick has already moved on, is left alone: its evidence is read again from where it stands, and nobody is told anything of it.
  */
 export async function recordHolds(db: Database, held: readonly Held[], now: number): Promise<void> {
 	for (let from = 0; from < held.length; from += ROWS_A_STATEMENT) {
@@ -373,6 +378,9 @@ export async function recordHolds(db: Database, held: readonly Held[], now: numb
 		const checks = some.map(({ row, hold, percent }) => ({ rollout: row.id, decision: hold, percent }));
 		// oxlint-disable-next-line no-await-in-loop -- D1 has one writer
 		await db.$client.batch([
+			// Before the states, by which they tell whether this tick is the one that moves them.
+			...alertStatements(db, some, now),
+			...remeasuredStatements(db, some, now),
 			db.$client
 				.prepare(
 					`UPDATE rollouts SET state = json_extract(j.value, '$.state'), ticked_at_ms = ?2 FROM json_each(?1) AS j
@@ -380,8 +388,6 @@ export async function recordHolds(db: Database, held: readonly Held[], now: numb
 				)
 				.bind(JSON.stringify(states), now),
 			checksStatement(db, checks, now),
-			...alertStatements(db, some, now),
-			...remeasuredStatements(db, some, now),
 		]);
 	}
 }
@@ -391,12 +397,13 @@ function alertStatements(db: Database, held: readonly Held[], now: number): D1Pr
 		hold.alerts.map(({ severity, kind, message }) => ({
 			type: `alert.${severity}`,
 			rollout: row.id,
+			revision: row.revision,
 			payload: { rollout: row.id, environment: row.environment, kind, message },
 		})),
 	);
 	if (rows.length === 0) return [];
 	const insert = `INSERT INTO outbox (at_ms, type, subject, payload)
-		SELECT ?2, value ->> 'type', value ->> 'rollout', value -> 'payload' FROM json_each(?1)`;
+		SELECT ?2, j.value ->> 'type', j.value ->> 'rollout', j.value -> 'payload' FROM ${UNMOVED}`;
 	return [db.$client.prepare(insert).bind(JSON.stringify(rows), now)];
 }
 
@@ -406,10 +413,10 @@ function remeasuredStatements(db: Database, held: readonly Held[], now: number):
 		const [before, after] = [signalsOf(row.plan, row.state), signalsOf(row.plan, hold.state)];
 		return after.some(({ harm }, i) => harm !== null && before[i]?.harm === null);
 	});
-	const names = [...new Set(moved.map(({ row }) => row.environment))];
-	if (names.length === 0) return [];
-	const update = "UPDATE environments SET changed = changed + 1, changed_at_ms = ?2 WHERE name IN (SELECT value FROM json_each(?1))";
-	return [db.$client.prepare(update).bind(JSON.stringify(names), now)];
+	if (moved.length === 0) return [];
+	const rows = moved.map(({ row }) => ({ rollout: row.id, revision: row.revision }));
+	const update = `UPDATE environments SET changed = changed + 1, changed_at_ms = ?2 WHERE name IN (SELECT rollouts.environment FROM ${UNMOVED})`;
+	return [db.$client.prepare(update).bind(JSON.stringify(rows), now)];
 }
 
 export interface Check {

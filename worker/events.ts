@@ -24,6 +24,8 @@ export interface Collector {
 
 const EVENTS_MAX = 500;
 const RECORD_TIMEOUT_MS = 10_000;
+/** An event is a point in each of its rollouts and measured flags. More than this no store takes within its time. */
+const POINTS_MAX = 5_000;
 const TRY_AGAIN = { "Retry-After": "5" };
 
 /** 202 only once the store has every point of the batch: whoever gets anything else may send the same batch again. */
@@ -37,18 +39,22 @@ export async function collect(request: Request, audience: Audience, environment:
 
 	const { accepted, rejected } = sort(events, audience, to.nowMs);
 	const points = await pointsOf(accepted, audience, to.userHashKey);
+	if (points.length > POINTS_MAX) return tooMany(points.length, POINTS_MAX);
 	try {
 		if (points.length > 0) await within(RECORD_TIMEOUT_MS, to.points.record(environment, points), to.wait);
 	} catch (error) {
-		if (error instanceof TooManyPoints)
-			return problem(
-				413,
-				`The batch makes ${error.points} points, more than the ${error.limit} that the store takes at once: nothing of it was stored, send smaller batches.`,
-			);
+		if (error instanceof TooManyPoints) return tooMany(error.points, error.limit);
 		log("events_not_recorded", { environment, points: points.length, error: String(error) });
 		return problem(503, "The events could not be stored: send the same batch again, events with an id are not counted twice.", TRY_AGAIN);
 	}
 	return Response.json({ accepted: accepted.length, rejected }, { status: 202 });
+}
+
+function tooMany(points: number, limit: number): Response {
+	return problem(
+		413,
+		`The batch makes ${points} points, more than the ${limit} that the store takes at once: nothing of it was stored, send smaller batches, or name the flag of each event.`,
+	);
 }
 
 interface Rejected {

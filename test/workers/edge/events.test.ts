@@ -305,6 +305,17 @@ describe("a batch", () => {
 		expect(await response.json()).toMatchObject({ status: 413, detail: expect.stringMatching(/300 points.*250.*smaller batches/) });
 	});
 
+	test("that is measured by so many flags that no store takes it is refused whole, and says what helps", async () => {
+		const flags = Array.from({ length: 60 }, (_, i) => aFlag({ key: `flag-${i}`, measured: true }));
+		const edge = await anEdge(await publish([aState({ flags })]), { nowMs: now });
+		const events = (change: object) => ({ events: Array.from({ length: 100 }, () => anEvent(change)) });
+		const response = await edge.post("/v1/events", events({ flag: undefined }));
+		isProblem(response);
+		expect(await response.json()).toMatchObject({ status: 413, detail: expect.stringMatching(/6000 points.*5000.*name the flag/) });
+		expect(edge.recorded).toEqual([]);
+		expect((await edge.post("/v1/events", events({ flag: "flag-1" }))).status).toBe(202);
+	});
+
 	test.each([undefined, ""])("without the secret (%j) is 503 and says which to set", async (userHashKey) => {
 		const edge = await anEdge(published, { userHashKey });
 		const response = await edge.post("/v1/events", { events: [anEvent()] });

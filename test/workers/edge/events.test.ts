@@ -311,7 +311,7 @@ describe("a batch", () => {
 	test("that is measured by so many flags that no store takes it is refused whole, and says what helps", async () => {
 		const flags = Array.from({ length: 60 }, (_, i) => aFlag({ key: `flag-${i}`, measured: true }));
 		const edge = await anEdge(await publish([aState({ flags })]), { nowMs: now });
-		const events = (change: object) => ({ events: Array.from({ length: 100 }, () => anEvent(change)) });
+		const events = (change: Record<string, unknown>) => ({ events: Array.from({ length: 100 }, () => anEvent(change)) });
 		const response = await edge.post("/v1/events", events({ flag: undefined }));
 		isProblem(response);
 		expect(await response.json()).toMatchObject({ status: 413, detail: expect.stringMatching(/more than the 5000 points.*name the flag/) });

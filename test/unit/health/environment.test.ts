@@ -6,7 +6,7 @@ const of = (level: Level, score: number | null, id: string = level): Parameters<
 const well: EnvironmentFinding = { level: "good", score: 100, levels: {}, worst: [], breakerUntilMs: null };
 
 test.each<[string, Parameters<typeof findingOf>[0], Partial<EnvironmentFinding>]>([
-	["without rollouts", [], {}],
+	["without rollouts", [], { level: "excellent" }],
 	["with a good one", [of("good", 80)], { score: 80, levels: { good: 1 } }],
 	["with excellent ones alone", [of("excellent", 95), of("excellent", 92)], { level: "excellent", score: 92, levels: { excellent: 2 } }],
 	["with a good one among excellent ones", [of("excellent", 95), of("good", 80)], { score: 80, levels: { excellent: 1, good: 1 } }],
@@ -51,7 +51,13 @@ test.each<[Level, Level]>([
 });
 
 test("an open breaker is a warning without any rollout", () => {
-	expect(findingOf([], 7)).toEqual({ ...well, level: "warning", breakerUntilMs: 7 });
+	expect(findingOf([], 7)).toEqual({ ...well, level: "warning", score: 69, breakerUntilMs: 7 });
+});
+
+test("an open breaker leaves no score above a warning's", () => {
+	expect(findingOf([of("excellent", 95)], 7)).toMatchObject({ level: "warning", score: 69 });
+	expect(findingOf([of("good", null)], 7)).toMatchObject({ level: "warning", score: null });
+	expect(findingOf([of("critical", 20)], 7)).toMatchObject({ level: "critical", score: 20 });
 });
 
 test("no more than twenty of the worst are named, and all are counted", () => {

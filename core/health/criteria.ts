@@ -139,17 +139,20 @@ export function parseCriterion(text: string, role: Role, metrics: Metrics): Resu
 		if (role !== "guard") return fail(at, `a ${role} is an absolute limit: a comparison belongs in guards`);
 		const against = tokens[at + 1]?.text ?? "";
 		if (against !== "control" && against !== "baseline")
-			return fail(at + 1, `compares with control or baseline: "${name} vs control <= +25%"`);
+			return fail(at + 1, `compares with control or baseline${meant(against)}, as in "${name} vs control <= +25%"`);
 		if (quantity.aggregate === "count")
 			return fail(
 				0,
-				`${name} cannot be compared: what a user sums up to grows with time. Use ${comparable(quantities)}, or a limit in criteria`,
+				`${name} cannot be compared: what a user sums up to grows with time. Use ${comparable(quantities, metrics.get(quantity.metric))}, or a limit in criteria`,
+			);
+		if (against === "control" && (quantity.aggregate === "mean" || quantity.bad === "below"))
+			return fail(
+				0,
+				`${name} cannot be compared with control user by user: use ${comparable(quantities, metrics.get(quantity.metric))}, or "vs baseline"`,
 			);
 		const read = readMargin(tokens, at + 2, name, against, quantity);
 		if (!read.ok) return fail(read.error.at, read.error.message);
 		if (against === "baseline") return ok({ kind: "versus_baseline", text: said, ...quantity, margin: read.value });
-		if (quantity.aggregate === "mean" || quantity.bad === "below")
-			return fail(0, `${name} cannot be compared with control user by user: use ${comparable(quantities)}, or "vs baseline"`);
 		return ok({ kind: "versus_control", text: said, ...quantity, margin: read.value });
 	}
 	if (role === "guard")
@@ -181,10 +184,16 @@ function unknownQuantity(name: string, first: string, isLong: boolean, known: re
 	return [0, `unknown quantity "${name}"${meant === undefined ? "." : `: did you mean "${meant}"?`} Known are ${known.join(", ")}`];
 }
 
-function comparable(quantities: ReadonlyMap<string, Quantity>): string {
-	return [...quantities]
-		.flatMap(([name, { aggregate, bad }]) => (bad === "above" && (aggregate === "rate" || aggregate === "harm") ? name : []))
-		.join(", ");
+function meant(against: string): string {
+	const near = against === "" ? undefined : nearest(against, ["control", "baseline"]);
+	return near === undefined ? "" : ` (did you mean "${near}"?)`;
+}
+
+/** What users can be compared by: the metric's own quantities, or where it has none whatever there is. */
+function comparable(quantities: ReadonlyMap<string, Quantity>, metric: MetricDefinition | undefined): string {
+	const all = [...quantities].filter(([, { aggregate, bad }]) => bad === "above" && aggregate !== "mean" && aggregate !== "count");
+	const own = all.filter(([, each]) => each.metric === metric?.key);
+	return (own.length > 0 ? own : all.filter(([, { aggregate }]) => aggregate === "rate")).map(([name]) => name).join(", ");
 }
 
 function readMargin(

@@ -12,6 +12,8 @@ export type VerdictStatus =
 	| "breached"
 	| "no_data"
 	| "insufficient"
+	/** Of a percentile's guard: what is usual is still being learnt. */
+	| "warming_up"
 	| "saturated"
 	| "not_applicable"
 	/** An optional criterion without data. */
@@ -22,7 +24,7 @@ export interface Verdict {
 	readonly role: "criterion" | "red_flag" | "guard";
 	readonly criterion: string;
 	readonly status: VerdictStatus;
-	/** The candidate's point estimate; null when there is none. */
+	/** The candidate's point estimate, of a guard on a rate the ratio to the control's; null when there is none. */
 	readonly value: number | null;
 	/** The control's. */
 	readonly control: number | null;
@@ -96,12 +98,24 @@ export function judgeLimit(judged: Judged, evidence: Evidence, usersMin: number,
 	if (!sums || value === null)
 		return say(judged.optional === true ? "not_reported" : "no_data", `${limit.metric} was not reported by the candidate`);
 	const users = limit.aggregate === "count" ? meansOf(limit, sums, evidence, "candidate").users : sums.users.users;
-	const print = isRate(limit) || limit.aggregate === "rate" ? printPercent : printNumber;
-	const at = `${print(value)} of ${printNumber(users)} users, limit ${print(limit.limit)}`;
+	const at = `${printEstimate(limit, value)} over ${printNumber(users)} users, limit ${printValue(limit, limit.limit)}`;
 	const proof = proofOfBreach(judged, sums, evidence, alpha);
 	if (proof) return say("breached", `${at}: ${proof}`);
 	if (users < usersMin) return say("insufficient", `${printNumber(users)} users < ${printNumber(usersMin)} needed`);
 	return isBeyond(judged, evidence, "candidate") === true ? say("beyond", `${at}: beyond, not proven`) : say("met", at);
+}
+
+/** `p95 384 ms`, `mean 8.2`, `0.86 % of requests`. */
+function printEstimate(limit: Limit, value: number): string {
+	const printed = printValue(limit, value);
+	if (limit.aggregate === "rate" || limit.aggregate === "harm") return `${printed} of requests`;
+	return limit.aggregate === "count" ? `${printed} a user` : `${limit.aggregate} ${printed}`;
+}
+
+/** In the limit's unit. */
+export function printValue({ aggregate, unit }: Pick<Limit, "aggregate" | "unit">, value: number): string {
+	if (aggregate === "rate" || aggregate === "harm") return printPercent(value);
+	return unit === "" ? printNumber(value) : `${printNumber(value)} ${unit}`;
 }
 
 /** The proof in words, or undefined. */

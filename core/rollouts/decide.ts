@@ -170,7 +170,7 @@ function proceed(
 	if (state.phase === BASELINE_PHASE) return measureBaseline(plan, state, evidence, judgement, now, circumstances);
 	const blocker = firstBlocker(plan, state, evidence, judgement, circumstances);
 	const unseen = unseenOf(plan, judgement);
-	if (blocker) return hold(blocker[0], `${blocker[1]}${unseen}`, state, judgement);
+	if (blocker) return hold(blocker[0], `${blocker[1]}${besides(blocker[0], judgement)}${unseen}`, state, judgement);
 	const { users } = judgement.candidate;
 	const done = `${phaseName(plan, state.phase)}: held ${printDuration(state.watch.heldMs)} with ${printNumber(users)} users of the candidate`;
 	if (state.phase + 1 === plan.phases.length)
@@ -191,11 +191,21 @@ function proceed(
 	);
 }
 
+/** What else whoever reads of a hold should know: it may be why the next one holds. */
+function besides(reason: HoldReason, { harm, verdicts }: Judgement): string {
+	const warmingUp = verdicts.filter((each) => each.status === "warming_up").map((each) => `; ${each.criterion}: ${each.message}`);
+	const isSuspected = harm.e >= SUSPICION && reason !== "suspected_harm";
+	return `${isSuspected ? `; harm is suspected: E = ${printNumber(harm.e)}, ${printNumber(harm.threshold)} would prove it` : ""}${reason === "guard_unmet" ? "" : warmingUp.join("")}`;
+}
+
+/** Beyond it the evidence makes no bets: what could only have been proven there could not. */
+const RISK_RATIO_MAX = 20;
+
 /** What this phase could not have seen: no evidence of harm is only as good as the evidence that there could have been. */
 function unseenOf(plan: Plan, { provable }: Judgement): string {
 	if (criteriaIn(plan).guards.length === 0) return "";
-	return provable === null
-		? "; no risk ratio could have been proven yet"
+	return provable === null || provable > RISK_RATIO_MAX
+		? `; no risk ratio below ${RISK_RATIO_MAX} could have been proven yet`
 		: `; a risk ratio below ${printNumber(provable)} could not have been proven yet`;
 }
 

@@ -108,29 +108,29 @@ test("what was not reported is no data, whatever control says", () => {
 });
 
 test.each<[string, Limit, "criterion" | "red_flag", Users, string]>([
-	["met", aLimit(), "criterion", {}, "0.5 % of 500 users, limit 3 %"],
-	["beyond", aLimit(), "criterion", { harmedUsers: 35 }, "3.5 % of 500 users, limit 3 %: beyond, not proven"],
+	["met", aLimit(), "criterion", {}, "0.5 % of requests over 500 users, limit 3 %"],
+	["beyond", aLimit(), "criterion", { harmedUsers: 35 }, "3.5 % of requests over 500 users, limit 3 %: beyond, not proven"],
 	["insufficient", aLimit(), "criterion", { users: 60, harmedUsers: 0 }, "60 users < 100 needed"],
 	[
 		"breached",
 		aLimit(),
 		"criterion",
 		{ users: 10, harmedUsers: 5, requestsEach: 1 },
-		"50 % of 10 users, limit 3 %: 5 harmed, design effect 1.11, E = 817 ≥ 80",
+		"50 % of requests over 10 users, limit 3 %: 5 harmed, design effect 1.11, E = 817 ≥ 80",
 	],
 	[
 		"breached by first requests",
 		tenPercent,
 		"red_flag",
 		{ users: 5, harmedUsers: 5, requestsEach: 1, harmedFirst: 5 },
-		"100 % of 5 users, limit 10 %: 5 harmed at their first request, E = 5,939 ≥ 80",
+		"100 % of requests over 5 users, limit 10 %: 5 harmed at their first request, E = 5,939 ≥ 80",
 	],
 	[
 		"breached by a mean",
 		satisfaction,
 		"criterion",
 		{ metric: "satisfaction", mean: 7, deviation: 1 },
-		"7 of 500 users, limit 8: mean 7 ± 0.149",
+		"mean 7 over 500 users, limit 8: mean 7 ± 0.149",
 	],
 ])("the message of %s carries its arithmetic", (_, limit, role, users, message) => {
 	expect(judged(limit, role, users).message).toBe(message);
@@ -146,17 +146,17 @@ function ofLatency(slow: number, value: number, change: Users = {}) {
 }
 
 test.each<[string, VerdictStatus, number, number, Users, string]>([
-	["a twentieth of the requests above it", "met", 50, 2_500, {}, "2,500 of 500 users, limit 2,500"],
-	["fewer", "met", 10, 2_000, {}, "2,000 of 500 users, limit 2,500"],
-	["a few more", "beyond", 55, 2_600, {}, "2,600 of 500 users, limit 2,500: beyond, not proven"],
-	["a tenth of them", "breached", 100, 3_000, {}, "3,000 of 500 users, limit 2,500: 100 harmed, design effect 1, E = "],
+	["a twentieth of the requests above it", "met", 50, 2_500, {}, "p95 2,500 ms over 500 users, limit 2,500 ms"],
+	["fewer", "met", 10, 2_000, {}, "p95 2,000 ms over 500 users, limit 2,500 ms"],
+	["a few more", "beyond", 55, 2_600, {}, "p95 2,600 ms over 500 users, limit 2,500 ms: beyond, not proven"],
+	["a tenth of them", "breached", 100, 3_000, {}, "p95 3,000 ms over 500 users, limit 2,500 ms: 100 harmed, design effect 1, E = "],
 	[
 		"a tenth, of five users",
 		"beyond",
 		5,
 		3_000,
 		{ users: 100, requestsEach: 10, harmsEach: 20 },
-		"3,000 of 100 users, limit 2,500: beyond, not proven",
+		"p95 3,000 ms over 100 users, limit 2,500 ms: beyond, not proven",
 	],
 	["none of 99 users", "insufficient", 0, 900, { users: 99 }, "99 users < 100 needed"],
 ])("a percentile's limit with %s: %s", (_, status, slow, value, change, message) => {
@@ -218,9 +218,9 @@ test.each<[string, VerdictStatus, Users]>([
 
 const paid = aLimit({ text: "paid_rate > 90%", metric: "paid", bad: "below", limit: 0.9 });
 test.each<[string, VerdictStatus, number, string]>([
-	["well above", "met", 0.95, "95 % of 500 users, limit 90 %"],
-	["a little below", "beyond", 0.899, "89.9 % of 500 users, limit 90 %: beyond, not proven"],
-	["far below", "breached", 0.8, "80 % of 500 users, limit 90 %: mean 0.8 ± 0.0298"],
+	["well above", "met", 0.95, "95 % of requests over 500 users, limit 90 %"],
+	["a little below", "beyond", 0.899, "89.9 % of requests over 500 users, limit 90 %: beyond, not proven"],
+	["far below", "breached", 0.8, "80 % of requests over 500 users, limit 90 %: mean 0.8 ± 0.0298"],
 ])("a rate that had better be high is judged by its users' means: %s is %s", (_, status, mean, message) => {
 	expect(judged(paid, "criterion", { metric: "paid", mean, deviation: 0.2, harmedUsers: 0 })).toMatchObject({ status, message });
 });
@@ -234,7 +234,7 @@ test("a count is over everybody who was there, not only those who reported any",
 	expect(judgeLimit(aJudged(orders), seen, USERS_MIN, ALPHA)).toMatchObject({
 		status: "beyond",
 		value: 0.19,
-		message: "0.19 of 1,000 users, limit 0.2: beyond, not proven",
+		message: "0.19 a user over 1,000 users, limit 0.2: beyond, not proven",
 	});
 	expect(judgeLimit(aJudged(orders), anEvidence({ candidate: { users: 500 }, more: [sums] }), USERS_MIN, ALPHA)).toMatchObject({
 		status: "met",

@@ -102,7 +102,18 @@ describe("a source that fails", () => {
 describe("outcomes that lack an attribute", () => {
 	test.each<[string, Evidence, readonly string[]]>([
 		["above 5 % of all are told of", withUnattributed(11), ["unattributed.warn"]],
-		["of 5 % and less are not", withUnattributed(10), []],
+		["below 5 % are not", withUnattributed(10), []],
+		[
+			"of 5 % exactly are not",
+			anEvidence({
+				totals: [
+					{ metric: "error", arm: "candidate", requests: 10, sum: 0 },
+					{ metric: "error", arm: "control", requests: 180, sum: 0 },
+					unattributed(10),
+				],
+			}),
+			[],
+		],
 		["of every metric count together", withUnattributed(6, { ...unattributed(5), metric: "latency_ms" }), ["unattributed.warn"]],
 		[
 			"among fewer than a hundred are not told of",
@@ -147,7 +158,7 @@ describe("a warning", () => {
 
 	test("of a target names it with its arithmetic", () => {
 		expect(decide(aPlan(), aState(), WARNING, NOW_MS)).toMatchObject({
-			alerts: [{ message: "error_rate < 3%: 3.1 % of 500 users, limit 3 %: beyond, not proven" }],
+			alerts: [{ message: "error_rate < 3%: 3.1 % of requests over 500 users, limit 3 %: beyond, not proven" }],
 		});
 	});
 
@@ -178,6 +189,10 @@ test.each<[string, Observation, readonly string[]]>([
 	["a tick with a number that is none", anEvidence({ candidate: { users: Number.NaN } }), []],
 ])("%s ends no warning: nobody is told twice of what never ended", (_, unknown, expected) => {
 	expect(told([WARNING, unknown, WARNING, unknown, unknown, WARNING])).toEqual([["warning.warn"], expected, [], [], [], []]);
+});
+
+test("a pause by failed reads ends no warning either", () => {
+	expect(told([WARNING, ...times(5, FAILED), WARNING]).flat()).toEqual(["warning.warn", "source_error.page"]);
 });
 
 test("what had ended when data came again may be told of again", () => {

@@ -174,8 +174,8 @@ describe("what was captured", () => {
 		const decision = decide(plan, measured, during(), NOW_MS);
 		expect(decision).toMatchObject({ kind: "advance", reason: "evidence_sufficient", state: { phase: 1 } });
 		expect("judgement" in decision && decision.judgement?.verdicts.filter(({ role }) => role === "guard")).toMatchObject([
-			{ criterion: ERRORS, status: "met", value: 0.005, message: "0.5 % of 500 users, limit 0.6 %" },
-			{ criterion: P95, status: "met", value: 800, message: "800 of 500 users, limit 960" },
+			{ criterion: ERRORS, status: "met", value: 0.005, message: "0.5 % of requests over 500 users, limit 0.6 %" },
+			{ criterion: P95, status: "met", value: 800, message: "p95 800 ms over 500 users, limit 960 ms" },
 		]);
 	});
 
@@ -183,7 +183,7 @@ describe("what was captured", () => {
 		expect(decide(plan, measured, during({ errors: 7 }), NOW_MS)).toMatchObject({
 			kind: "hold",
 			reason: "guard_unmet",
-			message: `${ERRORS}: 0.7 % of 500 users, limit 0.6 %: beyond, not proven`,
+			message: `${ERRORS}: 0.7 % of requests over 500 users, limit 0.6 %: beyond, not proven`,
 		});
 	});
 

@@ -69,9 +69,9 @@ describe("the warm-up of a percentile's guard", () => {
 		const { requests = 0, users = 0 } = control(last)?.users ?? {};
 		expect(last?.decision).toMatchObject({ kind: "hold", judgement: { level: "unknown", score: null } });
 		expect(last?.decision.judgement?.verdicts[0]).toMatchObject({
-			status: "insufficient",
+			status: "warming_up",
 			provable: null,
-			message: `warm-up: the control has reported latency_ms for ${users} of 100 users, ${requests} of 1,000 requests`,
+			message: `warm-up, nothing is counted yet: the control has reported latency_ms for ${users} of 100 users, ${requests} of 1,000 requests`,
 		});
 	});
 

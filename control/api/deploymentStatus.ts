@@ -72,8 +72,8 @@ export async function statusOf(
 		known("environments", () => latestEnvironmentChecks(db)),
 		known("rollouts", async () => liveOf(await selectLive(db, environment))),
 		known("breaker", async () => {
-			const rollbacks = await rollbacksSince(db, ENGINE, nowMs - BREAKER_WINDOW_MS);
-			const untilMs = breakerOpenUntil(rollbacks.get(environment) ?? [], nowMs);
+			const automatic = await rollbacksSince(db, ENGINE, nowMs - BREAKER_WINDOW_MS);
+			const untilMs = breakerOpenUntil(automatic.get(environment) ?? [], nowMs);
 			return { open: untilMs !== null, untilMs };
 		}),
 		known("origins", async () => originsOf(await metrics.system(environment, realNowMs - ORIGINS_WINDOW_MS))),

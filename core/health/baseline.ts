@@ -1,5 +1,7 @@
 import { type Plan, criteriaIn } from "../rollouts/plan";
 import type { LiveState } from "../rollouts/state";
+import { upperBoundOfRate } from "../statistics/limits";
+import { printPercent } from "./print";
 import { type Limit, type VersusBaseline, isPercentile, signalKeyOf } from "./criteria";
 import { type Evidence, sumsOf } from "./observation";
 import { type Judged, type Verdict, estimateOf } from "./verdict";
@@ -11,6 +13,11 @@ const USERS_MIN = 100;
 const PERCENTILE_REQUESTS_MIN = 1_000;
 /** Where a limit from a baseline may end: a rate has to leave room for a worse one. */
 const RATE_LIMIT_MAX = 0.94;
+/**
+ * How far on the tolerant side of its estimate a baseline is taken, in standard errors: the window is short, and what it
+ * happened to miss must not be held against the candidate. One in a hundred baselines is worse than that.
+ */
+const STANDARD_ERRORS = 2.326;
 
 export function baselineLimits(plan: Plan, state: LiveState): readonly Judged[] {
 	return criteriaIn(plan).baselines.flatMap((guard, i) => {
@@ -33,7 +40,7 @@ function limitFrom(guard: VersusBaseline, measured: number): Limit {
 	const { kind: _kind, margin, ...quantity } = guard;
 	// Worse than a negative value is one further from zero where low is bad, nearer to it where high is.
 	const limit = measured + Math.abs(measured) * margin;
-	return { ...quantity, kind: "limit", limit: isHarmful(guard) ? Math.min(limit, RATE_LIMIT_MAX) : limit, inclusive: true };
+	return { ...quantity, kind: "limit", limit, inclusive: true };
 }
 
 /** What every such guard's metric is like without the candidate, in the plan's order; or what is missing for it. */
@@ -59,8 +66,14 @@ function measure(guard: VersusBaseline, evidence: Evidence): number | string {
 		if (requests < PERCENTILE_REQUESTS_MIN) return `${requests} requests < ${PERCENTILE_REQUESTS_MIN} needed`;
 		return found > 0 ? found : "nothing above 0 to compare with";
 	}
-	// No failure among so many requests is no promise that there never is one: the limit stays above zero.
-	return isHarmful(guard) ? Math.max(harms, 1) / requests : found;
+	if (isHarmful(guard)) {
+		const upper = upperBoundOfRate(sums.users, STANDARD_ERRORS);
+		const { limit } = limitFrom(guard, upper);
+		return limit < RATE_LIMIT_MAX ? upper : `${printPercent(harms / requests)} is usual, which leaves no room for a worse rate`;
+	}
+	const { sumOfSquaredMeans } = sums.means;
+	const error = Math.sqrt(Math.max(0, sumOfSquaredMeans / users - found * found) / users);
+	return found + (guard.bad === "above" ? 1 : -1) * STANDARD_ERRORS * error;
 }
 
 /** A rate whose limit is judged by evidence of harm. */

@@ -107,7 +107,8 @@ export function quantitiesOf(metrics: Metrics): ReadonlyMap<string, Quantity> {
 		}
 		if (kind === "count") add(`${metric} count`, "count");
 		else add(`${metric} mean`, "mean");
-		if (kind !== "count" && better === "lower")
+		// Only of values that no sketch has to cut off.
+		if (kind === "quantile" && better === "lower")
 			for (const percentile of PERCENTILES) add(`${metric} ${percentile}`, percentile as Percentile);
 		if (harm) add(`${metric} harm`, "harm", "above");
 	}

@@ -208,14 +208,19 @@ export function judgeGuard(
 	if (isWarmingUp(guard, watch)) {
 		const { users = 0, requests = 0 } = control ?? {};
 		const needed = `${printNumber(users)} of ${WARM_UP_USERS} users, ${printNumber(requests)} of ${printNumber(WARM_UP_REQUESTS)} requests`;
-		return say(control ? "warming_up" : "no_data", `warm-up, nothing is counted yet: the control has reported ${guard.metric} for ${needed}`);
+		return say(
+			control ? "warming_up" : "no_data",
+			`warm-up, nothing is counted yet: the control has reported ${guard.metric} for ${needed}`,
+		);
 	}
 	if (!candidate || !control) return say("no_data", `${guard.metric} was not reported by ${candidate ? "the control" : "the candidate"}`);
 	const counts = [
 		...(percentiles ? [`${guard.aggregate} ${printPair(guard, percentiles)}`] : []),
 		`harmed users ${printNumber(candidate.harmedUsers)} of ${printNumber(candidate.users)}` +
 			` vs ${printNumber(control.harmedUsers)} of ${printNumber(control.users)}` +
-			(watch.frozen ? ` (above ${printPair(guard, { candidate: watch.frozen.limit * (1 + guard.margin), control: watch.frozen.limit })})` : ""),
+			(watch.frozen
+				? ` (above ${printPair(guard, { candidate: watch.frozen.limit * (1 + guard.margin), control: watch.frozen.limit })})`
+				: ""),
 	].join(", ");
 	if (isSaturated(watch)) return say("saturated", `${counts}: above ${SATURATION * 100} % of control is harmed, evidence stands still`);
 	const logE = logEvidenceOf(watch);

@@ -76,8 +76,8 @@ describe("before the first phase", () => {
 		expect(decisions[1]).toMatchObject({ reason: "measuring_baseline", message: "baseline: measured for 2m of 3m" });
 		expect(decisions[2]).toMatchObject({
 			reason: "baseline_measured",
-			message: `baseline measured for 3m of 3m: ${ERRORS}: 0.005, ${P95}: 800; on to 5 %`,
-			state: { status: "running", phase: 0, stage: 2, baseline: [0.005, 800], before: { stage: 1, served: 0, sinceMs: 0 } },
+			message: `baseline measured for 3m of 3m: ${ERRORS}: 0.00634, ${P95}: 800; on to 5 %`,
+			state: { status: "running", phase: 0, stage: 2, baseline: [0.006339281911978999, 800], before: { stage: 1, served: 0, sinceMs: 0 } },
 		});
 	});
 
@@ -128,7 +128,10 @@ describe("before the first phase", () => {
 		expect(held).toMatchObject({ kind: "hold", reason: "paused", state: { phase: -1, baseline: null } });
 		if (!isLive(held.state)) throw new Error("ended");
 		const goesOn = resumed(plan, held.state, held.state.watch.tickedAtMs);
-		expect(lastOf(ticked(plan, [before()], goesOn))).toMatchObject({ kind: "advance", state: { phase: 0, baseline: [0.005, 800] } });
+		expect(lastOf(ticked(plan, [before()], goesOn))).toMatchObject({
+			kind: "advance",
+			state: { phase: 0, baseline: [0.006339281911978999, 800] },
+		});
 	});
 
 	test("a lapse of control measures anew, however the plan takes it", () => {

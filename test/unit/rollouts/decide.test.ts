@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { judge } from "../../../core/health/judge";
 import type { Observation } from "../../../core/health/observation";
 import { decide } from "../../../core/rollouts/decide";
@@ -598,4 +598,41 @@ test.each([
 ])("a plan of %s sensitivity begins with a false-alarm rate of %d, halved by each relaunch", (sensitivity, alpha) => {
 	const plan = aPlan({ sensitivity });
 	expect([1, 2, 3].map((launch) => started(plan, launch, 0).alpha)).toEqual([alpha, alpha / 2, alpha / 4]);
+});
+
+test("where it cannot be known how many were rolled back nothing advances, and harm still rolls back", () => {
+	const unknown = { breakerUntilMs: "unknown" } as const;
+	expect(decide(aPlan(), aState(), anEvidence(), NOW_MS)).toMatchObject({ kind: "advance" });
+	expect(decide(aPlan(), aState(), anEvidence(), NOW_MS, unknown)).toMatchObject({ kind: "hold", reason: "breaker_unknown" });
+	expect(decide(aPlan(), aState({ guard: { e: 100 } }), anEvidence(), NOW_MS, unknown)).toMatchObject({ kind: "roll_back" });
+});
+
+describe("a percentile's guard that has warmed up", () => {
+	const slow = aPlan({
+		guards: ["latency_ms p95 vs control <= +20%"],
+		red_flags: [],
+		phases: [{ percent: 100, hold: "1m" }],
+		advance: "relaxed",
+	});
+	const latency = (arm: "candidate" | "control", users: number) =>
+		sumsOf({ signal: "latency_ms p95 vs control +20%", metric: "latency_ms", arm, users, harmedUsers: 0, requestsEach: 5 });
+	const seen = anEvidence({
+		userSums: [latency("candidate", 9_000), latency("control", 500)],
+		quantiles: [quantilesOf({ arm: "candidate", p95: 5_000 }), quantilesOf({ arm: "control", p95: 400 })],
+	});
+	const warming = (): LiveState => ({ ...aState({ guard: { frozen: null, score: null } }, slow) });
+
+	test("begins its phase anew: what was reported before anybody knew what is harm completes nothing", () => {
+		const decision = decide(slow, warming(), seen, NOW_MS);
+		expect(decision).toMatchObject({
+			kind: "hold",
+			reason: "warmed_up",
+			state: { status: "running", phase: 0, stage: 2, watch: { heldMs: 0, guards: [{ frozen: { limit: 400 }, units: 0 }] } },
+		});
+	});
+
+	test("stays paused where it was", () => {
+		const paused: LiveState = { ...warming(), status: "paused", pausedAtMs: 0, by: "anna", reason: "lunch" };
+		expect(decide(slow, paused, seen, NOW_MS)).toMatchObject({ kind: "hold", state: { status: "paused", by: "anna", stage: 2 } });
+	});
 });

@@ -280,3 +280,14 @@ test("all that is wrong is reported at once, what judges a phase only when the c
 	expect(pointersOf({ ...unjudged, red_flags: ["x"] })).toEqual(["/red_flags/0", "/phases/1/percent"]);
 	expect(pointersOf({ ...unjudged, flags: ["a", "a"] })).toEqual(["/flags/1", "/phases/1/percent", "/phases/0"]);
 });
+
+test.each([
+	[["latency_ms p95 vs control <= +20%", "latency_ms p95 vs control <= +20.0%"]],
+	[["error_rate vs control <= +25%", "error  rate vs control <= +25%"]],
+	[["error_rate vs baseline <= +25%", "error_rate vs baseline <= +25%"]],
+])("a comparison that is written twice is refused, for its evidence would count twice: %j", (guards) => {
+	expect(checkPlan(aPlan({ guards })).map(({ pointer, message }) => [pointer, message])).toEqual([
+		[`/guards/${guards.indexOf(guards[1] ?? "") === 0 ? 0 : 1}`, `says the same as "${guards[0] ?? ""}"`],
+	]);
+	expect(checkPlan(aPlan({ guards: ["error_rate vs control <= +25%", "error_rate vs control <= +50%"] }))).toEqual([]);
+});

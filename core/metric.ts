@@ -1,3 +1,4 @@
+import { assertNever } from "./result";
 import type { Predicate } from "./telemetry";
 
 /** Metrics: what a value is, which way is better, and when it is harm. The standard ones, and an environment's own. */
@@ -15,7 +16,7 @@ export interface MetricDefinition {
 }
 
 /** Whatever a value is, sums of its squares stay exact enough. */
-const VALUE_MAX = 1e12;
+const VALUE_MAX = 1e9;
 
 export const STANDARD_METRICS: readonly MetricDefinition[] = [
 	standard("error", "rate", "", "lower", null, "whether a request failed"),
@@ -59,7 +60,8 @@ export function valueOf({ key, kind }: MetricShape, value: unknown): number | st
 }
 
 export function rangeOf(key: string, kind: MetricDefinition["kind"]): readonly [number, number] {
-	return RANGES[key] ?? [kind === "count" ? 0 : -VALUE_MAX, VALUE_MAX];
+	// A sketch of quantiles has no bins below zero.
+	return RANGES[key] ?? [kind === "mean" ? -VALUE_MAX : 0, VALUE_MAX];
 }
 
 export function isHarm({ op, value: limit }: Predicate, value: number): boolean {
@@ -74,5 +76,7 @@ export function isHarm({ op, value: limit }: Predicate, value: number): boolean 
 			return value >= limit;
 		case "equals":
 			return value === limit;
+		default:
+			return assertNever(op);
 	}
 }

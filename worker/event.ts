@@ -19,6 +19,8 @@ const FIELDS = ["id", "targetingKey", "context", "flag", "metric", "value", "at"
 const ID_LENGTH_MAX = 100;
 const TARGETING_KEY_LENGTH_MAX = 1_000;
 const EARLY_MS_MAX = 24 * 60 * 60 * 1_000;
+/** Between these a time is in seconds, of 2001 to 2096: as milliseconds it would be of early 1970. */
+const SECONDS = [1e9, 4e9] as const;
 const LATE_MS_MAX = 5 * 60 * 1_000;
 
 /** What an event may name. */
@@ -46,9 +48,11 @@ export function readEvent(event: unknown, nowMs: number, { isFlag, metrics }: Kn
 	if (flag !== undefined && typeof flag !== "string") return err("flag takes a flag's key");
 	if (flag !== undefined && !isFlag(flag)) return err(`unknown flag ${quote(flag)}`);
 	const shape = typeof metric === "string" ? metrics.get(metric) : undefined;
-	if (!shape) return err(`metric takes one of ${[...metrics.keys()].sort().join(", ").slice(0, 500)}`);
+	if (!shape) return err(unknownMetric(metric, metrics));
 	const measured = valueOf(shape, value);
 	if (typeof measured === "string") return err(measured);
+	if (typeof at === "number" && at >= SECONDS[0] && at <= SECONDS[1] && at < nowMs - EARLY_MS_MAX)
+		return err(`at is ${at}, and takes whole milliseconds since 1970: milliseconds, not seconds?`);
 	if (typeof at !== "number" || !Number.isSafeInteger(at)) return err("at takes whole milliseconds since 1970");
 	if (at > nowMs + LATE_MS_MAX) return err(`at is ${at - nowMs} ms in the future > limit ${LATE_MS_MAX} ms: is the clock right?`);
 	if (at < nowMs - EARLY_MS_MAX) return err(`at is ${nowMs - at} ms ago > limit ${EARLY_MS_MAX} ms`);
@@ -57,6 +61,12 @@ export function readEvent(event: unknown, nowMs: number, { isFlag, metrics }: Kn
 
 function isText(value: unknown, lengthMax: number): value is string {
 	return typeof value === "string" && value !== "" && value.length <= lengthMax;
+}
+
+function unknownMetric(metric: unknown, known: Known["metrics"]): string {
+	const all = [...known.keys()].sort().join(", ").slice(0, 500);
+	if (typeof metric !== "string") return `metric takes one of ${all}`;
+	return `unknown metric ${quote(metric)}: metric takes one of ${all}; a new one is known here within 10 s`;
 }
 
 /** What a client sent goes back shortened. */

@@ -24,6 +24,8 @@ export interface Collector {
 
 const EVENTS_MAX = 500;
 const RECORD_TIMEOUT_MS = 10_000;
+/** An event is a point in each of its rollouts and measured flags. More than this no store takes within its time. */
+const POINTS_MAX = 5_000;
 const TRY_AGAIN = { "Retry-After": "5" };
 
 /** 202 only once the store has every point of the batch: whoever gets anything else may send the same batch again. */
@@ -37,18 +39,22 @@ export async function collect(request: Request, audience: Audience, environment:
 
 	const { accepted, rejected } = sort(events, audience, to.nowMs);
 	const points = await pointsOf(accepted, audience, to.userHashKey);
+	if (points === "too_many") return tooMany(POINTS_MAX);
 	try {
 		if (points.length > 0) await within(RECORD_TIMEOUT_MS, to.points.record(environment, points), to.wait);
 	} catch (error) {
-		if (error instanceof TooManyPoints)
-			return problem(
-				413,
-				`The batch makes ${error.points} points, more than the ${error.limit} that the store takes at once: nothing of it was stored, send smaller batches.`,
-			);
+		if (error instanceof TooManyPoints) return tooMany(error.limit);
 		log("events_not_recorded", { environment, points: points.length, error: String(error) });
 		return problem(503, "The events could not be stored: send the same batch again, events with an id are not counted twice.", TRY_AGAIN);
 	}
 	return Response.json({ accepted: accepted.length, rejected }, { status: 202 });
+}
+
+function tooMany(limit: number): Response {
+	return problem(
+		413,
+		`The batch makes more than the ${limit} points that the store takes at once: nothing of it was stored, send smaller batches, or name the flag of each event.`,
+	);
 }
 
 interface Rejected {
@@ -79,11 +85,13 @@ function sort(events: readonly unknown[], audience: Audience, nowMs: number): { 
 	return { accepted, rejected };
 }
 
-async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHashKey: string): Promise<Point[]> {
+async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHashKey: string): Promise<Point[] | "too_many"> {
 	const { snapshot, overlay } = audience.serving;
 	const points: Point[] = [];
 	const units = new Map<string, string>();
 	for (const event of outcomes) {
+		// What would be refused is not worked out.
+		if (points.length > POINTS_MAX) return "too_many";
 		const attributions = attribute(snapshot, overlay, event, (flag) => isVisible(audience, flag));
 		const { id, metric, value } = event;
 		for (const [i, { unit: bucketed, by, ...place }] of attributions.entries()) {
@@ -95,7 +103,7 @@ async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHa
 			points.push({ ...place, id, metric, unit, value, harms, scored, first: i === 0 });
 		}
 	}
-	return points;
+	return points.length > POINTS_MAX ? "too_many" : points;
 }
 
 /** The rollout's signals that take the value for harm. */

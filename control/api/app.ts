@@ -122,7 +122,8 @@ function answer(refusal: Refusal, correlationId: string): Response {
 	return new Response(JSON.stringify(problem), { status: problem.status, headers });
 }
 
-function whyNot(adminToken: string | undefined, authorization = ""): "no_token_set" | "sdk_key" | "unknown" {
+function whyNot(adminToken: string | undefined, authorization = ""): "no_token_set" | "sdk_key" | "invalid" | "none" {
 	if (!adminToken) return "no_token_set";
-	return /^Bearer tg_/i.test(authorization) ? "sdk_key" : "unknown";
+	if (/^Bearer tg_/i.test(authorization)) return "sdk_key";
+	return /^Bearer +\S/i.test(authorization) ? "invalid" : "none";
 }

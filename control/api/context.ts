@@ -1,6 +1,7 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { fieldErrors } from "../../core/flags/fieldErrors";
+import type { FieldError } from "../../core/flags/model";
 import type { Act } from "../store/audit";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
@@ -27,10 +28,15 @@ export interface ApiEnv {
 export function resource(): OpenAPIHono<ApiEnv> {
 	return new OpenAPIHono<ApiEnv>({
 		defaultHook: (result) => {
-			if (!result.success) refuse({ kind: "invalid", errors: result.error.issues.flatMap(fieldErrors) });
+			if (result.success) return;
+			const errors = result.error.issues.flatMap(fieldErrors);
+			refuse({ kind: "invalid", errors: result.target === "query" ? errors.map(ofParameter) : errors });
 		},
 	});
 }
+
+/** A parameter of the query is no field of the body: "?environment=" in place of "/environment". */
+const ofParameter = ({ pointer, message }: FieldError): FieldError => ({ pointer: `?${pointer.split("/")[1] ?? ""}=`, message });
 
 export function actOf(c: Context<ApiEnv>, reason = ""): Act {
 	return { actor: c.get("actor"), reason, correlationId: c.get("correlationId"), atMs: c.get("now") };

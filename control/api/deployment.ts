@@ -108,7 +108,7 @@ deployment.openapi(
 	createRoute({
 		method: "get",
 		path: "/system-status",
-		summary: "How Tidegate itself is: its ticks, publications, rollouts and alerts, and what origins say of themselves",
+		summary: "How Tidegate itself is: its ticks, publications, rollouts, rollbacks and alerts, and what origins say of themselves",
 		description: "A part that gives no answer in time says so, and the others are told.",
 		request: { query: z.strictObject({ environment }) },
 		responses: {

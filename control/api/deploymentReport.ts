@@ -4,7 +4,7 @@ import { storedMetric } from "../../core/metricModel";
 import type { Performance } from "../metrics/source";
 
 /** One metric's outcomes, told by what its values are. */
-export const measured = z.object({
+const measured = z.object({
 	kind: storedMetric.shape.kind.nullable().describe("null: it is not defined any more"),
 	unit: z.string(),
 	requests: z.int().describe("how often it was reported"),

@@ -6,7 +6,7 @@ import { log, nameOf } from "../log";
 import type { MetricsSource, SystemSummary } from "../metrics/source";
 import type { Database } from "../store/database";
 import { environmentCheck, latestEnvironmentChecks } from "../store/environmentChecks";
-import { listAlerts, raisedAlert } from "../store/healthAlerts";
+import { listAlerts, listRollbacks, raisedAlert, rollback } from "../store/healthAlerts";
 import { pendingEnvironments, readHead } from "../store/publication";
 import { parsed, rollbacksSince, selectLive } from "../store/rollouts";
 import { ENGINE } from "../tick/engine";
@@ -14,8 +14,8 @@ import { within } from "../within";
 
 const PART_MS = 2_000;
 const ORIGINS_WINDOW_MS = 600_000;
-const ALERTS_WINDOW_MS = 3_600_000;
-const ALERTS_MAX = 100;
+const EVENTS_WINDOW_MS = 3_600_000;
+const EVENTS_MAX = 100;
 
 const unavailable = z.object({ unavailable: z.string().describe("why this part is not known now") });
 const part = <S extends z.ZodType>(schema: S) => z.union([schema, unavailable]);
@@ -48,7 +48,8 @@ export const status = z.object({
 			}),
 		),
 	).describe("what they said of themselves in the last 10 minutes"),
-	alerts: part(z.array(raisedAlert)).describe(`of the last hour, newest first, at most ${ALERTS_MAX}`),
+	alerts: part(z.array(raisedAlert)).describe(`of the last hour, newest first, at most ${EVENTS_MAX}`),
+	rollbacks: part(z.array(rollback)).describe(`of the last hour, automatic and by hand, newest first, at most ${EVENTS_MAX}`),
 });
 
 type Status = z.infer<typeof status>;
@@ -61,7 +62,7 @@ export async function statusOf(
 	nowMs: number,
 	realNowMs: number,
 ): Promise<Status> {
-	const [tick, publications, environments, rollouts, breaker, origins, alerts] = await Promise.all([
+	const [tick, publications, environments, rollouts, breaker, origins, alerts, rollbacks] = await Promise.all([
 		known("tick", async () => {
 			const { guardedAtMs } = await readHead(db);
 			const lastTickAgeMs = guardedAtMs === 0 ? null : realNowMs - guardedAtMs;
@@ -71,14 +72,15 @@ export async function statusOf(
 		known("environments", () => latestEnvironmentChecks(db)),
 		known("rollouts", async () => liveOf(await selectLive(db, environment))),
 		known("breaker", async () => {
-			const rollbacks = await rollbacksSince(db, ENGINE, nowMs - BREAKER_WINDOW_MS);
-			const untilMs = breakerOpenUntil(rollbacks.get(environment) ?? [], nowMs);
+			const automatic = await rollbacksSince(db, ENGINE, nowMs - BREAKER_WINDOW_MS);
+			const untilMs = breakerOpenUntil(automatic.get(environment) ?? [], nowMs);
 			return { open: untilMs !== null, untilMs };
 		}),
 		known("origins", async () => originsOf(await metrics.system(environment, realNowMs - ORIGINS_WINDOW_MS))),
-		known("alerts", () => listAlerts(db, environment, nowMs - ALERTS_WINDOW_MS, ALERTS_MAX)),
+		known("alerts", () => listAlerts(db, environment, nowMs - EVENTS_WINDOW_MS, EVENTS_MAX)),
+		known("rollbacks", () => listRollbacks(db, environment, nowMs - EVENTS_WINDOW_MS, EVENTS_MAX)),
 	]);
-	return { tick, publications, environments, rollouts, breaker, origins, alerts };
+	return { tick, publications, environments, rollouts, breaker, origins, alerts, rollbacks };
 }
 
 /** A part that fails or hangs is told as such, and keeps no other from being told. */

@@ -30,6 +30,6 @@ health.get("/readiness", async (c) => {
 /** Scores and alerts, for those with a token: app.ts asks for it. */
 health.get("/metrics", async (c) => {
 	const { db, realNow } = c.get("deps");
-	const found = await healthMetricsOf(db, c.get("metrics"), realNow());
+	const found = await healthMetricsOf(db, c.get("metrics"), c.get("now"), realNow());
 	return c.json(found, found.unavailable.includes("state") ? 503 : 200);
 });

@@ -5,13 +5,14 @@ import { log, nameOf } from "../log";
 import type { MetricsSource, Performance } from "../metrics/source";
 import type { Database } from "../store/database";
 import { latestEnvironmentChecks } from "../store/environmentChecks";
-import { countAlerts } from "../store/healthAlerts";
+import { countAlerts, countRollbacks } from "../store/healthAlerts";
 import { readHead } from "../store/publication";
 import { within } from "../within";
 
 /** With the 200 ms that it may take to tell whose token it is: below the 500 ms after which probes give up. */
 const DEADLINE_MS = 250;
 const WINDOW_MS = 600_000;
+const ROLLBACKS_WINDOW_MS = 3_600_000;
 
 interface Alerts {
 	readonly active: number;
@@ -31,12 +32,14 @@ interface Outcomes {
 	readonly latency_p99_ms: number | null;
 }
 
-/** The worst of all environments, then each of them. What could not be read in time is null, and named in `unavailable`. */
+/** The worst of all environments, with the score of that level, then each of them. What could not be read in time is null, and named in `unavailable`. */
 export interface HealthMetrics {
 	readonly score: number | null;
 	readonly level: Level;
 	readonly lastTickAgeMs: number | null;
 	readonly alerts: Alerts | { readonly active: null; readonly critical: null };
+	/** Of the last hour, automatic and by hand. */
+	readonly rollbacks: number | null;
 	readonly metrics: Outcomes;
 	readonly environments: readonly {
 		readonly environment: string;
@@ -44,14 +47,18 @@ export interface HealthMetrics {
 		readonly level: Level;
 		readonly atMs: number | null;
 		readonly alerts: Alerts;
+		readonly rollbacks: number;
 		readonly metrics: Outcomes;
 	}[];
 	readonly unavailable: readonly ("state" | "metrics")[];
 }
 
-export async function healthMetricsOf(db: Database, metrics: MetricsSource, realNowMs: number): Promise<HealthMetrics> {
+/** `nowMs` is the clock that stamps events, `realNowMs` the one of arrivals and leases. */
+export async function healthMetricsOf(db: Database, metrics: MetricsSource, nowMs: number, realNowMs: number): Promise<HealthMetrics> {
 	const [state, performance] = await Promise.all([
-		known("state", () => Promise.all([readHead(db), latestEnvironmentChecks(db), countAlerts(db)])),
+		known("state", () =>
+			Promise.all([readHead(db), latestEnvironmentChecks(db), countAlerts(db), countRollbacks(db, nowMs - ROLLBACKS_WINDOW_MS)]),
+		),
 		known("metrics", () =>
 			Promise.all(
 				environmentName.options.map(async (name) => [name, await metrics.performance(name, realNowMs - WINDOW_MS, realNowMs)] as const),
@@ -67,11 +74,12 @@ export async function healthMetricsOf(db: Database, metrics: MetricsSource, real
 			level: "unknown",
 			lastTickAgeMs: null,
 			alerts: { active: null, critical: null },
+			rollbacks: null,
 			metrics: outcomes,
 			environments: [],
 			unavailable,
 		};
-	const [{ guardedAtMs, lastTickMs }, checks, counted] = state;
+	const [{ guardedAtMs, lastTickMs }, checks, counted, rolledBack] = state;
 	const lastTickAgeMs = guardedAtMs === 0 ? null : realNowMs - guardedAtMs;
 	const isGuarded = lastTickAgeMs !== null && lastTickAgeMs < LEASE_MS;
 	const environments = checks.map(({ environment, check }) => {
@@ -85,16 +93,20 @@ export async function healthMetricsOf(db: Database, metrics: MetricsSource, real
 			level: fresh?.level ?? ("unknown" as const),
 			atMs: check?.atMs ?? null,
 			alerts: { active, critical },
+			rollbacks: rolledBack.find((each) => each.environment === environment)?.rollbacks ?? 0,
 			metrics: outcomesOf(own && [own]),
 		};
 	});
 	const scores = environments.flatMap(({ score }) => score ?? []);
 	const total = (of: keyof Alerts): number => environments.reduce((sum, { alerts }) => sum + alerts[of], 0);
+	const level = worstOf(environments.map((each) => each.level));
 	return {
-		score: scores.length === 0 ? null : Math.min(...scores),
-		level: worstOf(environments.map(({ level }) => level)),
+		// What is unknown of one has no score, though another's be known.
+		score: level === "unknown" || scores.length === 0 ? null : Math.min(...scores),
+		level,
 		lastTickAgeMs,
 		alerts: { active: total("active"), critical: total("critical") },
+		rollbacks: environments.reduce((sum, { rollbacks }) => sum + rollbacks, 0),
 		metrics: outcomes,
 		environments,
 		unavailable,

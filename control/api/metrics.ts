@@ -2,7 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { environmentName } from "../../core/flags/model";
 import { quantitiesOf } from "../../core/health/criteria";
 import { STANDARD_METRICS, type MetricDefinition } from "../../core/metric";
-import { metricDefinition, metricKey, storedMetric } from "../../core/metricModel";
+import { metricDefinition, metricKey, metricReplacement, storedMetric } from "../../core/metricModel";
 import {
 	OWN_METRICS_MAX,
 	type FoundMetric,
@@ -90,14 +90,16 @@ metrics.openapi(
 		summary: "Change a metric: the whole definition is replaced",
 		description:
 			"Rollouts keep the definitions that they were planned with; the kind, by which edges read events, stands still until they have ended.",
-		request: { params, query: change, ...body(metricDefinition) },
+		request: { params, query: change, ...body(metricReplacement) },
 		responses: { 200: { description: "changed", ...json(shown) }, ...refusals(400, 401, 404, 409, 413, 415, 422) },
 	}),
 	async (c) => {
 		const { db } = c.get("deps");
 		const { environment, reason: why } = c.req.valid("query");
 		const { key } = c.req.valid("param");
-		const after = c.req.valid("json");
+		const given = c.req.valid("json");
+		const after = { ...given, key: given.key ?? key };
+		if (STANDARD_METRICS.some((each) => each.key === key)) refuse({ kind: "metric_standard", key });
 		if (after.key !== key)
 			refuse({ kind: "invalid", errors: [{ pointer: "/key", message: `must be the path's, ${key}: a metric keeps its key` }] });
 		const changed = orRefuse(await changeMetric(db, await existing(db, environment, key), after, actOf(c, why)));

@@ -17,7 +17,7 @@ export type Refusal =
 	| { readonly kind: "malformed"; readonly detail: string }
 	| { readonly kind: "too_large"; readonly limitBytes: number }
 	| { readonly kind: "wrong_media_type" }
-	| { readonly kind: "unauthorized"; readonly why: "no_token_set" | "sdk_key" | "unknown" }
+	| { readonly kind: "unauthorized"; readonly why: "no_token_set" | "sdk_key" | "invalid" | "none" }
 	| { readonly kind: "not_found"; readonly what: string }
 	| { readonly kind: "version_required"; readonly current: number }
 	| { readonly kind: "flag_active"; readonly flag: string; readonly rollout: string }
@@ -43,7 +43,8 @@ interface TransferRefusal {
 const UNAUTHORIZED = {
 	no_token_set: "no API token is set up yet: wrangler secret put ADMIN_TOKEN -c control/wrangler.toml",
 	sdk_key: "this is an SDK key, which opens the edge: control takes an API token, Authorization: Bearer <token>",
-	unknown: "send a valid API token: Authorization: Bearer <token>",
+	invalid: "this token is not valid: control takes an API token, Authorization: Bearer <token>",
+	none: "send an API token: Authorization: Bearer <token>",
 };
 
 /** RFC 9457. */
@@ -134,12 +135,7 @@ export function problemOf(refusal: Refusal): Problem {
 				`${refusal.key} is a standard metric: it is there in every environment, and always means the same`,
 			);
 		case "metric_in_use":
-			return problem(
-				409,
-				"Metric in use",
-				`${refusal.by.join(", ")} keep to metric ${refusal.key} as it was when they were planned: until they have ended its kind stands still, and it stays`,
-				{ by: refusal.by },
-			);
+			return problem(409, "Metric in use", printMetricInUse(refusal), { by: refusal.by });
 		case "too_many_metrics":
 			return problem(
 				409,
@@ -194,10 +190,20 @@ export function problemOf(refusal: Refusal): Problem {
 	}
 }
 
+function printMetricInUse({ key, by, drafts }: Extract<MetricRefusal, { kind: "metric_in_use" }>): string {
+	const named = by.map((id) => (drafts.includes(id) ? `${id} (draft: cancel it)` : id)).join(", ");
+	const [keeps, they] = by.length === 1 ? ["keeps", "it has"] : ["keep", "they have"];
+	return `${named} ${keeps} to metric ${key} as it was planned: until ${they} ended, the metric stays and its kind stands still`;
+}
+
 const PRINTED_MAX = 50;
 
 function print(errors: readonly FieldError[]): string {
-	const printed = errors.slice(0, PRINTED_MAX).map(({ pointer, message }) => `${pointer || "the body"}: ${message}`);
+	const printed = errors.slice(0, PRINTED_MAX).map(({ pointer, message }) => {
+		// "?environment= is required", but "?hours=: Too big".
+		const isSentence = pointer.startsWith("?") && /^(?:is|takes|must) /.test(message);
+		return `${pointer || "the body"}${isSentence ? "" : ":"} ${message}`;
+	});
 	return [...printed, ...(errors.length > PRINTED_MAX ? [`and ${errors.length - PRINTED_MAX} more`] : [])].join("; ");
 }
 

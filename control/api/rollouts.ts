@@ -2,8 +2,10 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { type FieldError, environmentName, flagKey } from "../../core/flags/model";
 import { type Command, command, placeOf } from "../../core/rollouts/command";
 import { candidateOf } from "../../core/rollouts/exposure";
-import { type Plan, checkPlan, holdbackOf, plan } from "../../core/rollouts/plan";
+import { type Plan, checkPlan, holdbackOf, plan, servedIn, signalKeysOf } from "../../core/rollouts/plan";
 import { type RolloutState, isLive } from "../../core/rollouts/state";
+import { minutesToProve } from "../../core/statistics/forecast";
+import { BUCKETS } from "../../core/flags/bucket";
 import type { MetricDefinition } from "../../core/metric";
 import type { Act } from "../store/audit";
 import type { Database } from "../store/database";
@@ -60,6 +62,10 @@ const detail = z.object({
 	plan: z.unknown().describe("as it was approved"),
 	state: z.unknown(),
 	health: health.nullable().describe("what the last tick found"),
+	forecast: z
+		.array(z.object({ riskRatio: z.number(), medianMinutes: z.number().nullable(), p80Minutes: z.number().nullable() }))
+		.nullable()
+		.describe("how long this phase would take to prove so much harm, at control's rate of harmed users; null: too early to tell"),
 });
 const event = z.object({
 	rollout: z.string(),
@@ -89,7 +95,7 @@ rollouts.openapi(
 	async (c) => {
 		const { db } = c.get("deps");
 		const given = c.req.valid("json");
-		const wanted: Plan = { ...given, metrics: namedIn(given, await listMetrics(db, given.environment)) };
+		const wanted = completed(given, await listMetrics(db, given.environment));
 		await checked(db, wanted, false);
 		const row = await createRollout(db, wanted, actOf(c));
 		return c.json(await detailOf(db, row), 201, { location: `/api/v1/rollouts/${row.id}` });
@@ -230,16 +236,26 @@ async function carryOutDamaged(db: Database, id: string, kind: Command["kind"], 
 	return (await rollBackDamaged(db, row, act, realNow)) ? "done" : "lost";
 }
 
-/** The definitions that a plan keeps with it: those whose keys its criteria contain. */
-function namedIn(given: z.infer<typeof plan>, own: readonly MetricDefinition[]): MetricDefinition[] {
-	const { guards, red_flags, phases } = given;
-	const text = JSON.stringify([guards, red_flags, phases.map(({ criteria }) => criteria)]);
-	return own.filter(({ key }) => text.includes(key));
+/** With the definitions of its own metrics, and no others: so it means the same for ever. */
+function completed(given: z.infer<typeof plan>, own: readonly MetricDefinition[]): Plan {
+	const all: Plan = { ...given, metrics: [...own] };
+	if (checkPlan(all).length > 0) return all;
+	const named = new Set(signalKeysOf(all).map(({ metric }) => metric));
+	return { ...given, metrics: own.filter(({ key }) => named.has(key)) };
 }
 
 /** The plan against the flags as they are now; refused with every reason at once. */
 async function checked(db: Database, wanted: Plan, isStart: boolean): Promise<readonly StoredFlag[]> {
 	const errors: FieldError[] = [...checkPlan(wanted)];
+	if (isStart && wanted.metrics.length > 0) {
+		const now = await listMetrics(db, wanted.environment);
+		for (const { key, kind } of wanted.metrics)
+			if (now.find((each) => each.key === key)?.kind !== kind)
+				errors.push({
+					pointer: "/metrics",
+					message: `${key} is no ${kind} any more: edges read its events otherwise, so create the plan again`,
+				});
+	}
 	const flags = await getFlags(db, wanted.environment, wanted.flags);
 	const candidate = candidateOf(wanted);
 	wanted.flags.forEach((key, i) => {
@@ -290,7 +306,20 @@ async function detailAfter(db: Database, id: string) {
 	const { data: environment = "production" as const } = environmentName.safeParse(left.environment);
 	const { name, attempt, revision, createdAtMs, startedAtMs } = left;
 	const place = { flags: [], status: knownStatus, phase: null, percent: 0, holdback: 0 };
-	return { id, environment, name, attempt, revision, createdAtMs, startedAtMs, ...place, plan: null, state: null, health: null };
+	return {
+		id,
+		environment,
+		name,
+		attempt,
+		revision,
+		createdAtMs,
+		startedAtMs,
+		...place,
+		plan: null,
+		state: null,
+		health: null,
+		forecast: null,
+	};
 }
 
 function summaryOf(row: StoredRollout) {
@@ -310,12 +339,31 @@ function summaryOf(row: StoredRollout) {
 }
 
 async function detailOf(db: Database, row: StoredRollout) {
+	const check = (await latestCheck(db, row.id)) ?? null;
 	return {
 		...summaryOf(row),
 		plan: row.plan as unknown,
 		state: withoutEvidence(row.state),
-		health: (await latestCheck(db, row.id)) ?? null,
+		health: check,
+		forecast: forecastOf(row),
 	};
+}
+
+const FORECAST_RATIOS = [1.5, 2, 3, 10];
+
+/** From the first harms that this phase's guards have counted so far. */
+function forecastOf({ plan: of, state }: StoredRollout) {
+	if (!isLive(state)) return null;
+	const { heldMs, guards } = state.watch;
+	const harmed = Math.max(0, ...guards.map((guard) => guard.units - guard.harmed));
+	const share = servedIn(of, state.phase) / BUCKETS;
+	if (heldMs === 0 || harmed === 0 || share === 0 || share === 1) return null;
+	const controlHarmsPerMinute = harmed / (heldMs / 60_000);
+	const alpha = state.alpha / guards.length;
+	return FORECAST_RATIOS.map((riskRatio) => {
+		const { medianMinutes, p80Minutes } = minutesToProve({ share, riskRatio, controlHarmsPerMinute, alpha });
+		return { riskRatio, medianMinutes: Math.ceil(medianMinutes), p80Minutes: Math.ceil(p80Minutes) };
+	});
 }
 
 /** The running tests' inner numbers are for replays; events have them. */

@@ -11,7 +11,7 @@ export interface Limits {
 	readonly responseBytesMax: number;
 }
 
-export const API_URL = "https://api.cloudflare.com/client/v4";
+const API_URL = "https://api.cloudflare.com/client/v4";
 const LIMITS: Limits = { timeoutMs: 10_000, responseBytesMax: 32 * 1024 * 1024 };
 
 /** Why there is no answer. The message never holds the query, the token or the API's own text. */

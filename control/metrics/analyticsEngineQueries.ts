@@ -67,7 +67,7 @@ export function byKnown<K>(
 }
 
 /** What came after a rollout's own watermark. */
-export const sinceWatermark = (asked: readonly Asked[], place: string, column: string): string =>
+const sinceWatermark = (asked: readonly Asked[], place: string, column: string): string =>
 	byKnown(
 		asked,
 		place,

@@ -3,7 +3,7 @@ import * as z from "zod";
 import type { Database } from "./database";
 import { LIVE } from "./healthChecks";
 import { parseJson } from "./json";
-import { environments, outbox, rollouts } from "./schema";
+import { environments, outbox, rolloutEvents, rollouts } from "./schema";
 
 const payload = z.object({ kind: z.string(), message: z.string() });
 
@@ -69,6 +69,41 @@ export async function countAlerts(db: Database): Promise<AlertCount[]> {
 		.leftJoin(sql`${each} AS held`, sql`true`)
 		.groupBy(environments.name)
 		.orderBy(asc(environments.name));
+}
+
+export const rollback = z.object({
+	rollout: z.string(),
+	atMs: z.int(),
+	reason: z.string(),
+	message: z.string(),
+	actor: z.string().describe("tidegate: by itself; else who gave the command"),
+});
+
+/** An environment's rollbacks since then, newest first, whoever did them. */
+export async function listRollbacks(
+	db: Database,
+	environment: string,
+	sinceMs: number,
+	limit: number,
+): Promise<z.infer<typeof rollback>[]> {
+	const { rollout, atMs, reason, message, actor } = rolloutEvents;
+	return db
+		.select({ rollout, atMs, reason, message, actor })
+		.from(rolloutEvents)
+		.innerJoin(rollouts, eq(rollouts.id, rollout))
+		.where(and(eq(rolloutEvents.kind, "roll_back"), gte(atMs, sinceMs), eq(rollouts.environment, environment)))
+		.orderBy(desc(atMs), desc(rollout))
+		.limit(limit);
+}
+
+/** Of every environment that has any. */
+export async function countRollbacks(db: Database, sinceMs: number): Promise<{ environment: string; rollbacks: number }[]> {
+	return db
+		.select({ environment: rollouts.environment, rollbacks: count() })
+		.from(rolloutEvents)
+		.innerJoin(rollouts, eq(rollouts.id, rolloutEvents.rollout))
+		.where(and(eq(rolloutEvents.kind, "roll_back"), gte(rolloutEvents.atMs, sinceMs)))
+		.groupBy(rollouts.environment);
 }
 
 /** The names of the alerts that hold, as raise() writes them; a corrupt state has none. */

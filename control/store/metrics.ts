@@ -21,7 +21,7 @@ export interface StoredMetric extends MetricDefinition {
 export type MetricRefusal =
 	| { readonly kind: "metric_exists"; readonly key: string }
 	| { readonly kind: "metric_missing"; readonly key: string }
-	| { readonly kind: "metric_in_use"; readonly key: string; readonly by: readonly string[] }
+	| { readonly kind: "metric_in_use"; readonly key: string; readonly by: readonly string[]; readonly drafts: readonly string[] }
 	| { readonly kind: "too_many_metrics"; readonly limit: number }
 	| { readonly kind: "changed_meanwhile" };
 
@@ -151,8 +151,14 @@ async function lost(db: Database, { environment, key, updatedAtMs }: FoundMetric
 	const now = await findMetric(db, environment, key);
 	if (!now) return { kind: "metric_missing", key };
 	if (now.updatedAtMs !== updatedAtMs) return { kind: "changed_meanwhile" };
-	const by = await db.select({ id: rollouts.id }).from(rollouts).where(keeps(environment, key)).orderBy(asc(rollouts.id));
-	return by.length > 0 ? { kind: "metric_in_use", key, by: by.map(({ id }) => id) } : { kind: "changed_meanwhile" };
+	const by = await db
+		.select({ id: rollouts.id, status: rollouts.status })
+		.from(rollouts)
+		.where(keeps(environment, key))
+		.orderBy(asc(rollouts.id));
+	if (by.length === 0) return { kind: "changed_meanwhile" };
+	const drafts = by.filter(({ status }) => status === "draft").map(({ id }) => id);
+	return { kind: "metric_in_use", key, by: by.map(({ id }) => id), drafts };
 }
 
 function stored({ environment, config, updatedAtMs }: FoundMetric): StoredMetric | undefined {

@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, lt, max, ne, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
 import { signalsOf } from "../../core/health/signals";
 import type { Alert } from "../../core/rollouts/alert";
 import type { Change, Hold } from "../../core/rollouts/decision";
@@ -11,7 +11,7 @@ import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid } from "./environments";
 import { parseJson } from "./json";
 import type { StoredFlag } from "./flags";
-import { activeFlags, environmentChecks, environments, flagVersions, flags, healthChecks, outbox, rolloutEvents, rollouts } from "./schema";
+import { activeFlags, flagVersions, flags, healthChecks, outbox, rolloutEvents, rollouts } from "./schema";
 
 export type StoredRollout = typeof rollouts.$inferSelect;
 
@@ -235,12 +235,13 @@ const FAILED_ROLLBACKS_PAGED = 2;
 
 /** A change that could not be written is decided again by the next tick; of a rollback that fails again a person is told. */
 export async function recordFailure(db: Database, row: StoredRollout, kind: Change["kind"], message: string, now: number): Promise<void> {
+	if (kind !== "roll_back") return;
 	const [counted] = await db
 		.update(rollouts)
 		.set({ failedChanges: sql`${rollouts.failedChanges} + 1` })
 		.where(eq(rollouts.id, row.id))
 		.returning({ failed: rollouts.failedChanges });
-	if (kind !== "roll_back" || counted?.failed !== FAILED_ROLLBACKS_PAGED) return;
+	if (counted?.failed !== FAILED_ROLLBACKS_PAGED) return;
 	const said = `the rollback could not be written ${FAILED_ROLLBACKS_PAGED} times and is tried again every minute: ${message}`;
 	await commit(db, [alerted(db, row, { severity: "page", kind: "rollback_failed", message: said }, now)]);
 }
@@ -359,20 +360,42 @@ export interface Held {
 	readonly percent: number;
 }
 
-/** A statement's parameter holds 2 MB at most, and a rollout's state and judgement some kilobytes. */
-const ROWS_A_STATEMENT = 200;
+/** A statement's parameter holds 2 MB at most, and a UTF-16 unit is 3 bytes of UTF-8 at most. */
+const STATEMENT_CHARACTERS = 600_000;
+
+/** So many at a time that neither their states nor their judgements are too long for one parameter. */
+function inGroups(held: readonly Held[]): Held[][] {
+	const groups: Held[][] = [];
+	let length = Infinity;
+	for (const each of held) {
+		const own = JSON.stringify(each.hold.state).length + JSON.stringify(each.hold.judgement).length;
+		length += own;
+		if (length > STATEMENT_CHARACTERS) {
+			groups.push([]);
+			length = own;
+		}
+		groups.at(-1)?.push(each);
+	}
+	return groups;
+}
+
+/** A rollout as it was read, and no tick at `?2` or later has moved it on: `?1` holds rows of {rollout, revision}. */
+const UNMOVED = `json_each(?1) AS j JOIN rollouts
+	ON rollouts.id = j.value ->> 'rollout' AND rollouts.revision = j.value ->> 'revision' AND rollouts.ticked_at_ms < ?2`;
 
 /**
- * Keeps what the ticks have learnt, many rollouts in two statements. A state that changed since it was read, or that a later
- * tick has already moved on, is left alone: its evidence is read again from where it stands.
+ * Keeps what the ticks have learnt, many rollouts in a few statements. A state that changed since it was read, or that a later
+ * tick has already moved on, is left alone: its evidence is read again from where it stands, and nobody is told anything of it.
  */
 export async function recordHolds(db: Database, held: readonly Held[], now: number): Promise<void> {
-	for (let from = 0; from < held.length; from += ROWS_A_STATEMENT) {
-		const some = held.slice(from, from + ROWS_A_STATEMENT);
+	for (const some of inGroups(held)) {
 		const states = some.map(({ row, hold }) => ({ id: row.id, revision: row.revision, state: hold.state }));
 		const checks = some.map(({ row, hold, percent }) => ({ rollout: row.id, decision: hold, percent }));
 		// oxlint-disable-next-line no-await-in-loop -- D1 has one writer
 		await db.$client.batch([
+			// Before the states, by which they tell whether this tick is the one that moves them.
+			...alertStatements(db, some, now),
+			...remeasuredStatements(db, some, now),
 			db.$client
 				.prepare(
 					`UPDATE rollouts SET state = json_extract(j.value, '$.state'), ticked_at_ms = ?2 FROM json_each(?1) AS j
@@ -380,8 +403,6 @@ export async function recordHolds(db: Database, held: readonly Held[], now: numb
 				)
 				.bind(JSON.stringify(states), now),
 			checksStatement(db, checks, now),
-			...alertStatements(db, some, now),
-			...remeasuredStatements(db, some, now),
 		]);
 	}
 }
@@ -391,12 +412,13 @@ function alertStatements(db: Database, held: readonly Held[], now: number): D1Pr
 		hold.alerts.map(({ severity, kind, message }) => ({
 			type: `alert.${severity}`,
 			rollout: row.id,
+			revision: row.revision,
 			payload: { rollout: row.id, environment: row.environment, kind, message },
 		})),
 	);
 	if (rows.length === 0) return [];
 	const insert = `INSERT INTO outbox (at_ms, type, subject, payload)
-		SELECT ?2, value ->> 'type', value ->> 'rollout', value -> 'payload' FROM json_each(?1)`;
+		SELECT ?2, j.value ->> 'type', j.value ->> 'rollout', j.value -> 'payload' FROM ${UNMOVED}`;
 	return [db.$client.prepare(insert).bind(JSON.stringify(rows), now)];
 }
 
@@ -406,10 +428,10 @@ function remeasuredStatements(db: Database, held: readonly Held[], now: number):
 		const [before, after] = [signalsOf(row.plan, row.state), signalsOf(row.plan, hold.state)];
 		return after.some(({ harm }, i) => harm !== null && before[i]?.harm === null);
 	});
-	const names = [...new Set(moved.map(({ row }) => row.environment))];
-	if (names.length === 0) return [];
-	const update = "UPDATE environments SET changed = changed + 1, changed_at_ms = ?2 WHERE name IN (SELECT value FROM json_each(?1))";
-	return [db.$client.prepare(update).bind(JSON.stringify(names), now)];
+	if (moved.length === 0) return [];
+	const rows = moved.map(({ row }) => ({ rollout: row.id, revision: row.revision }));
+	const update = `UPDATE environments SET changed = changed + 1, changed_at_ms = ?2 WHERE name IN (SELECT rollouts.environment FROM ${UNMOVED})`;
+	return [db.$client.prepare(update).bind(JSON.stringify(rows), now)];
 }
 
 export interface Check {
@@ -443,19 +465,31 @@ function checksStatement(db: Database, checks: readonly Check[], now: number): D
 		.bind(JSON.stringify(rows), now);
 }
 
-const CHECKS_KEPT_MS = 30 * 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const CHECKS_KEPT_MS = 30 * DAY_MS;
+const CHECKS_WHOLE_MS = DAY_MS;
+const THINNED_EVERY_MS = 10 * 60_000;
 
-/** By rollout, so that the primary key finds what is old. */
+/**
+ * By rollout, so that the primary key finds what is old. After a day every tenth minute is kept, without its judgement: whole,
+ * a thousand rollouts would fill the database in days, and a full one takes no rollback. Looks at two days, so that hours in
+ * which nobody pruned are made up for.
+ */
 export async function pruneChecks(db: Database, now: number): Promise<void> {
-	const old = now - CHECKS_KEPT_MS;
-	await db.batch([
-		db
-			.delete(healthChecks)
-			.where(and(inArray(healthChecks.rollout, db.select({ id: rollouts.id }).from(rollouts)), lt(healthChecks.atMs, old))),
-		db
-			.delete(environmentChecks)
-			.where(
-				and(inArray(environmentChecks.environment, db.select({ name: environments.name }).from(environments)), lt(environmentChecks.atMs, old)),
-			),
+	const [old, whole, seen] = [now - CHECKS_KEPT_MS, now - CHECKS_WHOLE_MS, now - CHECKS_WHOLE_MS - 2 * DAY_MS];
+	const ofAny = "rollout IN (SELECT id FROM rollouts)";
+	const client = db.$client;
+	await client.batch([
+		client.prepare(`DELETE FROM health_checks WHERE ${ofAny} AND at_ms < ?1`).bind(old),
+		client
+			.prepare(
+				`DELETE FROM health_checks WHERE ${ofAny} AND at_ms >= ?1 AND at_ms < ?2 AND decision = 'hold' AND (at_ms / 60000 * 60000) % ?3 <> 0`,
+			)
+			.bind(seen, whole, THINNED_EVERY_MS),
+		client
+			.prepare(`UPDATE health_checks SET judgement = NULL WHERE ${ofAny} AND at_ms >= ?1 AND at_ms < ?2 AND judgement IS NOT NULL`)
+			.bind(seen, whole),
+		client.prepare("DELETE FROM environment_checks WHERE environment IN (SELECT name FROM environments) AND at_ms < ?1").bind(old),
 	]);
 }

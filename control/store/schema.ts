@@ -149,7 +149,7 @@ export const rollouts = sqliteTable(
 		tickedAtMs: integer("ticked_at_ms").notNull(),
 		createdAtMs: integer("created_at_ms").notNull(),
 		startedAtMs: integer("started_at_ms"),
-		/** Changes in a row that could not be written. */
+		/** Rollbacks in a row that could not be written. */
 		failedChanges: integer("failed_changes").notNull().default(0),
 	},
 	(t) => [index("rollouts_status").on(t.status), index("rollouts_environment").on(t.environment, t.createdAtMs)],

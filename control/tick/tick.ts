@@ -42,6 +42,8 @@ export interface Tick extends Publisher {
 const NOTHING_SEEN: Observation = { kind: "source_error", message: "no tick looked" };
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
+/** Some five statements each, of the thousand that an invocation may ask of D1. */
+const CHANGES_MAX = 150;
 /**
  * Edges count their lease by themselves, and hear of a tick some seconds after its end: control takes it for a lapse before any
  * of them does, or users would go to the baseline and come back.
@@ -91,16 +93,19 @@ async function attempt(step: string, work: () => Promise<void>): Promise<boolean
 async function guard(given: Tick, now: number, unguardedMs: number): Promise<void> {
 	const { rows, corrupt } = await listLive(given.db);
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
-	const breakers = rows.length > 0 ? await breakersOf(given.db, now) : new Map<string, number | null>();
+	const breakers: Breakers = rows.length > 0 ? await breakersOf(given.db, now) : new Map<string, number | null>();
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
 	const decided = rows.flatMap(
-		(row) => leaseLost(row, unguardedMs, now) ?? decideOne(row, observations.get(row.id), now, breakers.get(row.environment) ?? null) ?? [],
+		(row) => leaseLost(row, unguardedMs, now) ?? decideOne(row, observations.get(row.id), now, breakerOf(breakers, row.environment)) ?? [],
 	);
 	const changes = decided.filter((each) => each.decision.kind !== "hold");
 	// Whoever is being hurt comes first.
 	changes.sort((a, b) => Number(b.decision.kind === "roll_back") - Number(a.decision.kind === "roll_back"));
-	let unpaused = 0;
-	for (const change of changes) {
+	// Too many at once would cost this tick its end; what is left is decided again by the next one.
+	const [some, left] = [changes.slice(0, CHANGES_MAX), changes.slice(CHANGES_MAX)];
+	if (left.length > 0) log("changes_left", { count: left.length });
+	let unpaused = left.filter((each) => each.decision.reason === "unguarded").length;
+	for (const change of some) {
 		// oxlint-disable-next-line no-await-in-loop -- changes are few, and D1 has one writer
 		const isCommitted = await apply(given, change, now);
 		if (!isCommitted && change.decision.reason === "unguarded") unpaused++;
@@ -114,23 +119,23 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 	if (unpaused > 0) throw new Error(`${unpaused} unguarded rollouts could not be paused`);
 }
 
-/** Missing knowledge of the breaker stops no advance that the evidence allows, and never a rollback. */
-async function breakersOf(db: Tick["db"], now: number): Promise<ReadonlyMap<string, number | null>> {
+/** By environment, until when nothing advances; or nobody knows. */
+type Breakers = ReadonlyMap<string, number | null> | "unknown";
+const breakerOf = (breakers: Breakers, environment: string): number | null | "unknown" =>
+	breakers === "unknown" ? "unknown" : (breakers.get(environment) ?? null);
+
+/** What cannot be known of the breaker stops advances, and never a rollback. */
+async function breakersOf(db: Tick["db"], now: number): Promise<Breakers> {
 	try {
 		const found = await rollbacksSince(db, ENGINE, now - BREAKER_WINDOW_MS);
 		return new Map([...found].map(([environment, times]) => [environment, breakerOpenUntil(times, now)]));
 	} catch (error) {
 		log("breaker_not_read", { error: nameOf(error) });
-		return new Map();
+		return "unknown";
 	}
 }
 
-async function checkEnvironments(
-	db: Tick["db"],
-	decided: readonly Decided[],
-	breakers: ReadonlyMap<string, number | null>,
-	now: number,
-): Promise<void> {
+async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], breakers: Breakers, now: number): Promise<void> {
 	const of = Map.groupBy(decided, ({ row }) => row.environment);
 	const found = (await listEnvironments(db)).map((environment) => {
 		const rollouts = (of.get(environment) ?? []).map(({ row, decision }) => ({
@@ -138,7 +143,8 @@ async function checkEnvironments(
 			level: decision.judgement?.level ?? ("unknown" as const),
 			score: decision.judgement?.score ?? null,
 		}));
-		return [environment, findingOf(rollouts, breakers.get(environment) ?? null)] as const;
+		const until = breakerOf(breakers, environment);
+		return [environment, findingOf(rollouts, until === "unknown" ? null : until)] as const;
 	});
 	await recordEnvironments(db, found, now);
 }
@@ -170,7 +176,7 @@ function decideOne(
 	row: StoredRollout,
 	observation: Observation | undefined,
 	now: number,
-	breakerUntilMs: number | null,
+	breakerUntilMs: number | null | "unknown",
 ): Decided | undefined {
 	try {
 		if (!observation) throw new Error("its plan cannot be read");

@@ -2,7 +2,7 @@ import type { Point } from "../telemetry";
 import { bucketingKeyOf } from "./bucketingKey";
 import { evaluate } from "./evaluate";
 import type { Context } from "./match";
-import type { ActiveOverlay } from "./overlay";
+import { type ActiveOverlay, assigning } from "./overlay";
 import type { Snapshot } from "./ruleset";
 import type { MeasuredRollout, ServedBefore } from "./snapshot";
 
@@ -22,14 +22,18 @@ export interface Attribution extends Pick<Point, "rollout" | "stage" | "served" 
  */
 export function attribute(
 	snapshot: Snapshot,
-	overlay: ActiveOverlay,
+	active: ActiveOverlay,
 	event: { readonly flag: string | undefined; readonly context: Context; readonly atMs: number },
 	isVisible: (flag: string) => boolean = () => true,
 ): Attribution[] {
+	const overlay = assigning(active);
 	const { rollouts, flags: measuredFlags } = snapshot.measured();
 	const isMeant = (flag: string): boolean => (event.flag === undefined || flag === event.flag) && isVisible(flag);
 	const found = rollouts.flatMap((by): Attribution[] => {
 		const then = servedAt(by, event.atMs);
+		// Of a phase that nobody knows any more: shown, and no evidence. Before the rollout there is nothing to show.
+		if (!then && (by.before?.stage ?? 1) > 1 && by.flags.some(isMeant))
+			return [{ rollout: by.key, stage: by.stage, served: by.served, by, unit: "", arm: "unattributed", flag: "", variant: "" }];
 		if (!then) return [];
 		// One cohort for all flags of a rollout: whichever flag reached the rollout's step, the bucket is the same.
 		const places = by.flags.filter(isMeant).map((flag) => placeOf(snapshot, overlay, flag, event.context));
@@ -40,9 +44,7 @@ export function attribute(
 			const arm = known.bucket < served ? "candidate" : "control";
 			return [{ ...base, unit: known.key, arm, flag: known.flag, variant: known.variant }];
 		}
-		return places.some((place) => place.kind === "unattributed")
-			? [{ ...base, unit: "", arm: "unattributed", flag: "", variant: "" }]
-			: [];
+		return places.some((place) => place.kind === "unattributed") ? [{ ...base, unit: "", arm: "unattributed", flag: "", variant: "" }] : [];
 	});
 	for (const flag of measuredFlags) {
 		if (!isMeant(flag)) continue;

@@ -51,6 +51,11 @@ export const takes = (what: string) => ({
 	error: ({ input }: { readonly input?: unknown }): string | undefined => (input === undefined ? undefined : `takes ${what}`),
 });
 
+/** As `takes`, for an enumeration: what is missing is told the choices too. */
+export const choice = (what: string) => ({
+	error: ({ input }: { readonly input?: unknown }): string => (input === undefined ? `is required: ${what}` : `takes ${what}`),
+});
+
 /** JSON Pointer (RFC 6901). */
 export function pointerTo(path: readonly PropertyKey[]): string {
 	return path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { BUCKETS } from "./bucket";
 import { conditionTree, segmentsIn } from "./condition";
-import { takes } from "./fieldErrors";
+import { choice, takes } from "./fieldErrors";
 import { parseInstant } from "./instant";
 
 /** The authoring form of a flag: what people write, the API takes and D1 keeps. Its served form is in snapshot.ts. */
@@ -10,7 +10,7 @@ export const flagKey = z
 	.string()
 	.max(63)
 	.regex(/^[a-z0-9][a-z0-9_.-]*$/, "lower-case letters, digits, '_', '.' and '-', beginning with a letter or a digit");
-export const environmentName = z.enum(["production", "staging"], { error: "must be production or staging" });
+export const environmentName = z.enum(["production", "staging"], choice("production or staging"));
 const variantName = z
 	.string(takes(`a variant's name, in quotes: "true"`))
 	.max(63)

@@ -13,6 +13,16 @@ export interface ActiveOverlay {
 	readonly baseline: ReadonlyMap<string, string>;
 }
 
+/** The source of an isolate's own breaker: it moves users for a minute, and they stay evidence of the arm that they were assigned to. */
+export const FUSE = "fuse";
+
+/** What decided which arm users are assigned to: everything but fuses. */
+export function assigning(overlay: ActiveOverlay): ActiveOverlay {
+	const { kill, baseline } = overlay;
+	if (![...baseline.values()].includes(FUSE)) return overlay;
+	return { kill, baseline: new Map([...baseline].filter(([, source]) => source !== FUSE)) };
+}
+
 export function isOverlay(value: unknown): value is Overlay {
 	return isObject(value) && isListOfTexts(value["kill"]) && isListOfTexts(value["baseline"]);
 }

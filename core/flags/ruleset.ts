@@ -6,6 +6,7 @@ import { type Context, type Segments, type Trace, matches } from "./match";
 import {
 	MEASURED_LINE,
 	type Measured,
+	type MeasuredRollout,
 	type PackedFlag,
 	type PackedSegment,
 	SCHEMA,
@@ -36,6 +37,12 @@ export interface Snapshot extends Ruleset {
 }
 
 const NOTHING_MEASURED: Measured = { rollouts: [], flags: [], metrics: [] };
+
+/** Before signals it was a list of rollouts: their outcomes are stored, and nothing of them is harm until the next publication. */
+function readMeasured(found: unknown): Measured {
+	if (!Array.isArray(found)) return found as Measured;
+	return { ...NOTHING_MEASURED, rollouts: (found as MeasuredRollout[]).map((each) => ({ ...each, signals: [], scored: [] })) };
+}
 
 /** Segments may name segments; cycles are refused when they are written, and this ends one that was written otherwise. */
 export const NESTING_MAX = 16;
@@ -123,7 +130,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 		measured() {
 			if (measured === undefined) {
 				const found = read(MEASURED_LINE);
-				measured = found === undefined || found === "corrupt" ? NOTHING_MEASURED : (found as Measured);
+				measured = found === undefined || found === "corrupt" ? NOTHING_MEASURED : readMeasured(found);
 			}
 			return measured;
 		},

@@ -62,18 +62,31 @@ export function isPercentile(aggregate: Aggregate): aggregate is Percentile {
 	return PERCENTILES.includes(aggregate);
 }
 
+/** Criteria are data and never change: a thousand rollouts' are asked for several times a tick. */
+const signalKeys = new WeakMap<Criterion, string>();
+
 /** The signal that tells a criterion's harm. Its key means the same in every phase: evidence is collected under it. */
 export function signalKeyOf(criterion: Criterion): string {
 	const { metric, aggregate, kind } = criterion;
 	if (!isPercentile(aggregate)) return metric;
-	if (kind === "limit") return `${metric}>${criterion.limit}`;
-	const against = kind === "versus_control" ? "control" : "baseline";
-	return `${metric} ${aggregate} vs ${against} +${plainNumber(criterion.margin * 100)}%`;
+	let key = signalKeys.get(criterion);
+	if (key === undefined) {
+		const against = kind === "versus_control" ? "control" : "baseline";
+		key =
+			kind === "limit" ? `${metric}>${criterion.limit}` : `${metric} ${aggregate} vs ${against} +${plainNumber(criterion.margin * 100)}%`;
+		signalKeys.set(criterion, key);
+	}
+	return key;
 }
 
 /** p95 is 0.95. */
 export function quantileOfPercentile(percentile: Percentile): Quantile {
 	return (Number(percentile.slice(1)) / 100) as Quantile;
+}
+
+/** Of requests that may lie above it: p95 is 0.05. */
+export function shareAbove(percentile: Percentile): number {
+	return (100 - Number(percentile.slice(1))) / 100;
 }
 
 /** The hazard ratio that is still no harm, ψ0: of a percentile the margin is part of what counts as harm. */
@@ -94,7 +107,8 @@ export function quantitiesOf(metrics: Metrics): ReadonlyMap<string, Quantity> {
 		}
 		if (kind === "count") add(`${metric} count`, "count");
 		else add(`${metric} mean`, "mean");
-		if (kind !== "count" && better === "lower")
+		// Only of values that no sketch has to cut off.
+		if (kind === "quantile" && better === "lower")
 			for (const percentile of PERCENTILES) add(`${metric} ${percentile}`, percentile as Percentile);
 		if (harm) add(`${metric} harm`, "harm", "above");
 	}
@@ -126,12 +140,20 @@ export function parseCriterion(text: string, role: Role, metrics: Metrics): Resu
 		if (role !== "guard") return fail(at, `a ${role} is an absolute limit: a comparison belongs in guards`);
 		const against = tokens[at + 1]?.text ?? "";
 		if (against !== "control" && against !== "baseline")
-			return fail(at + 1, `compares with control or baseline: "${name} vs control <= +25%"`);
+			return fail(at + 1, `compares with control or baseline${meant(against)}, as in "${name} vs control <= +25%"`);
+		if (quantity.aggregate === "count")
+			return fail(
+				0,
+				`${name} cannot be compared: what a user sums up to grows with time. Use ${comparable(quantities, metrics.get(quantity.metric))}, or a limit in criteria`,
+			);
+		if (against === "control" && (quantity.aggregate === "mean" || quantity.bad === "below"))
+			return fail(
+				0,
+				`${name} cannot be compared with control user by user: use ${comparable(quantities, metrics.get(quantity.metric))}, or "vs baseline"`,
+			);
 		const read = readMargin(tokens, at + 2, name, against, quantity);
 		if (!read.ok) return fail(read.error.at, read.error.message);
 		if (against === "baseline") return ok({ kind: "versus_baseline", text: said, ...quantity, margin: read.value });
-		if (quantity.aggregate === "mean" || quantity.aggregate === "count" || quantity.bad === "below")
-			return fail(0, `${name} cannot be compared with control user by user: use ${comparable(quantities)}, or "vs baseline"`);
 		return ok({ kind: "versus_control", text: said, ...quantity, margin: read.value });
 	}
 	if (role === "guard")
@@ -163,10 +185,16 @@ function unknownQuantity(name: string, first: string, isLong: boolean, known: re
 	return [0, `unknown quantity "${name}"${meant === undefined ? "." : `: did you mean "${meant}"?`} Known are ${known.join(", ")}`];
 }
 
-function comparable(quantities: ReadonlyMap<string, Quantity>): string {
-	return [...quantities]
-		.flatMap(([name, { aggregate, bad }]) => (bad === "above" && (aggregate === "rate" || aggregate === "harm") ? name : []))
-		.join(", ");
+function meant(against: string): string {
+	const near = against === "" ? undefined : nearest(against, ["control", "baseline"]);
+	return near === undefined ? "" : ` (did you mean "${near}"?)`;
+}
+
+/** What users can be compared by: the metric's own quantities, or where it has none whatever there is. */
+function comparable(quantities: ReadonlyMap<string, Quantity>, metric: MetricDefinition | undefined): string {
+	const all = [...quantities].filter(([, { aggregate, bad }]) => bad === "above" && aggregate !== "mean" && aggregate !== "count");
+	const own = all.filter(([, each]) => each.metric === metric?.key);
+	return (own.length > 0 ? own : all.filter(([, { aggregate }]) => aggregate === "rate")).map(([name]) => name).join(", ");
 }
 
 function readMargin(

@@ -1,9 +1,12 @@
 import { type Level, worstOf } from "./level";
 
+/** The most that a warning scores, as in level.ts. */
+const WARNING_SCORE_MAX = 69;
+
 /** What one tick finds of a whole environment. */
 export interface EnvironmentFinding {
 	readonly level: Level;
-	/** The lowest of its rollouts', 100 with none live; null: none is known. */
+	/** The lowest of its rollouts', 100 with none live, 69 at most where an open breaker makes it a warning; null: none is known. */
 	readonly score: number | null;
 	/** Live rollouts by level. */
 	readonly levels: Readonly<Partial<Record<Level, number>>>;
@@ -13,22 +16,23 @@ export interface EnvironmentFinding {
 	readonly breakerUntilMs: number | null;
 }
 
-/** An environment is as well as the worst of its live rollouts; one without any is well. */
+/** An environment is as well as the worst of its live rollouts; one without any is excellent. An open breaker is a warning. */
 export function findingOf(
 	rollouts: readonly { readonly id: string; readonly level: Level; readonly score: number | null }[],
 	breakerUntilMs: number | null,
 ): EnvironmentFinding {
-	const found = rollouts.length === 0 ? "good" : worstOf(rollouts.map((each) => each.level));
-	const level = breakerUntilMs !== null && (found === "good" || found === "excellent") ? "warning" : found;
+	const found = rollouts.length === 0 ? "excellent" : worstOf(rollouts.map((each) => each.level));
+	const isLowered = breakerUntilMs !== null && isWell(found);
+	const level = isLowered ? "warning" : found;
 	const levels: Partial<Record<Level, number>> = {};
 	for (const each of rollouts) levels[each.level] = (levels[each.level] ?? 0) + 1;
 	const scores = rollouts.flatMap(({ score }) => score ?? []);
-	const isWell = level === "good" || level === "excellent";
+	const score = rollouts.length === 0 ? 100 : scores.length === 0 ? null : Math.min(...scores);
 	return {
 		level,
-		score: rollouts.length === 0 ? 100 : scores.length === 0 ? null : Math.min(...scores),
+		score: isLowered && score !== null ? Math.min(score, WARNING_SCORE_MAX) : score,
 		levels,
-		worst: isWell
+		worst: isWell(level)
 			? []
 			: rollouts
 					.filter((each) => each.level === level)
@@ -37,3 +41,5 @@ export function findingOf(
 		breakerUntilMs,
 	};
 }
+
+const isWell = (level: Level): boolean => level === "good" || level === "excellent";

@@ -9,7 +9,7 @@ import { provenWithinMargin } from "../statistics/margin";
 import { type VersusControl, isPercentile, quantileOfPercentile, signalKeyOf, toleratedRatioOf } from "./criteria";
 import { type Arm, type Evidence, quantileOf, sumsOf } from "./observation";
 import { printNumber } from "./print";
-import { BREACH_USERS_MIN, type Verdict, WARNING_USERS_MIN } from "./verdict";
+import { BREACH_USERS_MIN, type Verdict, WARNING_USERS_MIN, printValue } from "./verdict";
 
 /** A ratio of hazards that is a failure, not only harm. */
 const TRIPLING = 3;
@@ -194,12 +194,13 @@ export function judgeGuard(
 	const control = sumsOf(evidence, key, "control")?.users;
 	const ratio = ratioOf(watch);
 	const provable = phase.served > 0 && phase.served < BUCKETS ? provableOf(watch, phase.served, alpha) : null;
+	const percentiles = percentilesOf(guard, evidence);
 	const say = (status: Verdict["status"], message: string): Verdict => ({
 		role: "guard",
 		criterion: guard.text,
 		status,
-		value: ratio === Infinity ? null : ratio,
-		control: null,
+		value: percentiles ? percentiles.candidate : ratio === Infinity ? null : ratio,
+		control: percentiles?.control ?? null,
 		provable,
 		message,
 	});
@@ -207,24 +208,48 @@ export function judgeGuard(
 	if (isWarmingUp(guard, watch)) {
 		const { users = 0, requests = 0 } = control ?? {};
 		const needed = `${printNumber(users)} of ${WARM_UP_USERS} users, ${printNumber(requests)} of ${printNumber(WARM_UP_REQUESTS)} requests`;
-		return say(control ? "insufficient" : "no_data", `warm-up: the control has reported ${guard.metric} for ${needed}`);
+		return say(
+			control ? "warming_up" : "no_data",
+			`warm-up, nothing is counted yet: the control has reported ${guard.metric} for ${needed}`,
+		);
 	}
 	if (!candidate || !control) return say("no_data", `${guard.metric} was not reported by ${candidate ? "the control" : "the candidate"}`);
-	const counts =
+	const counts = [
+		...(percentiles ? [`${guard.aggregate} ${printPair(guard, percentiles)}`] : []),
 		`harmed users ${printNumber(candidate.harmedUsers)} of ${printNumber(candidate.users)}` +
-		` vs ${printNumber(control.harmedUsers)} of ${printNumber(control.users)}` +
-		(watch.frozen ? ` (above ${printNumber(watch.frozen.limit * (1 + guard.margin))} vs ${printNumber(watch.frozen.limit)})` : "");
+			` vs ${printNumber(control.harmedUsers)} of ${printNumber(control.users)}` +
+			(watch.frozen
+				? ` (above ${printPair(guard, { candidate: watch.frozen.limit * (1 + guard.margin), control: watch.frozen.limit })})`
+				: ""),
+	].join(", ");
 	if (isSaturated(watch)) return say("saturated", `${counts}: above ${SATURATION * 100} % of control is harmed, evidence stands still`);
 	const logE = logEvidenceOf(watch);
-	const e = `${counts}: E = ${printNumber(Math.exp(logE))}`;
+	const parts = watch.score ? [logEvidence(watch.harm), logEvidence(watch.score)].map((log) => printNumber(Math.exp(log))) : [];
+	const e = `${counts}: E = ${printNumber(Math.exp(logE))}${parts.length > 0 ? `, by harm ${parts[0]}, by users' means ${parts[1]}` : ""}`;
 	if (logE >= Math.log(1 / alpha)) return say("breached", e);
 	const tolerated = toleratedRatioOf(guard);
 	// Of a percentile only few are harmed, and the margin is in what harms: the ratio of two such counts is mostly luck.
 	if (ratio !== null && ratio > tolerated && !isPercentile(guard.aggregate)) {
-		const estimate = `${e}, ratio ${printNumber(ratio)} > ${printNumber(tolerated)}`;
+		const estimate = `${e}, ratio ${printRatio(ratio)} > ${printRatio(tolerated)}`;
 		// At the end the ratio to the few users held back is mostly luck: the evidence alone counts.
-		if (phase.isLast) return say("met", estimate);
+		if (phase.isLast) return say("met", `${estimate}, which is not judged beside so few users of control`);
 		return candidate.users >= WARNING_USERS_MIN ? say("beyond", estimate) : say("insufficient", estimate);
 	}
 	return say("met", e);
 }
+
+/** What both arms have in this phase, of a percentile's guard. */
+function percentilesOf({ aggregate, metric }: VersusControl, evidence: Evidence): { candidate: number; control: number } | undefined {
+	if (!isPercentile(aggregate)) return undefined;
+	const [candidate, control] = [
+		quantileOf(evidence, metric, "candidate", quantileOfPercentile(aggregate)),
+		quantileOf(evidence, metric, "control", quantileOfPercentile(aggregate)),
+	];
+	return candidate === null || control === null ? undefined : { candidate, control };
+}
+
+const printPair = (guard: VersusControl, { candidate, control }: { candidate: number; control: number }): string =>
+	`${printNumber(candidate)} vs ${printValue(guard, control)}`;
+
+/** One digit more than other numbers: a ratio is read beside its limit. */
+const printRatio = (ratio: number): string => (ratio < 100 ? String(Number(ratio.toPrecision(4))) : printNumber(ratio));

@@ -79,7 +79,7 @@ export function judge(
 	}));
 	const flags = redFlags.map((limit): Judged => ({ limit, role: "red_flag", signal: signalKeyOf(limit) }));
 	const limits = [...baselineLimits(plan, state), ...flags, ...criteria];
-	const verdicts = [
+	const judged = [
 		...guards.map((guard, i) => {
 			const guardWatch = watch.guards[i];
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
@@ -88,6 +88,7 @@ export function judge(
 		...unmeasured(plan, state),
 		...limits.map((each) => judgeLimit(each, evidence, each.role === "red_flag" ? WARNING_USERS_MIN : usersMin, limitAlpha)),
 	];
+	const verdicts = state.phase === BASELINE_PHASE ? judged.map(measuring) : judged;
 	const breached = new Set(verdicts.filter(({ status }) => status === "breached").map((each) => each.criterion));
 	const shared = limits.filter((each) => {
 		if (!breached.has(each.limit.text)) return false;
@@ -101,7 +102,7 @@ export function judge(
 		return share <= 0 || share >= 1 ? sum : sum + logSplitBayesFactor([each.candidate, each.control], [share, 1 - share]);
 	}, 0);
 
-	const signal = [...guards, ...limits.map(({ limit }) => limit)].map(signalKeyOf)[0] ?? "error";
+	const signal = guards[0] ? signalKeyOf(guards[0]) : (limits[0]?.signal ?? "error");
 	const level = levelOf({ harm, verdicts, candidateUsers: usersOf(evidence, "candidate"), limits: criteria });
 	const provable = verdicts.flatMap((each) => each.provable ?? []);
 	return {
@@ -119,6 +120,11 @@ export function judge(
 			shared: shared.map((each) => each.limit.text),
 		},
 	};
+}
+
+/** Nobody is served the candidate yet: there is nothing that could be met, or missing. */
+function measuring(verdict: Verdict): Verdict {
+	return { ...verdict, status: "not_applicable", value: null, provable: null, message: "the baseline is being measured, at 0 %" };
 }
 
 /** At 100 % there is no control, and while the baseline is measured no candidate. */

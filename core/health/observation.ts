@@ -105,23 +105,29 @@ export function silentArm(evidence: Evidence, served: readonly Arm[]): Arm | und
 	return served.find((arm) => !evidence.totals.some((total) => total.arm === arm && total.requests > 0));
 }
 
-/** Whether every number is one. What is not must never become evidence. */
+/** Whether every number is one. What is not must never become evidence. A thousand rollouts are looked at each tick. */
 export function isFinite(evidence: Evidence): boolean {
 	const { totals, firstHarms, userSums, firstExposures, scored, quantiles } = evidence;
-	const numbers = [
-		...totals.flatMap((each) => [each.requests, each.sum]),
-		...firstHarms.flatMap((each) => [each.units, each.served, each.lastControlServed ?? 0]),
-		...userSums.flatMap((each) => [
-			each.harmedFirst,
-			...(Object.values(each.users) as number[]),
-			...[each.means, each.totals, each.logs].flatMap((sums) => Object.values(sums) as number[]),
-		]),
-		...firstExposures.flatMap((each) => [each.units, each.served]),
-		...scored.flatMap((each) => [each.units, each.served, each.score]),
-		...quantiles.flatMap((each) => [each.p50, each.p75, each.p90, each.p95, each.p99]),
-	];
-	return numbers.every((number) => Number.isFinite(number));
+	return (
+		totals.every((each) => areFinite(each.requests, each.sum)) &&
+		firstHarms.every((each) => areFinite(each.units, each.served, each.lastControlServed ?? 0)) &&
+		userSums.every(({ harmedFirst, users: of, means, totals: sums, logs }) => {
+			const counts = areFinite(harmedFirst, of.users, of.harmedUsers, of.requests, of.harms);
+			const squares = areFinite(of.harmsSquared, of.harmsTimesRequests, of.requestsSquared);
+			return counts && squares && isFiniteMean(means) && isFiniteMean(sums) && isFiniteMean(logs);
+		}) &&
+		firstExposures.every((each) => areFinite(each.units, each.served)) &&
+		scored.every((each) => areFinite(each.units, each.served, each.score)) &&
+		quantiles.every((each) => areFinite(each.p50, each.p75, each.p90, each.p95, each.p99))
+	);
 }
+
+function areFinite(...numbers: readonly number[]): boolean {
+	for (const number of numbers) if (!Number.isFinite(number)) return false;
+	return true;
+}
+
+const isFiniteMean = ({ users, sumOfMeans, sumOfSquaredMeans }: MeanSums): boolean => areFinite(users, sumOfMeans, sumOfSquaredMeans);
 
 /** Outcomes of the window that no arm can claim, and all of them. */
 export function unattributedOf(evidence: Evidence): { readonly events: number; readonly of: number } {

@@ -1,9 +1,10 @@
 /** What somebody probably meant: the known word with the fewest edits, if they are few for its length. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
+	const said = word.slice(0, 64);
 	let best: string | undefined;
-	let fewest = Math.max(2, Math.floor(word.length / 3)) + 1;
+	let fewest = Math.max(2, Math.floor(said.length / 3)) + 1;
 	for (const each of known) {
-		const edits = editsBetween(word.slice(0, 64), each);
+		const edits = editsBetween(said, each);
 		if (edits < fewest) [best, fewest] = [each, edits];
 	}
 	return best;

@@ -1,6 +1,6 @@
 import { firstRequestsAgainstLimit, rateAgainstLimit } from "../statistics/limits";
 import { meanInterval } from "../statistics/sequences";
-import { type Limit, isPercentile, meets, quantileOfPercentile } from "./criteria";
+import { type Limit, isPercentile, meets, quantileOfPercentile, shareAbove } from "./criteria";
 import { type Arm, type ArmSums, type Evidence, quantileOf, sumsOf } from "./observation";
 import { printNumber, printPercent } from "./print";
 
@@ -12,6 +12,8 @@ export type VerdictStatus =
 	| "breached"
 	| "no_data"
 	| "insufficient"
+	/** Of a percentile's guard: what is usual is still being learnt. */
+	| "warming_up"
 	| "saturated"
 	| "not_applicable"
 	/** An optional criterion without data. */
@@ -22,7 +24,7 @@ export interface Verdict {
 	readonly role: "criterion" | "red_flag" | "guard";
 	readonly criterion: string;
 	readonly status: VerdictStatus;
-	/** The candidate's point estimate; null when there is none. */
+	/** The candidate's point estimate, of a guard on a rate the ratio to the control's; null when there is none. */
 	readonly value: number | null;
 	/** The control's. */
 	readonly control: number | null;
@@ -70,7 +72,7 @@ export function isBeyond(judged: Judged, evidence: Evidence, arm: Arm): boolean 
 	const { limit, signal } = judged;
 	const sums = sumsOf(evidence, signal, arm);
 	if (!sums) return null;
-	if (isPercentile(limit.aggregate)) return sums.users.harms / sums.users.requests > 1 - quantileOfPercentile(limit.aggregate);
+	if (isPercentile(limit.aggregate)) return sums.users.harms / sums.users.requests > shareAbove(limit.aggregate);
 	const value = estimateOf(judged, evidence, arm);
 	return value === null ? null : !meets(limit, value);
 }
@@ -96,12 +98,24 @@ export function judgeLimit(judged: Judged, evidence: Evidence, usersMin: number,
 	if (!sums || value === null)
 		return say(judged.optional === true ? "not_reported" : "no_data", `${limit.metric} was not reported by the candidate`);
 	const users = limit.aggregate === "count" ? meansOf(limit, sums, evidence, "candidate").users : sums.users.users;
-	const print = isRate(limit) || limit.aggregate === "rate" ? printPercent : printNumber;
-	const at = `${print(value)} of ${printNumber(users)} users, limit ${print(limit.limit)}`;
+	const at = `${printEstimate(limit, value)} over ${printNumber(users)} users, limit ${printValue(limit, limit.limit)}`;
 	const proof = proofOfBreach(judged, sums, evidence, alpha);
 	if (proof) return say("breached", `${at}: ${proof}`);
 	if (users < usersMin) return say("insufficient", `${printNumber(users)} users < ${printNumber(usersMin)} needed`);
 	return isBeyond(judged, evidence, "candidate") === true ? say("beyond", `${at}: beyond, not proven`) : say("met", at);
+}
+
+/** `p95 384 ms`, `mean 8.2`, `0.86 % of requests`. */
+function printEstimate(limit: Limit, value: number): string {
+	const printed = printValue(limit, value);
+	if (limit.aggregate === "rate" || limit.aggregate === "harm") return `${printed} of requests`;
+	return limit.aggregate === "count" ? `${printed} a user` : `${limit.aggregate} ${printed}`;
+}
+
+/** In the limit's unit. */
+export function printValue({ aggregate, unit }: Pick<Limit, "aggregate" | "unit">, value: number): string {
+	if (aggregate === "rate" || aggregate === "harm") return printPercent(value);
+	return unit === "" ? printNumber(value) : `${printNumber(value)} ${unit}`;
 }
 
 /** The proof in words, or undefined. */
@@ -114,7 +128,7 @@ function proofOfBreach({ limit, role }: Judged, sums: ArmSums, evidence: Evidenc
 		return isOut && sums.users.users >= WARNING_USERS_MIN ? `mean ${printNumber(mean)} ± ${printNumber(halfWidth)}` : undefined;
 	}
 	// A percentile's limit is one on the rate of requests above it.
-	const rate = isPercentile(limit.aggregate) ? 1 - quantileOfPercentile(limit.aggregate) : limit.limit;
+	const rate = isPercentile(limit.aggregate) ? shareAbove(limit.aggregate) : limit.limit;
 	const proof = (logE: number): string => `E = ${printNumber(Math.exp(logE))} ≥ ${printNumber(1 / alpha)}`;
 	const { users, harmedUsers } = sums.users;
 	if (users >= BREACH_USERS_MIN && harmedUsers >= BREACH_HARMED_MIN) {

@@ -10,7 +10,7 @@ import { type Alert, raise } from "./alert";
 import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { BASELINE_PHASE, type Plan, criteriaIn, phaseName, servedIn } from "./plan";
-import { completed, enterPhase, paused, rolledBack } from "./transitions";
+import { completed, enterPhase, paused, restartedPhase, rolledBack } from "./transitions";
 import { type LiveState, type RolloutState, type Watch, isLive } from "./state";
 
 const ENGINE = "tidegate";
@@ -27,8 +27,8 @@ const UNATTRIBUTED_OF_MIN = 100;
 
 /** What a decision depends on besides the rollout itself. */
 export interface Circumstances {
-	/** Until when the environment's breaker stops advances; null: it does not. */
-	readonly breakerUntilMs: number | null;
+	/** Until when the environment's breaker stops advances; null: it does not; "unknown": it could not be read. */
+	readonly breakerUntilMs: number | null | "unknown";
 }
 const CALM: Circumstances = { breakerUntilMs: null };
 
@@ -51,7 +51,10 @@ export function decide(
 
 	const { watch, judgement } = judge(plan, state, observation, now);
 	const next: LiveState = { ...state, watch };
-	const decision = protect(plan, next, judgement, now) ?? proceed(plan, next, observation, judgement, now, circumstances);
+	const decision =
+		protect(plan, next, judgement, now) ??
+		warmedUp(plan, state, next, judgement, now) ??
+		proceed(plan, next, observation, judgement, now, circumstances);
 	const stopped: Alert[] =
 		decision.kind === "hold" && decision.reason === "breaker_open"
 			? [{ severity: "page", kind: "breaker_open", message: decision.message }]
@@ -159,6 +162,20 @@ function marked(message: string, judgement: Judgement): string {
 	return judgement.split.broken ? `${message} (the split is broken as well: BF = ${printNumber(judgement.split.bayesFactor)})` : message;
 }
 
+/** Where a guard has just learnt what is usual, the phase begins anew: so far nobody could have told its harm. */
+function warmedUp(plan: Plan, before: LiveState, state: LiveState, judgement: Judgement, now: number): Decision | undefined {
+	const { guards } = criteriaIn(plan);
+	const done = guards.filter((_, i) => state.watch.guards[i]?.frozen && !before.watch.guards[i]?.frozen);
+	if (done.length === 0 || state.phase === BASELINE_PHASE) return undefined;
+	const names = done.map(({ text }) => text).join(", ");
+	return hold(
+		"warmed_up",
+		`${names}: warmed up, harm is counted from here on and the phase begins anew`,
+		restartedPhase(plan, state, now),
+		judgement,
+	);
+}
+
 function proceed(
 	plan: Plan,
 	state: LiveState,
@@ -170,7 +187,7 @@ function proceed(
 	if (state.phase === BASELINE_PHASE) return measureBaseline(plan, state, evidence, judgement, now, circumstances);
 	const blocker = firstBlocker(plan, state, evidence, judgement, circumstances);
 	const unseen = unseenOf(plan, judgement);
-	if (blocker) return hold(blocker[0], `${blocker[1]}${unseen}`, state, judgement);
+	if (blocker) return hold(blocker[0], `${blocker[1]}${besides(blocker[0], judgement)}${unseen}`, state, judgement);
 	const { users } = judgement.candidate;
 	const done = `${phaseName(plan, state.phase)}: held ${printDuration(state.watch.heldMs)} with ${printNumber(users)} users of the candidate`;
 	if (state.phase + 1 === plan.phases.length)
@@ -191,11 +208,21 @@ function proceed(
 	);
 }
 
+/** What else whoever reads of a hold should know: it may be why the next one holds. */
+function besides(reason: HoldReason, { harm, verdicts }: Judgement): string {
+	const warmingUp = verdicts.filter((each) => each.status === "warming_up").map((each) => `; ${each.criterion}: ${each.message}`);
+	const isSuspected = harm.e >= SUSPICION && reason !== "suspected_harm";
+	return `${isSuspected ? `; harm is suspected: E = ${printNumber(harm.e)}, ${printNumber(harm.threshold)} would prove it` : ""}${reason === "guard_unmet" ? "" : warmingUp.join("")}`;
+}
+
+/** Beyond it the evidence makes no bets: what could only have been proven there could not. */
+const RISK_RATIO_MAX = 20;
+
 /** What this phase could not have seen: no evidence of harm is only as good as the evidence that there could have been. */
 function unseenOf(plan: Plan, { provable }: Judgement): string {
 	if (criteriaIn(plan).guards.length === 0) return "";
-	return provable === null
-		? "; no risk ratio could have been proven yet"
+	return provable === null || provable > RISK_RATIO_MAX
+		? `; no risk ratio below ${RISK_RATIO_MAX} could have been proven yet`
 		: `; a risk ratio below ${printNumber(provable)} could not have been proven yet`;
 }
 
@@ -265,6 +292,7 @@ function firstBlocker(
 /** Last of all: whoever reads of it knows that nothing else was in the way. */
 function stoppedBy(plan: Plan, { watch }: LiveState, { breakerUntilMs }: Circumstances): [HoldReason, string] | undefined {
 	if (breakerUntilMs === null) return undefined;
+	if (breakerUntilMs === "unknown") return ["breaker_unknown", "whether too many rollouts were rolled back could not be read"];
 	const left = printDuration(breakerUntilMs - watch.tickedAtMs);
 	return ["breaker_open", `three rollbacks within an hour in ${plan.environment}: nothing advances by itself for another ${left}`];
 }

@@ -17,7 +17,9 @@ export type HoldReason =
 	| "doubling_not_ruled_out"
 	| "margin_not_proven"
 	| "measuring_baseline"
-	| "breaker_open";
+	| "warmed_up"
+	| "breaker_open"
+	| "breaker_unknown";
 
 export type ChangeKind = "start" | "advance" | "step_back" | "roll_back" | "complete" | "pause" | "resume" | "cancel";
 

@@ -9,6 +9,7 @@ import {
 	type VersusBaseline,
 	type VersusControl,
 	parseCriterion,
+	printCriterion,
 	signalKeyOf,
 } from "../health/criteria";
 import { metricsBy } from "../metric";
@@ -221,6 +222,13 @@ function checkJudged(of: Plan): readonly FieldError[] {
 						? "nothing judges this phase: add guards to the plan or criteria to the phase"
 						: "without a holdback there is no control here, so guards cannot judge: add criteria, or a holdback",
 			});
+	});
+	const compared = [...guards, ...baselines];
+	compared.forEach((each, i) => {
+		const same = compared.findIndex((other) => printCriterion(other, "guard") === printCriterion(each, "guard"));
+		// Evidence that is told twice would count twice.
+		if (same !== i)
+			errors.push({ pointer: `/guards/${of.guards.indexOf(each.text)}`, message: `says the same as "${compared[same]?.text ?? ""}"` });
 	});
 	for (const [metric, keys] of Map.groupBy(signalKeysOf(of), (each) => each.metric))
 		if (keys.length > SLOTS_MAX)

@@ -50,6 +50,17 @@ export function enterPhase(plan: Plan, state: LiveState, phase: number, now: num
 	};
 }
 
+/**
+ * The same phase anew, running or paused as it was: what edges report from here on bears another stage, so nothing that was
+ * reported before they knew what is harm can be taken for its absence.
+ */
+export function restartedPhase(plan: Plan, state: LiveState, now: number): LiveState {
+	const fresh = enterPhase(plan, state, state.phase, now);
+	if (state.status === "running") return fresh;
+	const { pausedAtMs, by, reason, retreated } = state;
+	return { ...fresh, status: "paused", pausedAtMs, by, reason, retreated };
+}
+
 /** Goes on where it was; after a retreat its phase begins anew. */
 export function resumed(plan: Plan, state: LiveState, now: number): LiveState {
 	return state.retreated ? enterPhase(plan, state, state.phase, now) : running(state);

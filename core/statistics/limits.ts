@@ -48,7 +48,8 @@ export function firstRequestsAgainstLimit(harmed: number, users: number, limit: 
 	return logRateEvidence(harmed, users, limit);
 }
 
-function designEffectOf(sums: UserSums, rate: number): number {
+/** How much wider a rate scatters over users than over as many independent requests; at least 1. */
+export function designEffectOf(sums: UserSums, rate: number): number {
 	const { users, requests, harmsSquared, harmsTimesRequests, requestsSquared } = sums;
 	const ifIndependent = (rate * (1 - rate)) / requests;
 	// All harmed or none: no scatter to compare.
@@ -70,4 +71,14 @@ function logRateEvidence(harmed: number, total: number, limit: number): number {
 			return Math.log(WEIGHTS[j] ?? 0) + logGain;
 		}),
 	);
+}
+
+/** Wilson's upper bound of a rate (1927), at `z` standard errors, as if so many requests were independent as the design effect leaves. */
+export function upperBoundOfRate(sums: UserSums, z: number): number {
+	if (sums.requests === 0) return 1;
+	const rate = sums.harms / sums.requests;
+	const n = sums.users < 2 ? 1 : sums.requests / designEffectOf(sums, rate);
+	const middle = rate + (z * z) / (2 * n);
+	const half = z * Math.sqrt((rate * (1 - rate)) / n + (z * z) / (4 * n * n));
+	return Math.min(1, (middle + half) / (1 + (z * z) / n));
 }

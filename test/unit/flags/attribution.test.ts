@@ -219,3 +219,16 @@ test("flags that the client may not see are nobody's evidence", () => {
 	expect(seen("banner")).toEqual([["outside", "banner"]]);
 	expect(seen()).toEqual([]);
 });
+
+test("users whom a fuse has moved for a minute stay evidence of their arm; those whom anybody else has moved are none", () => {
+	const moved = (source: string): ActiveOverlay => ({ kill: new Map(), baseline: new Map([["checkout.1", source]]) });
+	const rollouts = [aRollout({ served: COHORT_OF_ANNA + 1 })];
+	expect(placesOf({ rollouts, overlay: moved("fuse") })).toEqual([{ ...onCandidate, served: COHORT_OF_ANNA + 1 }]);
+	expect(placesOf({ rollouts, overlay: moved("head") })).toEqual([]);
+});
+
+test("an event of a phase that nobody knows any more is shown, and one from before the rollout is not", () => {
+	const third = aRollout({ served: 50_000, stage: 3, sinceMs: 5_000, before: { stage: 2, served: 20_000, sinceMs: 2_000 } });
+	expect(placesOf({ rollouts: [third], atMs: 1_999 })).toMatchObject([{ arm: "unattributed", unit: "", stage: 3 }]);
+	expect(placesOf({ rollouts: [later], atMs: 1_999 })).toEqual([]);
+});

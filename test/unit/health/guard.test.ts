@@ -1,10 +1,22 @@
 import { expect, test } from "vitest";
 import type { VersusControl } from "../../../core/health/criteria";
-import { doublingLeft, judgeGuard, ratioOf, restartGuard, startGuard, strataOf, watchGuard } from "../../../core/health/guard";
-import type { FirstHarms } from "../../../core/health/observation";
+import {
+	doublingLeft,
+	isWarmingUp,
+	judgeGuard,
+	logEvidenceOf,
+	marginLeft,
+	ratioOf,
+	restartGuard,
+	startGuard,
+	strataOf,
+	watchGuard,
+} from "../../../core/health/guard";
+import type { Evidence, FirstHarms, Scored } from "../../../core/health/observation";
+import type { GuardWatch } from "../../../core/rollouts/state";
 import type { VerdictStatus } from "../../../core/health/verdict";
 import { logEvidence } from "../../../core/statistics/evidence";
-import { aGuard, aGuardWatch, anEvidence } from "../rollouts/fixtures";
+import { aGuard, aGuardWatch, aLatencyGuard, anEvidence, betsOf, quantilesOf, sumsOf } from "../rollouts/fixtures";
 import { expectClose } from "../statistics/close";
 
 const ALPHA = 1 / 80;
@@ -199,4 +211,273 @@ test.each<[string, Watched, Evidently, string | undefined]>([
 	["no harm and nothing reported", unharmed, { userSums: [] }, "error: no harm yet among 0 users < 300, too few to rule any out"],
 ])("a doubling is ruled out or not: %s", (_, watch, evidence, left) => {
 	expect(doublingLeft(aGuard(), aGuardWatch(watch), anEvidence(evidence))).toBe(left);
+});
+
+const latencyGuard = aLatencyGuard();
+const SLOW = "latency_ms p95 vs control +20%";
+const slow = { signal: SLOW, metric: "latency_ms", harmedUsers: 0 } as const;
+const usual = { limit: 800, center: 5.3, spread: 0.4 };
+
+/** What a percentile's guard knows when its warm-up is over: nothing of harm. */
+function warm(change: Partial<GuardWatch> = {}): GuardWatch {
+	return { ...startGuard(latencyGuard), frozen: usual, score: betsOf(1, 1), ...change };
+}
+
+function ofLatency(change: Partial<Evidence> & { readonly candidate?: object; readonly control?: object } = {}): Evidence {
+	const { candidate, control, ...rest } = change;
+	const userSums = [
+		sumsOf({ ...slow, ...candidate }),
+		sumsOf({ ...slow, arm: "control", users: 500, center: 5.3, spread: 0.4, ...control }),
+	];
+	return anEvidence({ userSums, quantiles: [quantilesOf()], ...rest });
+}
+
+test("a percentile's guard starts with no tolerated ratio: its margin is in what harms", () => {
+	expect(startGuard(latencyGuard)).toMatchObject({
+		harm: { toleratedRatio: 1 },
+		tripling: { toleratedRatio: 3 },
+		score: null,
+		frozen: null,
+	});
+	expect(startGuard(aLatencyGuard({ margin: 4 })).tripling.toleratedRatio).toBe(3);
+});
+
+test("only a percentile's guard warms up, and only once", () => {
+	expect(isWarmingUp(latencyGuard, startGuard(latencyGuard))).toBe(true);
+	expect(isWarmingUp(latencyGuard, warm())).toBe(false);
+	expect(isWarmingUp(aGuard(), startGuard(aGuard()))).toBe(false);
+});
+
+test.each<[string, Evidence]>([
+	["99 users", ofLatency({ control: { users: 99, requestsEach: 20 } })],
+	["999 requests", ofLatency({ control: { users: 333, requestsEach: 3 } })],
+	["no percentile", ofLatency({ quantiles: [] })],
+	["the candidate's percentile alone", ofLatency({ quantiles: [quantilesOf({ arm: "candidate" })] })],
+	["a percentile of 0", ofLatency({ quantiles: [quantilesOf({ p95: 0 })] })],
+	["another metric alone", anEvidence({ quantiles: [quantilesOf()] })],
+])("a warm-up does not end with %s of the control", (_, evidence) => {
+	const watch = startGuard(latencyGuard);
+	expect(watchGuard(latencyGuard, watch, { ...evidence, firstHarms: [firstHarms({ signal: SLOW })] }, 5)).toBe(watch);
+});
+
+test("a warm-up ends with what the control's percentile and users' means are, and has counted nothing", () => {
+	const watch = watchGuard(latencyGuard, startGuard(latencyGuard), ofLatency({ firstHarms: [firstHarms({ signal: SLOW })] }), 5);
+	expect(watch).toMatchObject({ units: 0, frozen: { limit: 800 }, score: { toleratedRatio: 1, reserve: 0.25 } });
+	expectClose(watch.frozen?.center ?? 0, 5.3);
+	expectClose(watch.frozen?.spread ?? 0, 0.4);
+	expectClose(logEvidenceOf(watch), 0);
+});
+
+test.each([
+	["p50", 200],
+	["p75", 300],
+	["p90", 500],
+	["p99", 2_000],
+] as const)("a guard of the %s takes the control's", (aggregate, limit) => {
+	const guard = aLatencyGuard({ aggregate, text: `latency_ms ${aggregate} vs control <= +20%` });
+	const control = sumsOf({ signal: `latency_ms ${aggregate} vs control +20%`, metric: "latency_ms", arm: "control", users: 500 });
+	const evidence = anEvidence({ userSums: [control], quantiles: [quantilesOf()] });
+	expect(watchGuard(guard, startGuard(guard), evidence, 1).frozen?.limit).toBe(limit);
+});
+
+test("users whose means do not differ at all have a spread all the same, and scores stay finite", () => {
+	const watch = watchGuard(latencyGuard, startGuard(latencyGuard), ofLatency({ control: { spread: 0 } }), 1);
+	expect(watch.frozen?.spread).toBe(0.01);
+});
+
+test("past its warm-up a guard counts what its own signal took for harm", () => {
+	const evidence = ofLatency({
+		firstHarms: [
+			firstHarms({ signal: SLOW, units: 2 }),
+			firstHarms({ signal: SLOW, arm: "control", units: 18 }),
+			firstHarms({ signal: "latency_ms>2500", units: 70 }),
+			firstHarms({ signal: "latency_ms p99 vs control +20%", units: 70 }),
+		],
+		candidate: { harmedUsers: 5 },
+	});
+	const after = watchGuard(latencyGuard, warm(), evidence, 1);
+	expect(after).toMatchObject({ harmed: 2, units: 20, harmedShare: 0.01, frozen: usual });
+	expect(logEvidence(after.harm)).toBeGreaterThan(0);
+});
+
+function scored(change: Partial<Scored> = {}): Scored {
+	return { signal: SLOW, arm: "candidate", served: 5_000, score: 0.5, units: 10, ...change };
+}
+
+test("high scores in the candidate are evidence, as high ones in control are not", () => {
+	const [high, low, control, other] = [
+		[scored(), scored({ arm: "control", score: 0, units: 190 })],
+		[scored({ score: -0.5 }), scored({ arm: "control", score: 0, units: 190 })],
+		[scored({ score: 0 }), scored({ arm: "control", score: 0.5, units: 190 })],
+		[scored({ signal: "latency_ms p99 vs control +20%" })],
+	].map((each) => watchGuard(latencyGuard, warm(), ofLatency({ scored: each }), 1));
+	const logs = [high, low, control, other].map((each) => (each?.score ? logEvidence(each.score) : Number.NaN));
+	expect(logs[0]).toBeGreaterThan(1);
+	expect(logs[1]).toBeLessThan(0);
+	expect(logs[2]).toBeLessThan(0);
+	expectClose(logs[3] ?? Number.NaN, 0);
+});
+
+test("scores at a share that leaves no control say nothing", () => {
+	for (const served of [0, 100_000]) {
+		const after = watchGuard(latencyGuard, warm(), ofLatency({ scored: [scored({ served })] }), 1);
+		expectClose(after.score ? logEvidence(after.score) : Number.NaN, 0);
+	}
+});
+
+test("a percentile's evidence is the mean of what first harms and scores say; any other guard's is of first harms alone", () => {
+	expectClose(logEvidenceOf(warm({ harm: betsOf(159, 1), score: betsOf(3, 1) })), Math.log(81));
+	expectClose(logEvidenceOf(warm({ harm: betsOf(1, 1), score: betsOf(161, 1) })), Math.log(81));
+	expectClose(logEvidenceOf(aGuardWatch({ e: 7 })), Math.log(7));
+	expectClose(logEvidenceOf(startGuard(latencyGuard)), 0);
+});
+
+test("evidence of slowness goes on through the phases, and so does what was usual", () => {
+	const watch = warm({ harm: betsOf(7, 1), score: betsOf(3, 1), units: 20, doubling: [5, 5, 5, 5] });
+	expect(restartGuard(watch)).toEqual({ ...startGuard(latencyGuard), harm: watch.harm, score: watch.score, frozen: usual });
+});
+
+test("above 70 % of control harmed the scores stand still as well", () => {
+	const watch = warm({ controlHarmedShare: 0.71 });
+	expect(watchGuard(latencyGuard, watch, ofLatency({ scored: [scored()] }), 5).score).toEqual(watch.score);
+});
+
+const inFirstPhase = { served: 5_000, isLast: false };
+test.each<[string, VerdictStatus, GuardWatch, Evidence, string]>([
+	[
+		"a warm-up",
+		"warming_up",
+		startGuard(latencyGuard),
+		ofLatency({ control: { users: 60 } }),
+		"warm-up, nothing is counted yet: the control has reported latency_ms for 60 of 100 users, 120 of 1,000 requests",
+	],
+	[
+		"a warm-up without any",
+		"no_data",
+		startGuard(latencyGuard),
+		anEvidence(),
+		"warm-up, nothing is counted yet: the control has reported latency_ms for 0 of 100 users, 0 of 1,000 requests",
+	],
+	[
+		"as slow as control",
+		"met",
+		warm(),
+		ofLatency({ candidate: { harmedUsers: 25 }, control: { harmedUsers: 30 } }),
+		"harmed users 25 of 500 vs 30 of 500 (above 960 vs 800 ms): E = 1, by harm 1, by users' means 1",
+	],
+	[
+		"proof by both",
+		"breached",
+		warm({ harm: betsOf(81, 1), score: betsOf(81, 1) }),
+		ofLatency(),
+		"harmed users 0 of 500 vs 0 of 500 (above 960 vs 800 ms): E = 81, by harm 81, by users' means 81",
+	],
+	[
+		"proof by scores",
+		"breached",
+		warm({ harm: betsOf(0.3, 1), score: betsOf(160.7, 1) }),
+		ofLatency(),
+		"harmed users 0 of 500 vs 0 of 500 (above 960 vs 800 ms): E = 80.5, by harm 0.3, by users' means 161",
+	],
+	[
+		"first harms alone, which are half of the proof",
+		"met",
+		warm({ harm: betsOf(120, 1) }),
+		ofLatency(),
+		"harmed users 0 of 500 vs 0 of 500 (above 960 vs 800 ms): E = 60.5, by harm 120, by users' means 1",
+	],
+	[
+		"a ratio of few harms, which is mostly luck",
+		"met",
+		warm({ units: 4, candidateWeight: 3, controlWeight: 0.1 }),
+		ofLatency(),
+		"harmed users 0 of 500 vs 0 of 500 (above 960 vs 800 ms): E = 1, by harm 1, by users' means 1",
+	],
+	[
+		"a candidate that reports none",
+		"no_data",
+		warm(),
+		anEvidence({ userSums: ofLatency().userSums.slice(1) }),
+		"latency_ms was not reported by the candidate",
+	],
+	[
+		"a control that reports none",
+		"no_data",
+		warm(),
+		anEvidence({ userSums: ofLatency().userSums.slice(0, 1) }),
+		"latency_ms was not reported by the control",
+	],
+	[
+		"more than 70 % of control harmed",
+		"saturated",
+		warm({ controlHarmedShare: 0.71 }),
+		ofLatency(),
+		"harmed users 0 of 500 vs 0 of 500 (above 960 vs 800 ms): above 70 % of control is harmed, evidence stands still",
+	],
+])("of a percentile, %s: %s", (_, status, watch, evidence, message) => {
+	expect(judgeGuard(latencyGuard, watch, evidence, inFirstPhase, ALPHA)).toMatchObject({ status, message });
+});
+
+test("where everybody is served the candidate a warm-up has nothing to wait for", () => {
+	const found = judgeGuard(latencyGuard, startGuard(latencyGuard), ofLatency(), { served: 100_000, isLast: true }, ALPHA);
+	expect(found.status).toBe("not_applicable");
+});
+
+const provableWith = (units: number, served = 5_000, alpha = ALPHA): number | null =>
+	judgeGuard(aGuard(), aGuardWatch({ units }), anEvidence(), { served, isLast: false }, alpha).provable;
+
+test("the smallest risk ratio that could have been proven falls as harms come in, and none can be without any", () => {
+	expect(provableWith(0)).toBeNull();
+	const found = [10, 30, 100, 300, 1_000, 10_000].map((units) => provableWith(units) ?? Infinity);
+	expect(found.toSorted((a, b) => b - a)).toEqual(found);
+	expect(new Set(found).size).toBe(6);
+	expect(found.at(-1)).toBeGreaterThan(1);
+	// ln 80 and 0.7 nats of 160 harms at 5 %: 0.0318 each, which a ratio of 2.43 brings.
+	expect(provableWith(160)).toBeCloseTo(2.43, 2);
+});
+
+test("less of α, or less of a share, could have proven less", () => {
+	expect(provableWith(100, 5_000, ALPHA / 3)).toBeGreaterThan(provableWith(100) ?? Infinity);
+	expect(provableWith(100, 1_000)).toBeGreaterThan(provableWith(100) ?? Infinity);
+	expect(provableWith(100, 50_000)).toBeLessThan(provableWith(100) ?? 0);
+});
+
+test.each([0, 100_000])("at a share of %i nothing can be proven", (served) => expect(provableWith(1_000, served)).toBeNull());
+
+test("a guard that is warming up could have proven nothing yet", () => {
+	expect(judgeGuard(latencyGuard, startGuard(latencyGuard), ofLatency(), inFirstPhase, ALPHA).provable).toBeNull();
+});
+
+const many = { users: 30_000, harmedUsers: 300 };
+const manyOthers = { users: 570_000, harmedUsers: 5_700 };
+test.each<[string, Evidently, string | RegExp | undefined]>([
+	["as much harm among very many", { candidate: many, control: manyOthers }, undefined],
+	["none at all among very many", { candidate: { ...many, harmedUsers: 0 }, control: manyOthers }, undefined],
+	["as much harm among few", {}, /^error_rate vs control <= \+25%: not proven to be kept, -0\.0025 ± 0\.0\d+ is not below 0$/],
+	[
+		"harm at the margin itself among very many",
+		{ candidate: { ...many, harmedUsers: 375 }, control: manyOthers },
+		/not proven to be kept, 0 ± /,
+	],
+	["harm beyond the margin", { candidate: { ...many, harmedUsers: 900 }, control: manyOthers }, /not proven to be kept, 0\.0175 ± /],
+	[
+		"nothing reported by the candidate",
+		{ userSums: anEvidence().userSums.slice(1) },
+		"error_rate vs control <= +25%: the candidate has not reported it in this phase",
+	],
+	[
+		"nothing reported by the control",
+		{ userSums: anEvidence().userSums.slice(0, 1) },
+		"error_rate vs control <= +25%: the control has not reported it in this phase",
+	],
+])("a margin is proven to be kept or not: %s", (_, evidence, left) => {
+	const found = marginLeft(aGuard(), anEvidence(evidence));
+	if (left instanceof RegExp) expect(found).toMatch(left);
+	else expect(found).toBe(left);
+});
+
+test("a wider margin is proven to be kept by what a narrow one is not", () => {
+	const evidence = anEvidence({ candidate: { users: 2_000, harmedUsers: 20 }, control: { users: 38_000, harmedUsers: 380 } });
+	expect(marginLeft(aGuard(), evidence)).toBeDefined();
+	expect(marginLeft(aGuard({ margin: 3 }), evidence)).toBeUndefined();
 });

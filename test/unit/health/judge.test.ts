@@ -1,8 +1,21 @@
 import { expect, test } from "vitest";
-import { judge } from "../../../core/health/judge";
+import { armsServed, judge } from "../../../core/health/judge";
 import type { Evidence } from "../../../core/health/observation";
 import { logEvidence } from "../../../core/statistics/evidence";
-import { MINUTE_MS, LAST_TICK_MS, NOW_MS, aGuardWatch, aPhase, aPlan, aState, anEvidence, pausedState, sumsOf } from "../rollouts/fixtures";
+import {
+	MINUTE_MS,
+	LAST_TICK_MS,
+	NOW_MS,
+	aGuardWatch,
+	aPhase,
+	aPlan,
+	aState,
+	anEvidence,
+	betsOf,
+	pausedState,
+	quantilesOf,
+	sumsOf,
+} from "../rollouts/fixtures";
 import { expectClose } from "../statistics/close";
 
 const candidateTotal = { metric: "error", arm: "candidate", requests: 10, sum: 0 } as const;
@@ -164,4 +177,157 @@ test("a paused rollout is judged as a running one", () => {
 
 test("a guard that has no state is a bug, not an absence of harm", () => {
 	expect(() => judge(aPlan(), aState({ watch: { guards: [] } }), anEvidence(), NOW_MS)).toThrow("no evidence for guard");
+});
+
+const BASELINE = "fallback_rate vs baseline <= +20%";
+const P95 = "latency_ms p95 vs control <= +20%";
+const SLOW = "latency_ms p95 vs control +20%";
+
+test("comparisons with control come first, then those with the baseline, then limits", () => {
+	const plan = aPlan({ guards: [BASELINE, "error_rate vs control <= +25%"], phases: [aPhase({ percent: 100 })] });
+	const orderOf = (baseline: number[] | null) =>
+		judge(plan, aState({ phase: 0, baseline }, plan), anEvidence(twoSums), NOW_MS).judgement.verdicts.map(({ criterion, status }) => [
+			criterion,
+			status,
+		]);
+	const others = [
+		["error_rate > 10%", "met"],
+		["error_rate < 3%", "met"],
+	];
+	expect(orderOf([0.01])).toEqual([["error_rate vs control <= +25%", "met"], [BASELINE, "met"], ...others]);
+	expect(orderOf(null)).toEqual([["error_rate vs control <= +25%", "met"], [BASELINE, "no_data"], ...others]);
+});
+
+test("a comparison with a baseline that was never measured leaves the level unknown", () => {
+	const plan = aPlan({ guards: [BASELINE] });
+	expect(judge(plan, aState({ phase: 0 }, plan), anEvidence(twoSums), NOW_MS).judgement).toMatchObject({ level: "unknown", score: null });
+	expect(judge(plan, aState({ phase: 0, baseline: [0.01] }, plan), anEvidence(twoSums), NOW_MS).judgement.level).not.toBe("unknown");
+});
+
+test("before the first phase the control alone is served, and its data count towards the window", () => {
+	const plan = aPlan({ guards: [BASELINE] });
+	expect(armsServed(plan, -1)).toEqual(["control"]);
+	expect(armsServed(plan, 0)).toEqual(["candidate", "control"]);
+	const heldWith = (totals: Evidence["totals"]) => judge(plan, aState({}, plan), anEvidence({ totals }), NOW_MS).watch.heldMs;
+	expect(heldWith([controlTotal])).toBe(11 * MINUTE_MS);
+	expect(heldWith([candidateTotal])).toBe(10 * MINUTE_MS);
+});
+
+test("harms before the first phase are no evidence, and are known to have been in control", () => {
+	const plan = aPlan({ guards: ["error_rate vs control <= +25%", BASELINE] });
+	const harms = (served: number, lastControlServed: number | null, arm: "candidate" | "control", units: number) =>
+		({ signal: "error", arm, served, lastControlServed, units }) as const;
+	const before = judge(plan, aState({}, plan), anEvidence({ firstHarms: [harms(0, null, "control", 50)] }), NOW_MS).watch;
+	expect(before.guards[0]).toMatchObject({ units: 200, harmed: 10 });
+	const state = aState({ phase: 0, stage: 2, baseline: [0.01], watch: { guards: before.guards } }, plan);
+	const after = judge(
+		plan,
+		state,
+		anEvidence({ firstHarms: [harms(5_000, 0, "control", 19), harms(5_000, 0, "candidate", 1)] }),
+		NOW_MS,
+	).watch;
+	expect(after.guards[0]).toMatchObject({ units: 220, harmed: 11, candidateWeight: 9.5 + 0.95 });
+});
+
+test("the smallest ratio that could have been proven is the best of the guards', each with its part of α", () => {
+	const units = (...each: readonly number[]) => each.map((n) => aGuardWatch({ units: n }));
+	const provable = (guards: ReturnType<typeof units>, of = twoGuards) =>
+		judge(of, aState({ watch: { guards } }, of), anEvidence(twoSums), NOW_MS).judgement.provable;
+	const [both, one, alone] = [provable(units(100, 400)), provable(units(100, 0)), provable(units(100), aPlan())];
+	expect(both).toBe(provable(units(400, 100)));
+	expect(both).toBeLessThan(one ?? 0);
+	expect(alone).toBeLessThan(one ?? 0);
+	expect(provable(units(0, 0))).toBeNull();
+	expect(judge(aPlan({ guards: [] }), aState({}, aPlan({ guards: [] })), anEvidence(), NOW_MS).judgement.provable).toBeNull();
+});
+
+test("the guards' mean takes a percentile's for what first harms and users' means say", () => {
+	const plan = aPlan({ guards: ["error_rate vs control <= +25%", P95] });
+	const frozen = { limit: 800, center: 5.3, spread: 0.4 };
+	const latency = aGuardWatch({ harm: betsOf(0.3, 1), score: betsOf(317.7, 1), frozen });
+	const { harm } = judge(plan, aState({ watch: { guards: [aGuardWatch(), latency] } }, plan), anEvidence(), NOW_MS).judgement;
+	expectClose(harm.e, (1 + (0.3 + 317.7) / 2) / 2);
+	expect(harm).toMatchObject({ guards: 2, proven: true, tripled: false });
+});
+
+test("a tick past its warm-up scores users, and one within it learns what is usual", () => {
+	const plan = aPlan({ guards: [P95] });
+	const control = sumsOf({ signal: SLOW, metric: "latency_ms", arm: "control", users: 500 });
+	const evidence = anEvidence({ more: [control], quantiles: [quantilesOf()] });
+	const first = judge(plan, aState({ watch: { guards: [aGuardWatch({ harm: betsOf(1, 1) })] } }, plan), evidence, NOW_MS).watch;
+	expect(first.guards[0]).toMatchObject({ frozen: { limit: 800 }, score: { reserve: 0.25 } });
+	const scored = [{ signal: SLOW, arm: "candidate", served: 5_000, score: 1, units: 20 }] as const;
+	const second = judge(plan, aState({ watch: first }, plan), { ...evidence, scored }, NOW_MS + MINUTE_MS).watch;
+	expect(logEvidence(second.guards[0]?.score ?? betsOf(1))).toBeGreaterThan(Math.log(80));
+});
+
+test.each([
+	["standard", 80],
+	["fast", 20],
+])("a plan of %s sensitivity proves harm at %i", (sensitivity, threshold) => {
+	const plan = aPlan({ sensitivity });
+	for (const [e, proven] of [
+		[threshold + 0.1, true],
+		[threshold - 0.1, false],
+	] as const)
+		expect(judge(plan, aState({ guard: { e } }, plan), anEvidence(), NOW_MS).judgement.harm).toMatchObject({ threshold, proven });
+});
+
+test.each<[string, number, readonly string[]]>([
+	["keeps it", 500, []],
+	["breaches it too", 2_000, ["latency_ms p95 < 2500"]],
+])("a percentile that the candidate breaches while control %s", (_, harmedUsers, shared) => {
+	const plan = aPlan({ red_flags: [], phases: [aPhase({ percent: 100, criteria: ["latency_ms p95 < 2500"] })] });
+	const slow = { signal: "latency_ms>2500", metric: "latency_ms" } as const;
+	const evidence = anEvidence({
+		more: [sumsOf({ ...slow, harmedUsers: 200 }), sumsOf({ ...slow, arm: "control", users: 9_500, harmedUsers })],
+		quantiles: [quantilesOf({ arm: "candidate" })],
+	});
+	expect(judge(plan, aState({}, plan), evidence, NOW_MS).judgement.shared).toEqual(shared);
+});
+
+test("an optional criterion that nobody reports has its verdict, and no part in the level or the score", () => {
+	const withOptional = aPlan({ phases: [aPhase({ percent: 100, criteria: ["error_rate < 3%", { criterion: "satisfaction mean > 8" }] })] });
+	const { level, score, verdicts } = judge(withOptional, aState({}, withOptional), anEvidence(), NOW_MS).judgement;
+	expect(verdicts.at(-1)).toMatchObject({ criterion: "satisfaction mean > 8", status: "not_reported" });
+	const without = aPlan({ phases: [aPhase({ percent: 100 })] });
+	expect(judge(without, aState({}, without), anEvidence(), NOW_MS).judgement).toMatchObject({ level, score });
+});
+
+test("a judgement's score lies in its level's band", () => {
+	expect(judge(aPlan(), aState(), anEvidence(), NOW_MS).judgement).toMatchObject({ level: "excellent", score: 98 });
+	expect(judge(aPlan(), aState(), anEvidence({ candidate: { harmedUsers: 31 } }), NOW_MS).judgement).toMatchObject({
+		level: "warning",
+		score: 40,
+	});
+	expect(judge(aPlan(), aState({ guard: { e: 81 } }), anEvidence(), NOW_MS).judgement).toMatchObject({ level: "critical", score: 34 });
+	expect(judge(aPlan(), aState({ guard: { triplingE: 81 } }), anEvidence(), NOW_MS).judgement).toMatchObject({
+		level: "failure",
+		score: 7,
+	});
+});
+
+test("what people have been alerted to is none of the judge's", () => {
+	expect(judge(aPlan(), aState({ watch: { alerting: ["warning.warn"] } }), anEvidence(), NOW_MS).watch.alerting).toEqual(["warning.warn"]);
+});
+
+test.each<[string, Record<string, unknown>, string]>([
+	["its first guard", { guards: [P95, "error_rate vs control <= +25%"] }, SLOW],
+	[
+		"its first comparison with the baseline",
+		{ guards: ["latency_ms p95 vs baseline <= +20%"], red_flags: [] },
+		"latency_ms p95 vs baseline +20%",
+	],
+	["its first red flag", { guards: [], red_flags: ["latency_ms p99 > 10s"] }, "latency_ms>10000"],
+	["its first criterion", { guards: [], red_flags: [] }, "error"],
+])("the arms' harmed users are those of %s", (_, change, signal) => {
+	const plan = aPlan({ phases: [aPhase({ percent: 100 })], ...change });
+	const more = [
+		sumsOf({ signal, metric: "latency_ms", harmedUsers: 77 }),
+		sumsOf({ signal, metric: "latency_ms", arm: "control", harmedUsers: 88 }),
+	];
+	const userSums =
+		signal === "error" ? [sumsOf({ harmedUsers: 77 }), sumsOf({ arm: "control", harmedUsers: 88 })] : [...anEvidence().userSums, ...more];
+	const { judgement } = judge(plan, aState({ phase: 0, baseline: [800] }, plan), anEvidence({ userSums }), NOW_MS);
+	expect([judgement.candidate.harmedUsers, judgement.control.harmedUsers]).toEqual([77, 88]);
 });

@@ -1,10 +1,11 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { judge } from "../../../core/health/judge";
 import type { Observation } from "../../../core/health/observation";
 import { decide } from "../../../core/rollouts/decide";
 import type { ChangeKind, ChangeReason, Decision, HoldReason } from "../../../core/rollouts/decision";
 import type { Plan } from "../../../core/rollouts/plan";
-import { type RolloutState, rolloutState } from "../../../core/rollouts/state";
+import { type LiveState, type RolloutState, rolloutState } from "../../../core/rollouts/state";
+import { enterPhase, started } from "../../../core/rollouts/transitions";
 import { logEvidence } from "../../../core/statistics/evidence";
 import {
 	ENDED,
@@ -17,7 +18,9 @@ import {
 	aSecondPhase,
 	aState,
 	anEvidence,
+	betsOf,
 	pausedState,
+	quantilesOf,
 	sumsOf,
 } from "./fixtures";
 import { expectClose } from "../statistics/close";
@@ -64,6 +67,35 @@ const withFallback = aPlan({ phases: [aPhase({ criteria: ["error_rate < 3%", "fa
 const relaxed = aPlan({ advance: "relaxed" });
 const criteriaOnly = aPlan({ guards: [], holdback: 0 });
 
+const fast = aPlan({ sensitivity: "fast" });
+const strict = aPlan({ advance: "strict" });
+const optional = aPlan({
+	phases: [aPhase({ criteria: ["error_rate < 3%", { criterion: "satisfaction mean > 8" }] }), aPhase({ percent: 100 })],
+});
+const versusBaseline = aPlan({ guards: ["error_rate vs baseline <= +20%"] });
+const latencyLimited = aPlan({ phases: [aPhase({ criteria: ["latency_ms p95 < 2500"] }), aPhase({ percent: 100 })] });
+const latencyGuarded = aPlan({ guards: ["latency_ms p95 vs control <= +20%"] });
+const strictLatency = aPlan({ guards: ["latency_ms p95 vs control <= +20%"], advance: "strict" });
+
+/** A percentile's guard whose warm-up is over. */
+function warmedUp(change: Parameters<typeof aGuardWatch>[0] = {}): LiveState {
+	const frozen = { limit: 800, center: 5.3, spread: 0.4 };
+	return aState({ watch: { guards: [aGuardWatch({ harm: betsOf(1, 1), score: betsOf(1, 1), frozen, ...change })] } }, latencyGuarded);
+}
+
+const ofGuard = { signal: "latency_ms p95 vs control +20%", metric: "latency_ms" } as const;
+const withLatency = (control: object = {}) =>
+	anEvidence({
+		more: [sumsOf({ ...ofGuard, harmedUsers: 25 }), sumsOf({ ...ofGuard, arm: "control", users: 60, harmedUsers: 3, ...control })],
+	});
+/** So many of a thousand requests above 2,500 ms. */
+const manyUsers = anEvidence({ candidate: { users: 30_000, harmedUsers: 300 }, control: { users: 570_000, harmedUsers: 5_700 } });
+const withSlow = (harmedUsers: number) =>
+	anEvidence({
+		more: [sumsOf({ signal: "latency_ms>2500", metric: "latency_ms", harmedUsers })],
+		quantiles: [quantilesOf({ arm: "candidate" })],
+	});
+
 test.each<[string, HoldReason, Scene]>([
 	["no rows", "no_data", { seen: anEvidence({ totals: [], userSums: [] }) }],
 	[
@@ -107,6 +139,29 @@ test.each<[string, HoldReason, Scene]>([
 		},
 	],
 	["a doubling not ruled out", "doubling_not_ruled_out", { state: aState({ guard: undoubled }) }],
+	["a margin not proven to be kept, where the plan is strict", "margin_not_proven", { plan: strict, state: aState({}, strict) }],
+	[
+		"a percentile's doubling not ruled out, where the plan is strict",
+		"doubling_not_ruled_out",
+		{ plan: strictLatency, state: warmedUp(undoubled), seen: withLatency() },
+	],
+	[
+		"a percentile's guard that is warming up",
+		"guard_unmet",
+		{ plan: latencyGuarded, state: warmedUp({ frozen: null }), seen: withLatency() },
+	],
+	["a percentile beyond its limit", "criterion_unmet", { plan: latencyLimited, seen: withSlow(60) }],
+	["a percentile that is not reported", "criterion_unmet", { plan: latencyLimited }],
+	[
+		"a comparison with a baseline that was not measured",
+		"guard_unmet",
+		{ plan: versusBaseline, state: aState({ phase: 0 }, versusBaseline) },
+	],
+	[
+		"an optional criterion that is reported, and beyond",
+		"criterion_unmet",
+		{ plan: optional, seen: anEvidence({ more: [sumsOf({ metric: "satisfaction", mean: 7.95, deviation: 1 })] }) },
+	],
 	["both arms beyond the same limit", "control_breaches_too", { seen: anEvidence({ candidate: breaching, control: failing }) }],
 ])("holds on %s", (_, reason, scene) => {
 	const decision = decided(scene);
@@ -149,6 +204,19 @@ test.each<[string, ChangeReason, Scene]>([
 		{ seen: anEvidence({ candidate: { users: 9, harmedUsers: 9, harmedFirst: 9 } }) },
 	],
 	["a breached limit", "limit_breached", { seen: anEvidence({ candidate: beyondCriterion }) }],
+	["a percentile above its limit for certain", "limit_breached", { plan: latencyLimited, seen: withSlow(200) }],
+	[
+		"proven harm of a percentile's guard",
+		"harm_proven",
+		{ plan: latencyGuarded, state: warmedUp({ harm: betsOf(81, 1), score: betsOf(81, 1) }), seen: withLatency() },
+	],
+	[
+		"proven harm of a percentile's guard by users' means alone",
+		"harm_proven",
+		{ plan: latencyGuarded, state: warmedUp({ score: betsOf(161, 1) }), seen: withLatency() },
+	],
+	["proven harm of a strict plan", "harm_proven", { plan: strict, state: aState({ guard: proven }, strict) }],
+	["a fifth of the proof where the plan is fast", "harm_proven", { plan: fast, state: aState({ guard: { e: 20.1 } }, fast) }],
 	["a breached limit without guards", "limit_breached", { plan: criteriaOnly, seen: anEvidence({ candidate: beyondCriterion }) }],
 	[
 		"a breached limit before the hold ends",
@@ -318,6 +386,16 @@ test.each<[string, Scene]>([
 	["hardly suspected harm", { state: aState({ guard: { e: 4.99 } }) }],
 	["a doubling not ruled out, where the plan is relaxed", { plan: relaxed, state: aState({ guard: undoubled }, relaxed) }],
 	["a plan without guards", { plan: criteriaOnly }],
+	["an optional criterion that nobody reports", { plan: optional }],
+	["a percentile within its limit", { plan: latencyLimited, seen: withSlow(10) }],
+	["a percentile's guard past its warm-up", { plan: latencyGuarded, state: warmedUp(), seen: withLatency() }],
+	[
+		"a margin proven to be kept, a doubling or not, where the plan is strict",
+		{ plan: strict, state: aState({ guard: undoubled }, strict), seen: manyUsers },
+	],
+	["a percentile's doubling ruled out, where the plan is strict", { plan: strictLatency, state: warmedUp(), seen: withLatency() }],
+	["the baseline's margin kept", { plan: versusBaseline, state: aState({ phase: 0, baseline: [0.005] }, versusBaseline) }],
+	["a margin not proven to be kept, where the plan is standard", {}],
 	["a phase without criteria", { plan: aPlan({ phases: [aPhase({ criteria: [] }), aPhase({ percent: 100 })] }) }],
 	["a red flag that nobody reports", { plan: aPlan({ red_flags: ["fallback_rate > 10%"] }) }],
 	[
@@ -343,6 +421,7 @@ const last = (change: Parameters<typeof aState>[0] = {}, plan = aPlan()) => aSta
 test.each<[string, Scene]>([
 	["with its hold served", { state: last() }],
 	["without ruling out a doubling", { state: last({ guard: undoubled }) }],
+	["without proof that margins are kept, where the plan is strict", { plan: strict }],
 	["though a guard's ratio is beyond its margin", { state: last({ guard: beyondMargin }) }],
 	["though a guard's ratio is infinite: nobody of control was harmed", { state: last({ guard: { controlWeight: 0 } }) }],
 	[
@@ -438,4 +517,122 @@ test("a hold keeps what was learnt, and its judgement", () => {
 	expect(rolloutState.parse(JSON.parse(JSON.stringify("state" in decision && decision.state)))).toEqual(
 		"state" in decision && decision.state,
 	);
+});
+
+function messageOf(scene: Scene): string {
+	const decision = decided(scene);
+	return decision.kind === "none" ? "" : decision.message;
+}
+
+test.each<[string, Scene, string]>([
+	[
+		"while it holds",
+		{ state: aState({ watch: unserved, guard: { units: 166 } }) },
+		"held 9m of 10m; a risk ratio below 2.4 could not have been proven yet",
+	],
+	[
+		"without any harm yet",
+		{ state: aState({ watch: unserved, guard: { units: 0 } }) },
+		"held 9m of 10m; no risk ratio below 20 could have been proven yet",
+	],
+	[
+		"where everybody is served the candidate",
+		{ plan: aPlan({ holdback: 0 }), state: aState({ phase: 2, watch: unserved }), seen: anEvidence() },
+		"held 9m of 10m; no risk ratio below 20 could have been proven yet",
+	],
+	["not without guards", { plan: criteriaOnly, state: aState({ watch: unserved }, criteriaOnly) }, "held 9m of 10m"],
+	[
+		"not where guards compare with the baseline alone",
+		{ plan: versusBaseline, state: aState({ phase: 0, baseline: [0.005], watch: unserved }, versusBaseline) },
+		"held 9m of 10m",
+	],
+	[
+		"as it advances",
+		{},
+		"phase_1: held 11m with 500 users of the candidate, no evidence of harm: on to 20 %; a risk ratio below 2.26 could not have been proven yet",
+	],
+	[
+		"as it completes",
+		{ state: last() },
+		"phase_3: held 11m with 500 users of the candidate, no evidence of harm: everybody is served the candidate; a risk ratio below 5.43 could not have been proven yet",
+	],
+	[
+		"not of data that nobody sent",
+		{ seen: anEvidence({ totals: [] }) },
+		"no_data: no outcome counted for 1 tick(s): are events sent, and are the flags enabled?",
+	],
+])("a message says what could not have been seen, %s", (_, scene, message) => expect(messageOf(scene)).toBe(message));
+
+test("what could not have been proven falls as harms come in, and begins anew with each phase", () => {
+	const plan = aPlan({ phases: [aPhase({ hold: "1d" }), aPhase({ percent: 100 })] });
+	const firstHarms = [
+		{ signal: "error", arm: "candidate", served: 5_000, lastControlServed: null, units: 1 },
+		{ signal: "error", arm: "control", served: 5_000, lastControlServed: null, units: 19 },
+	] as const;
+	let state: RolloutState = aState({ guard: { units: 0, harmed: 0, candidateWeight: 0, controlWeight: 0 } }, plan);
+	const ratios: number[] = [];
+	for (let tick = 0; tick < 10; tick++) {
+		const decision = decide(plan, state, anEvidence({ firstHarms }), NOW_MS + tick * MINUTE_MS);
+		if (decision.kind !== "hold") throw new Error(decision.kind);
+		ratios.push(decision.judgement?.provable ?? Infinity);
+		expect(decision.message).toMatch(/below [\d.]+ could (?:not )?have been proven yet$/);
+		state = decision.state;
+	}
+	expect(ratios.toSorted((a, b) => b - a)).toEqual(ratios);
+	expect(new Set(ratios).size).toBe(10);
+	const restarted = enterPhase(plan, state, 0, NOW_MS + 10 * MINUTE_MS);
+	expect(messageOf({ plan, state: restarted, now: NOW_MS + 20 * MINUTE_MS })).toMatch(
+		/; no risk ratio below 20 could have been proven yet$/,
+	);
+});
+
+test("a strict plan that holds says what is missing for its margin", () => {
+	expect(messageOf({ plan: strict, state: aState({}, strict) })).toMatch(
+		/^error_rate vs control <= \+25%: not proven to be kept, -0\.0025 ± 0\.\d+ is not below 0; a risk ratio/,
+	);
+});
+
+test.each([
+	["standard", 0.0125],
+	["fast", 0.05],
+])("a plan of %s sensitivity begins with a false-alarm rate of %d, halved by each relaunch", (sensitivity, alpha) => {
+	const plan = aPlan({ sensitivity });
+	expect([1, 2, 3].map((launch) => started(plan, launch, 0).alpha)).toEqual([alpha, alpha / 2, alpha / 4]);
+});
+
+test("where it cannot be known how many were rolled back nothing advances, and harm still rolls back", () => {
+	const unknown = { breakerUntilMs: "unknown" } as const;
+	expect(decide(aPlan(), aState(), anEvidence(), NOW_MS)).toMatchObject({ kind: "advance" });
+	expect(decide(aPlan(), aState(), anEvidence(), NOW_MS, unknown)).toMatchObject({ kind: "hold", reason: "breaker_unknown" });
+	expect(decide(aPlan(), aState({ guard: { e: 100 } }), anEvidence(), NOW_MS, unknown)).toMatchObject({ kind: "roll_back" });
+});
+
+describe("a percentile's guard that has warmed up", () => {
+	const slow = aPlan({
+		guards: ["latency_ms p95 vs control <= +20%"],
+		red_flags: [],
+		phases: [{ percent: 100, hold: "1m" }],
+		advance: "relaxed",
+	});
+	const latency = (arm: "candidate" | "control", users: number) =>
+		sumsOf({ signal: "latency_ms p95 vs control +20%", metric: "latency_ms", arm, users, harmedUsers: 0, requestsEach: 5 });
+	const seen = anEvidence({
+		userSums: [latency("candidate", 9_000), latency("control", 500)],
+		quantiles: [quantilesOf({ arm: "candidate", p95: 5_000 }), quantilesOf({ arm: "control", p95: 400 })],
+	});
+	const warming = (): LiveState => ({ ...aState({ guard: { frozen: null, score: null } }, slow) });
+
+	test("begins its phase anew: what was reported before anybody knew what is harm completes nothing", () => {
+		const decision = decide(slow, warming(), seen, NOW_MS);
+		expect(decision).toMatchObject({
+			kind: "hold",
+			reason: "warmed_up",
+			state: { status: "running", phase: 0, stage: 2, watch: { heldMs: 0, guards: [{ frozen: { limit: 400 }, units: 0 }] } },
+		});
+	});
+
+	test("stays paused where it was", () => {
+		const paused: LiveState = { ...warming(), status: "paused", pausedAtMs: 0, by: "anna", reason: "lunch" };
+		expect(decide(slow, paused, seen, NOW_MS)).toMatchObject({ kind: "hold", state: { status: "paused", by: "anna", stage: 2 } });
+	});
 });

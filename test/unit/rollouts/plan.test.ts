@@ -1,5 +1,16 @@
 import { expect, test } from "vitest";
-import { checkPlan, criteriaIn, holdbackOf, limitCount, phaseName, plan, servedIn, storedPlan } from "../../../core/rollouts/plan";
+import {
+	checkPlan,
+	criteriaIn,
+	holdbackOf,
+	limitCount,
+	phaseName,
+	plan,
+	servedIn,
+	signalKeysOf,
+	storedPlan,
+} from "../../../core/rollouts/plan";
+import { aMetric } from "../health/metrics";
 import { aPhase, aPlan, planInput } from "./fixtures";
 
 test("a plan needs a name, an environment, flags and phases; the rest has defaults", () => {
@@ -118,6 +129,24 @@ test.each<[string, Record<string, unknown>, pointer: string, message: RegExp]>([
 		/^without a holdback there is no control here, so guards cannot judge: add criteria, or a holdback$/,
 	],
 	[
+		"a phase judged by what nobody need report",
+		{ guards: [], phases: [aPhase({ criteria: [{ criterion: "satisfaction mean > 8" }] }), whole] },
+		"/phases/0",
+		/^nothing judges this phase: add guards to the plan or criteria to the phase$/,
+	],
+	[
+		"a bad optional criterion",
+		{ phases: [aPhase({ criteria: [{ criterion: "eror_rate < 3%" }] }), whole] },
+		"/phases/0/criteria/0",
+		/^unknown quantity "eror_rate": did you mean "error_rate"\? .*\(at character 1\)$/,
+	],
+	[
+		"a metric that the environment does not have",
+		{ guards: ["retries harm vs control <= +10%"] },
+		"/guards/0",
+		/^unknown quantity "retries harm".*\(at character 1\)$/,
+	],
+	[
 		"a bad criterion",
 		{ phases: [aPhase({ criteria: ["error_rate < 3%", "error_rate > 3%"] }), whole] },
 		"/phases/0/criteria/1",
@@ -140,12 +169,28 @@ test.each<[string, Record<string, unknown>]>([
 	["equal percents in a row", { phases: [aPhase(), aPhase(), whole] }],
 	["a last phase judged by guards beside a holdback", { phases: [aPhase({ percent: 100, criteria: [] })] }],
 	["a last phase judged by criteria without a holdback", { holdback: 0 }],
+	[
+		"a last phase judged by the baseline alone",
+		{ holdback: 0, guards: ["error_rate vs baseline <= +20%"], phases: [aPhase({ percent: 100, criteria: [] })] },
+	],
+	["an optional criterion beside guards", { phases: [aPhase({ percent: 100, criteria: [{ criterion: "satisfaction mean > 8" }] })] }],
+	[
+		"a criterion that says it is not optional",
+		{ guards: [], phases: [aPhase({ percent: 100, criteria: [{ criterion: "error_rate < 3%", optional: false }] })] },
+	],
+	["proof that margins are kept", { advance: "strict" }],
+	["proof of harm that comes fast", { sensitivity: "fast" }],
+	[
+		"a metric of its own",
+		{ guards: ["retries harm vs control <= +10%"], metrics: [aMetric({ key: "retries", harm: { op: "gte", value: 3 } })] },
+	],
 ])("accepted: %s", (_, change) => expect(checkPlan(aPlan(change))).toEqual([]));
 
 test.each<[string, Record<string, unknown>, number]>([
 	["5 with guards", {}, 5],
 	["0 without guards", { guards: [] }, 0],
 	["what the plan says", { holdback: 0 }, 0],
+	["0 with comparisons to the baseline alone, which need no control", { guards: ["error_rate vs baseline <= +20%"] }, 0],
 	["what the plan says, without guards too", { guards: [], holdback: 2.5 }, 2.5],
 ])("the holdback is %s", (_, change, percent) => expect(holdbackOf(aPlan(change))).toBe(percent));
 
@@ -163,8 +208,9 @@ test("phases are named by the plan or by their number", () => {
 	expect([0, 1].map((index) => phaseName(named, index))).toEqual(["friends", "phase_2"]);
 });
 
-test("the limits that share one α are the red flags and the criteria of all phases", () => {
+test("the limits that share one α are the red flags, the criteria of all phases and the comparisons with the baseline", () => {
 	expect(limitCount(aPlan())).toBe(4);
+	expect(limitCount(aPlan({ guards: ["error_rate vs control <= +25%", "error_rate vs baseline <= +20%"] }))).toBe(5);
 	expect(limitCount(aPlan({ red_flags: [], phases: [aPhase({ criteria: [] }), whole] }))).toBe(1);
 });
 
@@ -176,4 +222,72 @@ test("a stored plan's criteria are parsed by their role", () => {
 	expect(phases[1]).toMatchObject([{ kind: "limit", limit: 0.03, inclusive: false, optional: false }]);
 	expect(phases[9]).toBeUndefined();
 	expect(() => criteriaIn(aPlan({ guards: ["nonsense"] }))).toThrow('the plan has the invalid guard "nonsense"');
+});
+
+test("an optional criterion is one that says no more", () => {
+	const of = (criterion: unknown) => criteriaIn(aPlan({ phases: [aPhase({ percent: 100, criteria: [criterion] })] })).phases[0]?.[0];
+	expect(of("error_rate < 3%")).toMatchObject({ text: "error_rate < 3%", optional: false });
+	expect(of({ criterion: "error_rate < 3%" })).toMatchObject({ text: "error_rate < 3%", optional: true });
+	expect(of({ criterion: "error_rate < 3%", optional: false })).toMatchObject({ optional: false });
+});
+
+test("guards are told apart by what they compare with", () => {
+	const { guards, baselines } = criteriaIn(aPlan({ guards: ["latency_ms p95 vs baseline <= +20%", "error_rate vs control <= +25%"] }));
+	expect(guards.map(({ text }) => text)).toEqual(["error_rate vs control <= +25%"]);
+	expect(baselines.map(({ text }) => text)).toEqual(["latency_ms p95 vs baseline <= +20%"]);
+});
+
+test("a plan is parsed once, and another one with the same words by itself", () => {
+	const of = aPlan();
+	expect(criteriaIn(of)).toBe(criteriaIn(of));
+	expect(criteriaIn(aPlan())).not.toBe(criteriaIn(of));
+});
+
+test("each signal is asked for once, in an order that phases do not change", () => {
+	const of = aPlan({
+		guards: ["latency_ms p95 vs control <= +20%", "error_rate vs baseline <= +20%"],
+		red_flags: ["latency_ms p99 > 2500"],
+		phases: [
+			aPhase({ criteria: ["latency_ms p95 < 2.5s", "error_rate < 3%"] }),
+			aPhase({ percent: 100, criteria: ["latency_ms mean < 900"] }),
+		],
+	});
+	expect(signalKeysOf(of).map(({ key, metric, by }) => [key, metric, by.text])).toEqual([
+		["latency_ms p95 vs control +20%", "latency_ms", "latency_ms p95 vs control <= +20%"],
+		["error", "error", "error_rate vs baseline <= +20%"],
+		["latency_ms>2500", "latency_ms", "latency_ms p99 > 2500"],
+		["latency_ms", "latency_ms", "latency_ms mean < 900"],
+	]);
+});
+
+test("a stored plan keeps the definitions of its metrics, so that it means the same when they change", () => {
+	const retries = aMetric({ key: "retries", harm: { op: "gte", value: 3 } });
+	const of = aPlan({ guards: ["retries harm vs control <= +10%"], metrics: [retries] });
+	const kept = storedPlan.parse(JSON.parse(JSON.stringify(of)));
+	expect(kept.metrics).toEqual([retries]);
+	expect(criteriaIn(kept).guards).toMatchObject([{ metric: "retries", aggregate: "harm", margin: 0.1 }]);
+});
+
+test("a plan stored before there were metrics, sensitivities and baselines has their defaults", () => {
+	const { metrics: _, sensitivity: __, baseline_window: ___, ...older } = aPlan();
+	expect(storedPlan.parse(older)).toEqual(aPlan());
+});
+
+test("all that is wrong is reported at once, what judges a phase only when the criteria parse", () => {
+	const pointersOf = (change: Record<string, unknown>) => checkPlan(aPlan(change)).map(({ pointer }) => pointer);
+	const unjudged = { guards: [], phases: [aPhase({ criteria: [] }), aPhase({ percent: 50 })] };
+	expect(pointersOf(unjudged)).toEqual(["/phases/1/percent", "/phases/0"]);
+	expect(pointersOf({ ...unjudged, red_flags: ["x"] })).toEqual(["/red_flags/0", "/phases/1/percent"]);
+	expect(pointersOf({ ...unjudged, flags: ["a", "a"] })).toEqual(["/flags/1", "/phases/1/percent", "/phases/0"]);
+});
+
+test.each([
+	[["latency_ms p95 vs control <= +20%", "latency_ms p95 vs control <= +20.0%"]],
+	[["error_rate vs control <= +25%", "error  rate vs control <= +25%"]],
+	[["error_rate vs baseline <= +25%", "error_rate vs baseline <= +25%"]],
+])("a comparison that is written twice is refused, for its evidence would count twice: %j", (guards) => {
+	expect(checkPlan(aPlan({ guards })).map(({ pointer, message }) => [pointer, message])).toEqual([
+		[`/guards/${guards.indexOf(guards[1] ?? "") === 0 ? 0 : 1}`, `says the same as "${guards[0] ?? ""}"`],
+	]);
+	expect(checkPlan(aPlan({ guards: ["error_rate vs control <= +25%", "error_rate vs control <= +50%"] }))).toEqual([]);
 });

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import type { LiveState } from "../../../core/rollouts/state";
 import { started } from "../../../core/rollouts/transitions";
 import { type Outcome, type Population, Store, askedOf, randomOf, simulate } from "./simulation";
 import { aPhase, aPlan } from "./fixtures";
@@ -144,5 +145,94 @@ describe("the store", () => {
 		const later = store.read();
 		expect(later.userSums).toMatchObject([{ arm: "candidate", users: { users: 1, requests: 1, harms: 0 } }]);
 		expect(later.firstExposures).toEqual([]);
+	});
+
+	const guarded = aPlan({
+		guards: ["latency_ms p95 vs control <= +20%"],
+		red_flags: [],
+		phases: [aPhase({ criteria: ["latency_ms p95 < 2500"] }), aPhase({ percent: 100 })],
+	});
+	const usual = { limit: 100, center: Math.log(50), spread: 0.5 };
+	const warm = (): LiveState => {
+		const state = started(guarded, 1, 0);
+		return { ...state, watch: { ...state.watch, guards: state.watch.guards.map((guard) => ({ ...guard, frozen: usual })) } };
+	};
+	const SLOW = "latency_ms p95 vs control +20%";
+
+	function aLatencyStore(state: LiveState, users = 10): Store {
+		const store = new Store(users);
+		store.ask(askedOf(guarded, state, 1));
+		return store;
+	}
+
+	test("takes percentiles by nearest rank among all requests of the stage", () => {
+		const store = aLatencyStore(started(guarded, 1, 0));
+		for (let ms = 100; ms >= 1; ms--) store.record(ms % 10, "control", 5_000, "latency_ms", ms);
+		expect(store.read().quantiles).toEqual([{ metric: "latency_ms", arm: "control", p50: 50, p75: 75, p90: 90, p95: 95, p99: 99 }]);
+		for (let ms = 101; ms <= 200; ms++) store.record(ms % 10, "control", 5_000, "latency_ms", ms);
+		expect(store.read().quantiles).toMatchObject([{ p50: 100, p95: 190 }]);
+		store.ask({ ...askedOf(guarded, started(guarded, 1, 0), 2), stage: 2 });
+		store.record(0, "control", 5_000, "latency_ms", 7);
+		expect(store.read().quantiles).toMatchObject([{ p50: 7, p99: 7 }]);
+	});
+
+	test("tells harm by signal and arm: nothing by a comparison before its warm-up ends, and the margin is the candidate's", () => {
+		const before = aLatencyStore(started(guarded, 1, 0));
+		before.record(0, "control", 5_000, "latency_ms", 9_000);
+		expect(before.read().firstHarms.map(({ signal }) => signal)).toEqual(["latency_ms>2500"]);
+		const after = aLatencyStore(warm());
+		for (const [user, arm] of [
+			[0, "control"],
+			[1, "candidate"],
+		] as const)
+			after.record(user, arm, 5_000, "latency_ms", 110);
+		after.record(2, "candidate", 5_000, "latency_ms", 121);
+		expect(after.read().firstHarms.map(({ signal, arm }) => [signal, arm])).toEqual([
+			[SLOW, "control"],
+			[SLOW, "candidate"],
+		]);
+	});
+
+	test("sums each signal by itself over the same requests, with their logarithms", () => {
+		const store = aLatencyStore(warm());
+		for (const ms of [50, 150, 3_000]) store.record(0, "control", 5_000, "latency_ms", ms);
+		const { userSums } = store.read();
+		expect(userSums.map(({ signal, users }) => [signal, users.requests, users.harms])).toEqual([
+			[SLOW, 3, 2],
+			["latency_ms>2500", 3, 1],
+		]);
+		expect(userSums[0]?.logs.sumOfMeans).toBeCloseTo((Math.log(50) + Math.log(150) + Math.log(3_000)) / 3);
+		expect(userSums[0]).toMatchObject({ means: { sumOfMeans: 3_200 / 3 }, totals: { sumOfMeans: 3_200 } });
+	});
+
+	test("scores a user with the tenth request, once, and none before the warm-up's end", () => {
+		const early = aLatencyStore(started(guarded, 1, 0));
+		for (let i = 0; i < 20; i++) early.record(0, "control", 5_000, "latency_ms", 50);
+		expect(early.read().scored).toEqual([]);
+		const store = aLatencyStore(warm());
+		for (let i = 0; i < 9; i++) store.record(0, "control", 5_000, "latency_ms", 100);
+		expect(store.read().scored).toEqual([]);
+		store.record(0, "control", 5_000, "latency_ms", 100);
+		// ln 2 over twice the spread is 0.69, towards zero to a twentieth.
+		expect(store.read().scored).toEqual([{ signal: SLOW, arm: "control", served: 5_000, score: 0.65, units: 1 }]);
+		for (let i = 0; i < 20; i++) store.record(0, "control", 5_000, "latency_ms", 9_000);
+		expect(store.read().scored).toEqual([]);
+	});
+
+	test("scores a user after an hour with what there is, the candidate's less its margin", () => {
+		const store = aLatencyStore(warm());
+		const at = (minute: number) => store.ask(askedOf(guarded, warm(), minute));
+		store.record(0, "candidate", 5_000, "latency_ms", 120);
+		store.record(1, "control", 5_000, "latency_ms", 120);
+		at(60);
+		store.record(1, "control", 5_000, "latency_ms", 120);
+		expect(store.read().scored).toEqual([]);
+		at(61);
+		expect(store.read().scored).toEqual([
+			{ signal: SLOW, arm: "candidate", served: 5_000, score: 0.65, units: 1 },
+			{ signal: SLOW, arm: "control", served: 5_000, score: 0.85, units: 1 },
+		]);
+		at(200);
+		expect(store.read().scored).toEqual([]);
 	});
 });

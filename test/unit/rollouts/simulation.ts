@@ -31,8 +31,8 @@ export interface Population {
 	readonly visitors: readonly [number, number];
 	/** Of each visitor. */
 	readonly requests: number;
-	/** Share of a visitor's requests that fail, by arm. */
-	readonly errors: { readonly candidate: number; readonly control: number };
+	/** Share of a visitor's requests that fail, by arm. Without, nobody says whether they do. */
+	readonly errors?: { readonly candidate: number; readonly control: number };
 	/** Without, no latencies are reported. */
 	readonly latency?: Latency;
 }
@@ -399,7 +399,7 @@ export function* live(plan: Plan, population: Population): Generator<Tick, void>
 	const seed = seedOf(`simulation.${population.seed}`);
 	const buckets = Array.from({ length: population.users }, (_, user) => bucketOf(`user-${user}`, seed));
 	const order = Uint32Array.from(buckets.keys());
-	const { latency } = population;
+	const { latency, errors } = population;
 	const medians = latency && buckets.map(() => Math.log(latency.medianMs) + latency.spreadOfUsers * normalOf(random));
 	const store = new Store(population.users);
 	const [from, to] = population.visitors;
@@ -416,7 +416,7 @@ export function* live(plan: Plan, population: Population): Generator<Tick, void>
 			order[i] = user;
 			const arm = (buckets[user] ?? 0) < served ? "candidate" : "control";
 			for (let request = 0; request < population.requests; request++) {
-				store.record(user, arm, served, "error", Number(random() < population.errors[arm]));
+				if (errors) store.record(user, arm, served, "error", Number(random() < errors[arm]));
 				if (!latency || !medians) continue;
 				const ms = Math.exp((medians[user] ?? 0) + latency.spreadOfRequests * normalOf(random));
 				store.record(user, arm, served, "latency_ms", arm === "candidate" ? latency.candidate(ms, random) : ms);

@@ -93,10 +93,15 @@ describe("a point", () => {
 	});
 
 	test("may be of the environment's own metric, as its kind reads it", async () => {
-		const metrics = [{ key: "converted", kind: "rate" as const }, { key: "basket", kind: "count" as const }];
+		const metrics = [
+			{ key: "converted", kind: "rate" as const },
+			{ key: "basket", kind: "count" as const },
+		];
 		const edge = await anEdge(await publish([aState({ ...state, metrics })]), { nowMs: now });
 		const own = (metric: string, value: unknown) => anEvent({ metric, value });
-		const response = await edge.post("/v1/events", { events: [own("converted", true), own("basket", 3), own("converted", 1), own("basket", -1)] });
+		const response = await edge.post("/v1/events", {
+			events: [own("converted", true), own("basket", 3), own("converted", 1), own("basket", -1)],
+		});
 		expect(await response.json()).toEqual({
 			accepted: 2,
 			rejected: [
@@ -216,12 +221,20 @@ describe("an event", () => {
 		["an unknown flag", anEvent({ flag: "unknown" }), 'unknown flag "unknown"'],
 		["an inherited name as flag", anEvent({ flag: "constructor" }), "unknown flag"],
 		["a number as flag", anEvent({ flag: 1 }), "flag takes"],
-		["an unknown metric", anEvent({ metric: "constructor" }), "metric takes one of error, fallback, latency_ms, satisfaction"],
+		[
+			"an unknown metric",
+			anEvent({ metric: "constructor" }),
+			'unknown metric "constructor": metric takes one of error, fallback, latency_ms, satisfaction',
+		],
+		["a metric that is not known yet", anEvent({ metric: "basket" }), "a new one is known here within 10 s"],
+		["a long unknown metric", anEvent({ metric: "x".repeat(1_000) }), `unknown metric "${"x".repeat(63)}": `],
 		["no metric", anEvent({ metric: undefined }), "metric takes one of"],
 		["a number as error", anEvent({ value: 1 }), "error takes true or false"],
 		["a latency below 0", anEvent({ metric: "latency_ms", value: -1 }), "latency_ms takes 0 to"],
 		["no value", anEvent({ value: undefined }), "error takes"],
 		["a time as text", anEvent({ at: "2026-01-01T00:00:00Z" }), "at takes whole milliseconds"],
+		["a time in seconds", anEvent({ at: Math.floor(now / 1_000) }), "milliseconds, not seconds?"],
+		["a time in broken seconds", anEvent({ at: now / 1_000 + 0.123 }), "milliseconds, not seconds?"],
 		["a broken millisecond", anEvent({ at: now + 0.5 }), "at takes whole milliseconds"],
 		["a time in the future", anEvent({ at: now + 5 * minute + 1 }), "300001 ms in the future > limit 300000 ms"],
 		["a time long ago", anEvent({ at: now - 24 * hour - 1 }), "86400001 ms ago > limit 86400000 ms"],
@@ -297,7 +310,21 @@ describe("a batch", () => {
 		};
 		const response = await edge.post("/v1/events", { events: [anEvent()] });
 		isProblem(response);
-		expect(await response.json()).toMatchObject({ status: 413, detail: expect.stringMatching(/300 points.*250.*smaller batches/) });
+		expect(await response.json()).toMatchObject({
+			status: 413,
+			detail: expect.stringMatching(/more than the 250 points.*smaller batches/),
+		});
+	});
+
+	test("that is measured by so many flags that no store takes it is refused whole, and says what helps", async () => {
+		const flags = Array.from({ length: 60 }, (_, i) => aFlag({ key: `flag-${i}`, measured: true }));
+		const edge = await anEdge(await publish([aState({ flags })]), { nowMs: now });
+		const events = (change: Record<string, unknown>) => ({ events: Array.from({ length: 100 }, () => anEvent(change)) });
+		const response = await edge.post("/v1/events", events({ flag: undefined }));
+		isProblem(response);
+		expect(await response.json()).toMatchObject({ status: 413, detail: expect.stringMatching(/more than the 5000 points.*name the flag/) });
+		expect(edge.recorded).toEqual([]);
+		expect((await edge.post("/v1/events", events({ flag: "flag-1" }))).status).toBe(202);
 	});
 
 	test.each([undefined, ""])("without the secret (%j) is 503 and says which to set", async (userHashKey) => {

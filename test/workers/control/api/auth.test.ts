@@ -37,6 +37,15 @@ describe("a request", () => {
 		expect((await send("GET", FLAGS, { headers: { authorization: "" } })).headers.get("www-authenticate")).toBe("Bearer");
 	});
 
+	test("is told whether its token is wrong, no API token, or missing", async () => {
+		const detailOf = async (authorization: string) => (await refused(401, "GET", FLAGS, { headers: { authorization } })).detail;
+		expect(await detailOf("Bearer wrong")).toContain("this token is not valid");
+		expect(await detailOf("Bearer tg_production_x")).toContain("this is an SDK key");
+		for (const none of ["", "Basic d3Jvbmc="])
+			// oxlint-disable-next-line no-await-in-loop -- two requests
+			expect(await detailOf(none)).toBe("send an API token: Authorization: Bearer <token>");
+	});
+
 	test("with the admin's token is let in, the scheme in any letters", async () => {
 		await done("GET", FLAGS, { headers: { authorization: `bearer ${TOKEN}` } });
 	});

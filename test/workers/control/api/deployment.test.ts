@@ -293,6 +293,7 @@ interface Status {
 	readonly breaker: unknown;
 	readonly origins: unknown;
 	readonly alerts: readonly { readonly rollout: string; readonly active: boolean }[];
+	readonly rollbacks: readonly { readonly rollout: string; readonly atMs: number; readonly message: string; readonly actor: string }[];
 }
 
 describe("the system's status", () => {
@@ -368,6 +369,29 @@ describe("the system's status", () => {
 		expect((await status()).breaker).toEqual({ open: true, untilMs });
 		expect((await status({ nowMs: untilMs })).breaker).toEqual({ open: false, untilMs: null });
 		expect((await status({}, "staging")).breaker).toEqual({ open: false, untilMs: null });
+	});
+
+	test("tells the last hour's rollbacks, automatic and by hand, newest first", async () => {
+		await env.DB.prepare("DELETE FROM rollout_events WHERE kind = 'roll_back'").run();
+		const [old, automatic, byHand] = [await running(), await running(), await running()];
+		const atMs = Date.now();
+		await command(old.id, "roll_back");
+		await command(automatic.id, "roll_back");
+		await command(byHand.id, "roll_back", "too slow");
+		const at = "UPDATE rollout_events SET at_ms = ? WHERE kind = 'roll_back' AND rollout = ?";
+		await env.DB.batch([
+			env.DB.prepare(at).bind(atMs - HOUR_MS - 1, old.id),
+			env.DB.prepare(at).bind(atMs - HOUR_MS, automatic.id),
+			env.DB.prepare(at).bind(atMs, byHand.id),
+			env.DB.prepare(
+				"UPDATE rollout_events SET actor = 'tidegate', reason = 'harm_proven', message = 'errors' WHERE kind = 'roll_back' AND rollout = ?",
+			).bind(automatic.id),
+		]);
+		expect((await status({ nowMs: atMs })).rollbacks).toEqual([
+			{ rollout: byHand.id, atMs, reason: "operator", message: expect.any(String), actor: "admin" },
+			{ rollout: automatic.id, atMs: atMs - HOUR_MS, reason: "harm_proven", message: "errors", actor: "tidegate" },
+		]);
+		expect((await status({ nowMs: atMs }, "staging")).rollbacks).toEqual([]);
 	});
 
 	test("tells what origins said of themselves in the last 10 minutes", async () => {

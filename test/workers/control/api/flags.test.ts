@@ -44,6 +44,7 @@ describe("creating a flag", () => {
 			salt: key,
 			bucketBy: "targetingKey",
 			public: false,
+			measured: false,
 			description: "",
 			tags: [],
 			owner: "",
@@ -102,7 +103,7 @@ describe("creating a flag", () => {
 		["an unknown environment", "/api/v1/flags?environment=moon"],
 		["two environments", "/api/v1/flags?environment=production&environment=staging"],
 	])("refuses %s", async (_, path) => {
-		expect(pointersOf(await refused(422, "POST", path, { body: aFlag() }))).toEqual(["/environment"]);
+		expect(pointersOf(await refused(422, "POST", path, { body: aFlag() }))).toEqual(["?environment="]);
 	});
 
 	test("refuses a key that is taken in the environment, and not in another", async () => {

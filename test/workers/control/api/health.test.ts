@@ -158,12 +158,20 @@ describe("health metrics", () => {
 
 	test("are unknown before the first tick, with no alert and nothing measured", async () => {
 		await ticked(0);
-		const each = { score: null, level: "unknown", atMs: null, alerts: { active: 0, critical: 0 }, metrics: { windowMs: 600_000, ...none } };
+		const each = {
+			score: null,
+			level: "unknown",
+			atMs: null,
+			alerts: { active: 0, critical: 0 },
+			rollbacks: 0,
+			metrics: { windowMs: 600_000, ...none },
+		};
 		expect(await metrics()).toEqual({
 			score: null,
 			level: "unknown",
 			lastTickAgeMs: null,
 			alerts: { active: 0, critical: 0 },
+			rollbacks: 0,
 			metrics: { windowMs: 600_000, ...none },
 			environments: [
 				{ environment: "production", ...each },
@@ -186,7 +194,9 @@ describe("health metrics", () => {
 			],
 		});
 		await checked({ level: "unknown", score: null }, {});
-		expect(await metrics()).toMatchObject({ score: 80, level: "unknown" });
+		expect(await metrics()).toMatchObject({ score: null, level: "unknown" });
+		await checked({ level: "unknown", score: null }, { level: "critical", score: 20 });
+		expect(await metrics()).toMatchObject({ score: 20, level: "critical" });
 	});
 
 	test("take nothing for known that was found before nobody looked any more", async () => {
@@ -220,6 +230,17 @@ describe("health metrics", () => {
 			{ active: 0, critical: 0 },
 		]);
 		await command(damaged, "roll_back");
+	});
+
+	test("count the last hour's rollbacks, by the clock that stamps them", async () => {
+		await env.DB.prepare("DELETE FROM rollout_events WHERE kind = 'roll_back'").run();
+		const { id } = await createRollout();
+		await command(id, "start");
+		const at = Date.now();
+		await command(id, "roll_back");
+		const { rollbacks, environments } = await metrics({ nowMs: at });
+		expect([rollbacks, environments.map((each) => each.rollbacks)]).toEqual([1, [1, 0]]);
+		expect((await metrics({ nowMs: at + 2 * 3_600_000 })).rollbacks).toBe(0);
 	});
 
 	test("tell how it went in the last ten minutes of real time", async () => {
@@ -262,7 +283,14 @@ describe("health metrics", () => {
 	])("are 503 with what is known within 500 ms when the database %s", { retry: 2 }, async (_, end) => {
 		const logged = vi.spyOn(console, "warn").mockImplementation(() => {});
 		const parts = { db: aStore(end), nowMs, realNowMs: nowMs };
-		const nothing = { score: null, level: "unknown", lastTickAgeMs: null, alerts: { active: null, critical: null }, environments: [] };
+		const nothing = {
+			score: null,
+			level: "unknown",
+			lastTickAgeMs: null,
+			alerts: { active: null, critical: null },
+			rollbacks: null,
+			environments: [],
+		};
 		const startedAtMs = Date.now();
 		const known = await answerOf(METRICS, { ...parts, performance: async (environment) => (environment === "staging" ? [] : rows) });
 		expect(Date.now() - startedAtMs).toBeLessThan(500);

@@ -80,7 +80,8 @@ describe("the metrics of an environment", () => {
 		expect(await done("GET", metricAt("error"))).toMatchObject({ key: "error", kind: "rate", standard: true, updatedAtMs: null });
 		expect((await refused(404, "GET", metricAt(created.key, "staging"))).detail).toContain(created.key);
 		await refused(422, "GET", metricAt("No-Key"));
-		expect(pointersOf(await refused(422, "GET", "/api/v1/metrics"))).toEqual(["/environment"]);
+		const problem = await refused(422, "GET", "/api/v1/metrics");
+		expect([problem.detail, pointersOf(problem)]).toEqual(["?environment= is required: production or staging", ["?environment="]]);
 	});
 });
 
@@ -105,8 +106,9 @@ describe("a metric", () => {
 		["a standard one's name", { key: "error" }, "/key", "standard metric"],
 		["an aggregate's end", { key: "basket_p95" }, "/key", "aggregate"],
 		["a key in capitals", { key: "Basket" }, "/key", "lower-case letter"],
-		["no kind", { kind: undefined }, "/kind", ""],
-		["an unknown kind", { kind: "sum" }, "/kind", ""],
+		["no kind", { kind: undefined }, "/kind", "/kind: is required: rate, mean, quantile or count"],
+		["an unknown kind", { kind: "sum" }, "/kind", "/kind: takes rate, mean, quantile or count"],
+		["an unknown direction", { better: "up" }, "/better", "takes lower or higher"],
 		["harm of a rate", { kind: "rate", harm: { op: "gt", value: 0 } }, "/harm", "better"],
 		["an unknown field", { goal: 3 }, "/goal", ""],
 	])("with %s is refused", async (_, change, pointer, message) => {
@@ -161,6 +163,14 @@ describe("a metric", () => {
 		await refused(422, "PUT", metricAt("error"), { body: aMetric({ key: "error", kind: "rate" }) });
 	});
 
+	test("may leave its key to the path when it is replaced", async () => {
+		const { key } = await createMetric();
+		expect(await done("PUT", metricAt(key), { body: { kind: "mean", unit: "items" } })).toMatchObject({ key, kind: "mean", unit: "items" });
+		const problem = await refused(409, "PUT", metricAt("error"), { body: { kind: "rate" } });
+		expect(problem.type).toBe("urn:tidegate:problem:metric_standard");
+		expect(pointersOf(await refused(422, "POST", METRICS, { body: { kind: "mean" } }))).toEqual(["/key"]);
+	});
+
 	test("is deleted, audited, and unknown to the edges", async () => {
 		const { key } = await createMetric();
 		expect((await send("DELETE", `${metricAt(key)}&reason=done`)).status).toBe(204);
@@ -197,7 +207,7 @@ describe("a metric that a rollout looks at", () => {
 				// oxlint-disable-next-line no-await-in-loop -- two requests
 				const problem = await refused(409, method, metricAt(key), sent);
 				expect(problem).toMatchObject({ type: "urn:tidegate:problem:metric_in_use", by: [id] });
-				expect(problem.detail).toContain(id);
+				expect(problem.detail).toContain(`${id}${status === "draft" ? " (draft: cancel it)" : ""} keeps to metric ${key}`);
 			}
 			expect(await auditOf(`metrics/production/${key}`)).toEqual(rows);
 			expect(await done("GET", metricAt(key))).toEqual(created);
@@ -205,6 +215,16 @@ describe("a metric that a rollout looks at", () => {
 			expect(await done("GET", `/api/v1/rollouts/${id}`)).toMatchObject({ plan: { metrics: [{ key, unit: "EUR" }] } });
 		},
 	);
+
+	test("by several is refused in the plural", async () => {
+		const { key } = await createMetric({ kind: "mean" });
+		const [one, two] = [await planned(key), await planned(key)];
+		await command(two.id, "start");
+		const { detail } = await refused(409, "DELETE", metricAt(key));
+		expect(detail).toContain(`${one.id} (draft: cancel it)`);
+		expect(detail).not.toContain(`${two.id} (draft`);
+		expect(detail).toContain(`keep to metric ${key} as it was planned: until they have ended`);
+	});
 
 	test.each(["roll_back", "cancel"])("is free after %s", async (end) => {
 		const { key } = await createMetric({ kind: "mean" });

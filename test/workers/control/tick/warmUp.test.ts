@@ -51,7 +51,10 @@ test("a percentile's guard warms up, tells the edges what is harm, and finds a s
 	expect(harm?.control.value).toBeGreaterThan(99);
 	expect(harm?.control.value).toBeLessThan(101.5);
 	expect(harm?.candidate.value).toBeCloseTo(1.2 * (harm?.control.value ?? 0), 9);
-	expect((await served())?.scored).toEqual(["latency_ms"]);
+	expect(await served()).toMatchObject({ scored: ["latency_ms"], stage: 2, before: { stage: 1, served: 5_000 } });
+	// What was reported while nobody knew what is harm is no evidence that there is none.
+	const begun = (await current(row.id)).state;
+	expect(begun).toMatchObject({ status: "running", phase: 0, stage: 2, watch: { heldMs: 0 } });
 	const { published } = (await env.DB.prepare("SELECT version AS published FROM environments WHERE name = 'production'").first<{
 		published: number;
 	}>()) ?? { published: 0 };
@@ -59,7 +62,7 @@ test("a percentile's guard warms up, tells the edges what is harm, and finds a s
 
 	for (let minute = 1; minute <= 12; minute++) {
 		// oxlint-disable-next-line no-await-in-loop -- minute by minute
-		await latencies(row.id, { candidate: 5, control: 95 }, { scored: true, flag: `m${minute}` }, 1.6);
+		await latencies(row.id, { candidate: 5, control: 95 }, { scored: true, stage: 2, flag: `m${minute}` }, 1.6);
 		await next(); // oxlint-disable-line no-await-in-loop -- minute by minute
 	}
 	const ended = await current(row.id);

@@ -21,7 +21,9 @@ export function describeRepetitions(name: string, watched: Watched): void {
 		});
 	});
 
-	describe.runIf(watched.store.deduplicates)(`${name}: repeated events`, () => {
+	// Not skipped: a test that never runs for a store is none of its promises.
+	if (!watched.store.deduplicates) return;
+	describe(`${name}: repeated events`, () => {
 		test("an id counts once, within a batch and across batches, for everything", async () => {
 			const rollout = watched.newRollout();
 			const point = aHarm({ id: `${rollout}/e1`, rollout });

@@ -61,7 +61,8 @@ export function describeScores(name: string, watched: Watched): void {
 		});
 
 		// Where order is not known, all count that had arrived when the user was scored.
-		test.runIf(watched.store.keepsOrder)("the first ten requests count, in one batch or several", async () => {
+		const testInOrder = watched.store.keepsOrder ? test : () => undefined;
+		testInOrder("the first ten requests count, in one batch or several", async () => {
 			const rollout = watched.newRollout();
 			const [early, late] = [{ value: at(0.52) }, { value: at(-5) }] as const;
 			await watched.recordInOrder([...requests(10, { rollout, unit: "ann", ...early }), ...requests(5, { rollout, unit: "ann", ...late })]);

@@ -140,7 +140,7 @@ export function parseCriterion(text: string, role: Role, metrics: Metrics): Resu
 		if (role !== "guard") return fail(at, `a ${role} is an absolute limit: a comparison belongs in guards`);
 		const against = tokens[at + 1]?.text ?? "";
 		if (against !== "control" && against !== "baseline")
-			return fail(at + 1, `compares with control or baseline${meant(against)}, as in "${name} vs control <= +25%"`);
+			return fail(at + 1, `compares with control or baseline${hintAt(against)}, as in "${name} vs control <= +25%"`);
 		if (quantity.aggregate === "count")
 			return fail(
 				0,
@@ -185,7 +185,7 @@ function unknownQuantity(name: string, first: string, isLong: boolean, known: re
 	return [0, `unknown quantity "${name}"${meant === undefined ? "." : `: did you mean "${meant}"?`} Known are ${known.join(", ")}`];
 }
 
-function meant(against: string): string {
+function hintAt(against: string): string {
 	const near = against === "" ? undefined : nearest(against, ["control", "baseline"]);
 	return near === undefined ? "" : ` (did you mean "${near}"?)`;
 }

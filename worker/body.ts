@@ -9,11 +9,10 @@ export type JsonBody =
 export async function readJson(request: Request): Promise<JsonBody> {
 	const announced = request.headers.get("Content-Length");
 	if (Number(announced ?? 0) > BODY_BYTES_MAX) return { ok: false, error: "too_large" };
-	// HTTP ends a body at its announced length, unless it is chunked as well (RFC 9112 §6.3). Any other is counted as it comes,
-	// which costs more than all the rest.
-	const isAnnounced = announced !== null && !request.headers.has("Transfer-Encoding");
-	const text = isAnnounced ? await request.text() : await readText(request.body);
-	if (text === undefined) return { ok: false, error: "too_large" };
+	// HTTP ends a body at its announced length; only one without is counted as it comes, which costs more than all the rest.
+	const text = announced === null ? await readText(request.body) : await request.text();
+	// What is chunked as well may be longer than it announces (RFC 9112 §6.3).
+	if (text === undefined || text.length > BODY_BYTES_MAX) return { ok: false, error: "too_large" };
 	if (text === "") return { ok: true, value: undefined, text };
 	try {
 		return { ok: true, value: JSON.parse(text) as unknown, text };

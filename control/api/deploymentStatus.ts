@@ -8,7 +8,8 @@ import type { Database } from "../store/database";
 import { environmentCheck, latestEnvironmentChecks } from "../store/environmentChecks";
 import { listAlerts, listRollbacks, raisedAlert, rollback } from "../store/healthAlerts";
 import { pendingEnvironments, readHead } from "../store/publication";
-import { parsed, rollbacksSince, selectLive } from "../store/rollouts";
+import { parsed, selectLive } from "../store/rollouts";
+import { rollbacksSince } from "../store/rolloutChanges";
 import { ENGINE } from "../tick/engine";
 import { within } from "../within";
 

@@ -13,7 +13,6 @@ import { type StoredFlag, getFlags } from "../store/flags";
 import {
 	type StoredRollout,
 	activeRolloutsOf,
-	commitChange,
 	createRollout,
 	getDamaged,
 	getRollout,
@@ -21,8 +20,8 @@ import {
 	launchOf,
 	listEvents,
 	listRollouts,
-	rollBackDamaged,
 } from "../store/rollouts";
+import { commitChange, rollBackDamaged } from "../store/rolloutChanges";
 import { damagedOr } from "../store/json";
 import { listMetrics } from "../store/metrics";
 import { getSegment } from "../store/segments";

@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import * as z from "zod";
 import { flag } from "../../core/flags/model";
 import { segment } from "../../core/flags/segment";
@@ -151,6 +151,8 @@ export const rollouts = sqliteTable(
 		startedAtMs: integer("started_at_ms"),
 		/** Rollbacks in a row that could not be written. */
 		failedChanges: integer("failed_changes").notNull().default(0),
+		/** Who wrote it: no approver of its own. */
+		author: text("author").notNull().default(""),
 	},
 	(t) => [index("rollouts_status").on(t.status), index("rollouts_environment").on(t.environment, t.createdAtMs)],
 );
@@ -174,8 +176,16 @@ export const rolloutEvents = sqliteTable(
 		after: json(anything)("after").notNull(),
 		/** What was observed and judged: enough to decide again. */
 		evidence: json(anything)("evidence"),
+		/** Of the command's sender: the same key carries out nothing twice. */
+		idempotencyKey: text("idempotency_key"),
 	},
-	(t) => [primaryKey({ columns: [t.rollout, t.revision] }), index("rollout_events_kind").on(t.kind, t.atMs)],
+	(t) => [
+		primaryKey({ columns: [t.rollout, t.revision] }),
+		index("rollout_events_kind").on(t.kind, t.atMs),
+		uniqueIndex("rollout_events_idempotency")
+			.on(t.rollout, t.idempotencyKey)
+			.where(sql`idempotency_key IS NOT NULL`),
+	],
 );
 
 /** Which rollout a flag is in. The primary key is what refuses a second active rollout of a flag. */
@@ -220,6 +230,99 @@ export const environmentChecks = sqliteTable(
 		findings: json(anything)("findings").notNull(),
 	},
 	(t) => [primaryKey({ columns: [t.environment, t.atMs] })],
+);
+
+/** What an environment's rollouts have in common; a row only where somebody has changed the defaults. */
+export const environmentSettings = sqliteTable("environment_settings", {
+	environment: text("environment").primaryKey(),
+	version: integer("version").notNull(),
+	config: json(anything)("config").notNull(),
+	/** Rollbacks before it no longer count for the breaker: a person has reset it. */
+	breakerResetAtMs: integer("breaker_reset_at_ms").notNull().default(0),
+	updatedAtMs: integer("updated_at_ms").notNull(),
+});
+
+/** What a rollout's checks found last, by the stage that they were made in. */
+export const checkResults = sqliteTable(
+	"check_results",
+	{
+		rollout: text("rollout").notNull(),
+		stage: integer("stage").notNull(),
+		name: text("name").notNull(),
+		status: text("status").notNull(),
+		message: text("message").notNull(),
+		critical: integer("critical", { mode: "boolean" }).notNull(),
+		attempts: integer("attempts").notNull(),
+		durationMs: integer("duration_ms").notNull(),
+		/** By the clock that decides. */
+		atMs: integer("at_ms").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.rollout, t.stage, t.name] })],
+);
+
+/** Results that others post, as a pipeline its tests'; the newest of each name. */
+export const checkReports = sqliteTable(
+	"check_reports",
+	{
+		environment: text("environment").notNull(),
+		name: text("name").notNull(),
+		status: text("status").notNull(),
+		detail: text("detail").notNull(),
+		actor: text("actor").notNull(),
+		atMs: integer("at_ms").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.name] })],
+);
+
+/** Ways back that were taken, and how long until users were safe. */
+export const rollbacks = sqliteTable(
+	"rollbacks",
+	{
+		rollout: text("rollout").notNull(),
+		/** The rollout's, by which its event is found. */
+		revision: integer("revision").notNull(),
+		environment: text("environment").notNull(),
+		/** immediate, gradual, feature, targeted, version or full. */
+		strategy: text("strategy").notNull(),
+		/** The change's reason: harm_proven, operator… */
+		trigger: text("trigger").notNull(),
+		actor: text("actor").notNull(),
+		atMs: integer("at_ms").notNull(),
+		/** Real time of the commit. */
+		recordedAtMs: integer("recorded_at_ms").notNull(),
+		/** From the begin of the phase to the decision; NULL: nobody was served. */
+		detectMs: integer("detect_ms"),
+		/** What an edge must have heard of to be safe. */
+		headRevision: integer("head_revision").notNull(),
+		/** Real time at which every edge that is known had heard of it. */
+		edgeSafeAtMs: integer("edge_safe_at_ms"),
+		/** Its steps' results so far. */
+		steps: json(anything)("steps").notNull(),
+		/** Real time at which the next step or look is due; NULL: nothing is left. */
+		dueAtMs: integer("due_at_ms"),
+		verifiedAtMs: integer("verified_at_ms"),
+		/** Why it could not be verified. */
+		failure: text("failure"),
+	},
+	(t) => [
+		primaryKey({ columns: [t.rollout, t.revision] }),
+		index("rollbacks_environment").on(t.environment, t.recordedAtMs),
+		index("rollbacks_due").on(t.dueAtMs),
+	],
+);
+
+/** Isolates of the edge, by what they last said of themselves. */
+export const edges = sqliteTable(
+	"edges",
+	{
+		isolate: text("isolate").primaryKey(),
+		colo: text("colo").notNull(),
+		/** Of the head that it serves by. */
+		revision: integer("revision").notNull(),
+		/** Real time. */
+		seenAtMs: integer("seen_at_ms").notNull(),
+	},
+	(t) => [index("edges_seen").on(t.seenAtMs)],
 );
 
 /** An environment's own metrics. */
@@ -329,5 +432,11 @@ export const sdkKeys = sqliteTable("sdk_keys", {
 export const tokens = sqliteTable("tokens", {
 	name: text("name").primaryKey(),
 	hash: text("hash").notNull().unique(),
+	role: text("role", { enum: ["viewer", "operator", "admin"] })
+		.notNull()
+		.default("admin"),
+	/** NULL: all environments. */
+	environment: text("environment"),
 	createdAtMs: integer("created_at_ms").notNull(),
+	revokedAtMs: integer("revoked_at_ms"),
 });

@@ -17,17 +17,9 @@ import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
 import { getFlags } from "../store/flags";
 import { readHead, tickCompleted } from "../store/publication";
-import {
-	type Held,
-	type StoredRollout,
-	commitChange,
-	listLive,
-	pruneChecks,
-	recordCheck,
-	recordFailure,
-	recordHolds,
-	rollbacksSince,
-} from "../store/rollouts";
+import { type StoredRollout, listLive } from "../store/rollouts";
+import { commitChange, recordFailure, rollbacksSince } from "../store/rolloutChanges";
+import { type Held, pruneChecks, recordCheck, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
 import { deliver } from "./deliver";
 import { ENGINE } from "./engine";

@@ -5,7 +5,7 @@ import { isLive } from "../../../../core/rollouts/state";
 import { logEvidence } from "../../../../core/statistics/evidence";
 import { embedded } from "../../../../control/metrics/embedded";
 import type { MetricsSource } from "../../../../control/metrics/source";
-import { commitChange } from "../../../../control/store/rollouts";
+import { commitChange } from "../../../../control/store/rolloutChanges";
 import { tick } from "../../../../control/tick/tick";
 import { HEALTHY, MINUTE_MS, START_MS, aTick, current, outcomes, started } from "./fixtures";
 

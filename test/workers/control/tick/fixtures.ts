@@ -9,7 +9,8 @@ import type { Notifier } from "../../../../control/notify/notifier";
 import { webhook } from "../../../../control/notify/webhook";
 import { type Database, open } from "../../../../control/store/database";
 import { createFlag, getFlags } from "../../../../control/store/flags";
-import { type StoredRollout, commitChange, createRollout, getRollout } from "../../../../control/store/rollouts";
+import { type StoredRollout, createRollout, getRollout } from "../../../../control/store/rollouts";
+import { commitChange } from "../../../../control/store/rolloutChanges";
 import type { Tick } from "../../../../control/tick/tick";
 
 export const MINUTE_MS = 60_000;

@@ -5,7 +5,8 @@ import { command } from "../../../../core/rollouts/command";
 import type { LiveState } from "../../../../core/rollouts/state";
 import { type Head, LEASE_MS } from "../../../../core/wire";
 import { readHead } from "../../../../control/store/publication";
-import { type StoredRollout, commitChange, latestCheck, listEvents } from "../../../../control/store/rollouts";
+import { type StoredRollout, latestCheck, listEvents } from "../../../../control/store/rollouts";
+import { commitChange } from "../../../../control/store/rolloutChanges";
 import { type Tick, tick } from "../../../../control/tick/tick";
 import { HARMFUL, HEALTHY, MINUTE_MS, START_MS, aTick, current, db, outcomes, started } from "./fixtures";
 

@@ -4,7 +4,8 @@ import { fieldErrors } from "../core/flags/fieldErrors";
 import type { FieldError } from "../core/flags/model";
 import { nearest } from "../core/health/suggest";
 import type { MetricDefinition } from "../core/metric";
-import { type Plan, checkPlan, plan } from "../core/rollouts/plan";
+import type { Plan } from "../core/rollouts/plan";
+import { completePlan, plan } from "../core/rollouts/writtenPlan";
 import { failure, usageError } from "./exit";
 import { type Mistake, type Source, excerpt, readYaml } from "./positions";
 import type { World } from "./world";
@@ -17,8 +18,8 @@ export interface PlanFile {
 	readonly source: Source;
 	/** As it is written, for control. */
 	readonly written: unknown;
-	/** With its defaults. */
-	readonly plan: z.infer<typeof plan>;
+	/** With its defaults, and the phases that its strategy writes. */
+	readonly plan: Plan;
 }
 
 export interface Mistaken {
@@ -44,11 +45,12 @@ export function readPlan(name: string, text: string, metrics: readonly MetricDef
 	if ("mistakes" in read) return { name, text, mistakes: read.mistakes };
 	const { source } = read;
 	const parsed = plan.safeParse(source.value);
-	const errors = parsed.success
-		? checkPlan({ ...parsed.data, metrics: [...metrics] } satisfies Plan)
-		: parsed.error.issues.flatMap(fieldErrors);
-	if (!parsed.success || errors.length > 0) return { name, text, mistakes: errors.map((each) => placed(each, source)).sort(byPlace) };
-	return { name, text, source, written: source.value, plan: parsed.data };
+	const complete = parsed.success
+		? completePlan(parsed.data, metrics)
+		: { plan: undefined, errors: parsed.error.issues.flatMap(fieldErrors) };
+	const { errors } = complete;
+	if (!complete.plan || errors.length > 0) return { name, text, mistakes: errors.map((each) => placed(each, source)).sort(byPlace) };
+	return { name, text, source, written: source.value, plan: complete.plan };
 }
 
 const byPlace = (a: Mistake, b: Mistake): number => a.line - b.line || a.column - b.column;

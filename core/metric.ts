@@ -22,6 +22,14 @@ export const STANDARD_METRICS: readonly MetricDefinition[] = [
 	standard("error", "rate", "", "lower", null, "whether a request failed"),
 	standard("fallback", "rate", "", "lower", null, "whether a fallback had to answer"),
 	standard("latency_ms", "quantile", "ms", "lower", null, "how long a request took"),
+	standard(
+		"discrepancy",
+		"rate",
+		"",
+		"lower",
+		null,
+		"whether the candidate's answer was another than the baseline's, where both are asked",
+	),
 	standard("satisfaction", "mean", "", "higher", { op: "lt", value: 5 }, "what a user said, from 0 to 10"),
 ];
 
@@ -37,6 +45,10 @@ function standard(
 ): MetricDefinition {
 	return { key, kind, unit, better, harm, description };
 }
+
+/** What events that name this flag say of a metric; no key has an @, so this is no other metric's. */
+export const scopedMetric = (metric: string, flag: string): string => `${metric}@${flag}`;
+export const unscopedMetric = (metric: string): string => metric.split("@")[0] ?? metric;
 
 /** The standard metrics and the environment's own, which cannot take a standard one's name. */
 export function metricsBy(own: readonly MetricDefinition[]): ReadonlyMap<string, MetricDefinition> {

@@ -1,11 +1,12 @@
-import { criteriaIn, type Plan, storedPlan } from "../../core/rollouts/plan";
+import { criteriaIn } from "../../core/rollouts/planCriteria";
+import { type Plan, storedPlan } from "../../core/rollouts/plan";
 import { signalsOf } from "../../core/health/signals";
 import { startGuard, watchGuard } from "../../core/health/guard";
 import type { Arm, ArmSums, Evidence, FirstExposures, FirstHarms } from "../../core/health/observation";
 import { decide } from "../../core/rollouts/decide";
 import type { Decision } from "../../core/rollouts/decision";
 import { type RolloutState, isLive } from "../../core/rollouts/state";
-import { started } from "../../core/rollouts/transitions";
+import { FIRST_LAUNCH, started } from "../../core/rollouts/transitions";
 import { logEvidence } from "../../core/statistics/evidence";
 
 /** All that bench:decisions imports of the product: a change of its shapes fails here, in the type check. */
@@ -91,7 +92,7 @@ function userSums(signal: string, metric: string, arm: Arm, users: number, harme
 export function watchHarm(of: Plan): (minute: Minute) => boolean {
 	const [guard] = criteriaIn(of).guards;
 	if (!guard) throw new Error("a plan without a guard");
-	const proof = Math.log(1 / started(of, 1, 0).alpha);
+	const proof = Math.log(1 / started(of, FIRST_LAUNCH, 0).alpha);
 	let watch = startGuard(guard);
 	return (minute) => {
 		watch = watchGuard(guard, watch, evidenceOf(minute), 1);
@@ -101,7 +102,7 @@ export function watchHarm(of: Plan): (minute: Minute) => boolean {
 
 /** The engine itself, a tick a minute. */
 export function startRollout(of: Plan): { readonly state: () => RolloutState; tick(evidence: Evidence): Decision } {
-	let state: RolloutState = started(of, 1, 0);
+	let state: RolloutState = started(of, FIRST_LAUNCH, 0);
 	let now = 0;
 	return {
 		state: () => state,
@@ -128,7 +129,7 @@ export function aRolloutToJudge(poisson: (mean: number) => number): () => Decisi
 	const means: Readonly<Record<string, number>> = { latency_ms: 180, satisfaction: 8 };
 	let users = { candidate: 0, control: 0 };
 	let lastControlServed: number | null = null;
-	let state: RolloutState = started(plan, 1, 0);
+	let state: RolloutState = started(plan, FIRST_LAUNCH, 0);
 	const minute = (served: number): Evidence => {
 		const came = { candidate: poisson(served / 100), control: poisson(1_000 - served / 100) };
 		users = { candidate: users.candidate + came.candidate, control: users.control + came.control };

@@ -16,6 +16,7 @@ import { health } from "./health";
 import { keys } from "./keys";
 import { metrics } from "./metrics";
 import { type Refusal, Refused, problemOf, refuse } from "./refusals";
+import { rolloutCommands } from "./rolloutCommands";
 import { rollouts } from "./rollouts";
 import { segments } from "./segments";
 import { transfer } from "./transfer";
@@ -86,6 +87,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1", explanations);
 	app.route("/api/v1/metrics", metrics);
 	app.route("/api/v1/rollouts", rollouts);
+	app.route("/api/v1/rollouts", rolloutCommands);
 	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1/webhooks", webhooks);

@@ -24,6 +24,7 @@ export type Refusal =
 	| { readonly kind: "flag_damaged"; readonly key: string }
 	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
+	| { readonly kind: "idempotency_key_used"; readonly by: string }
 	| { readonly kind: "metric_standard"; readonly key: string }
 	| { readonly kind: "metric_damaged"; readonly key: string }
 	| { readonly kind: "webhook_damaged"; readonly id: string }
@@ -179,6 +180,16 @@ export function problemOf(refusal: Refusal): Problem {
 			});
 		case "wrong_status":
 			return problem(409, "Command does not fit", printRefusal(refusal), { status_now: refusal.status, fits: refusal.fits });
+		case "advance_refused":
+			return problem(409, "Held back", printRefusal(refusal));
+		case "force_refused":
+			return problem(refusal.why === "admin" ? 403 : 422, "Not forced", printRefusal(refusal));
+		case "approval_refused":
+			return problem(409, "Not an approval", printRefusal(refusal));
+		case "no_such_phase":
+			return problem(422, "No such phase", printRefusal(refusal), { errors: [{ pointer: "/fromPhase", message: printRefusal(refusal) }] });
+		case "idempotency_key_used":
+			return problem(422, "Idempotency-Key used before", `this key has led to "${refusal.by}": send another one with another command`);
 		case "changed_meanwhile":
 			return problem(409, "Changed meanwhile", "somebody changed this at the same time and nothing was written: look, and try again");
 		case "unavailable":

@@ -1,7 +1,7 @@
 import { and, asc, count, desc, eq, gte, inArray, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Database } from "./database";
-import { LIVE } from "./healthChecks";
+import { LIVE } from "../../core/rollouts/state";
 import { parseJson } from "./json";
 import { environments, outbox, rolloutEvents, rollouts } from "./schema";
 

@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, inArray, sql } from "drizzle-orm";
 import * as z from "zod";
-import type { Status } from "../../core/rollouts/state";
+import { LIVE } from "../../core/rollouts/state";
 import type { Database } from "./database";
 import { parseJson } from "./json";
 import { healthChecks, rollouts } from "./schema";
@@ -27,8 +27,6 @@ export const healthCheck = z.object({
 });
 
 export type HealthCheck = z.infer<typeof healthCheck>;
-
-export const LIVE: Status[] = ["running", "paused"];
 
 const { judgement, ...plain } = {
 	rollout: healthChecks.rollout,

@@ -3,7 +3,7 @@ import { diff } from "../../core/flags/diff";
 import type { MetricDefinition } from "../../core/metric";
 import { storedMetric } from "../../core/metricModel";
 import { type Result, err, ok } from "../../core/result";
-import type { Status } from "../../core/rollouts/state";
+import { ACTIVE, type Status } from "../../core/rollouts/state";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
@@ -125,7 +125,7 @@ const isAsRead = ({ environment, key, updatedAtMs }: FoundMetric): SQL =>
 	sql`EXISTS (SELECT 1 FROM ${metricDefinitions} WHERE ${at(environment, key)} AND ${metricDefinitions.updatedAtMs} = ${updatedAtMs})`;
 
 /** A rollout that has ended reads no more events. A draft will, by the definitions that its plan has kept. */
-const UNFINISHED: Status[] = ["draft", "running", "paused"];
+const UNFINISHED: Status[] = ["draft", ...ACTIVE];
 
 /** Whether a row of rollouts keeps the metric's definition. A corrupt one serves its users the baseline, and needs it no more. */
 const keeps = (environment: string, key: string) =>

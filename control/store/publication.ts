@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, isNull, lt, lte, sql } from "drizzle-orm";
 import { flag } from "../../core/flags/model";
 import type { EnvironmentState } from "../../core/flags/snapshot";
-import { candidateOf, liveRollout } from "../../core/rollouts/exposure";
+import { liveRollout } from "../../core/rollouts/exposure";
 import type { Head } from "../../core/wire";
 import { type Database, type Statement, commit } from "./database";
 import { parseJson } from "./json";
@@ -40,8 +40,7 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 		// Nobody can tell what a corrupt row wants served: its users get the baseline, and the other flags their snapshot.
 		if (!rollout) return [];
 		const { id, plan, state } = rollout;
-		const candidates = Object.fromEntries(plan.flags.map((key) => [key, candidateOf(plan)]));
-		return liveRollout(id, plan, state, candidates) ?? [];
+		return liveRollout(id, plan, state) ?? [];
 	});
 	return {
 		environment,

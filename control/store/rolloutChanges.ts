@@ -1,14 +1,17 @@
-import { and, eq, gt, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, sql } from "drizzle-orm";
+import { flagOfRollout } from "../../core/flags/overlay";
 import type { Alert } from "../../core/rollouts/alert";
 import type { Change } from "../../core/rollouts/decision";
-import { isLive } from "../../core/rollouts/state";
+import { liveRollout } from "../../core/rollouts/exposure";
+import { type RolloutState, isActive, isLive } from "../../core/rollouts/state";
 import { type Act, audited, plain } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid } from "./environments";
 import type { StoredFlag } from "./flags";
+import { type FlagWrite, heldBy, written } from "./rolloutFlags";
 import type { StoredRollout } from "./rollouts";
-import { activeFlags, flagVersions, flags, outbox, rolloutEvents, rollouts } from "./schema";
+import { activeFlags, outbox, rolloutEvents, rollouts } from "./schema";
 
 export interface RolloutChange {
 	/** As it was read: the event's key is its revision plus one. */
@@ -17,9 +20,12 @@ export interface RolloutChange {
 	readonly act: Act;
 	readonly realNow: number;
 	readonly evidence: unknown;
-	/** For start: the flags as they were checked. For complete: the flags whose fallthrough becomes the candidate. */
-	readonly flags: readonly StoredFlag[];
-	readonly candidate: string;
+	/** For a start: the flags as they were checked. */
+	readonly held?: readonly StoredFlag[];
+	/** What it makes of flags. */
+	readonly writes?: readonly FlagWrite[];
+	/** Of the command's sender: what bears it is carried out once. */
+	readonly idempotencyKey?: string | undefined;
 }
 
 /** One transaction. False: somebody changed this rollout (or, at a start, its flags) first, and nothing was written. */
@@ -41,6 +47,7 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 			before: plain(row.state),
 			after: plain(after),
 			evidence: plain(given.evidence),
+			idempotencyKey: given.idempotencyKey ?? null,
 		}),
 		db
 			.update(rollouts)
@@ -50,7 +57,7 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 				state: after,
 				failedChanges: 0,
 				tickedAtMs: isLive(after) ? after.watch.tickedAtMs : row.tickedAtMs,
-				...(change.kind === "start" ? { startedAtMs: act.atMs } : {}),
+				...(!isLive(row.state) && isLive(after) ? { startedAtMs: act.atMs } : {}),
 			})
 			.where(eq(rollouts.id, row.id)),
 		...exposureStatements(db, given),
@@ -82,7 +89,7 @@ const FAILED_ROLLBACKS_PAGED = 2;
 
 /** A change that could not be written is decided again by the next tick; of a rollback that fails again a person is told. */
 export async function recordFailure(db: Database, row: StoredRollout, kind: Change["kind"], message: string, now: number): Promise<void> {
-	if (kind !== "roll_back") return;
+	if (!WAYS_BACK.includes(kind)) return;
 	const [counted] = await db
 		.update(rollouts)
 		.set({ failedChanges: sql`${rollouts.failedChanges} + 1` })
@@ -93,13 +100,17 @@ export async function recordFailure(db: Database, row: StoredRollout, kind: Chan
 	await commit(db, [alerted(db, row, { severity: "page", kind: "rollback_failed", message: said }, now)]);
 }
 
+/** Users went back, all or some of them; the rest of a gradual way belongs to its begin. */
+const WAYS_BACK = ["roll_back", "begin_rollback", "drop_flags", "exclude"];
+const isBegin = sql`coalesce(${rolloutEvents.before} ->> '$.status', '') <> 'rolling_back'`;
+
 /** When the engine rolled back, by environment. */
 export async function rollbacksSince(db: Database, actor: string, sinceMs: number): Promise<ReadonlyMap<string, number[]>> {
 	const rows = await db
 		.select({ environment: rollouts.environment, atMs: rolloutEvents.atMs })
 		.from(rolloutEvents)
 		.innerJoin(rollouts, eq(rollouts.id, rolloutEvents.rollout))
-		.where(and(eq(rolloutEvents.kind, "roll_back"), gt(rolloutEvents.atMs, sinceMs), eq(rolloutEvents.actor, actor)));
+		.where(and(inArray(rolloutEvents.kind, WAYS_BACK), isBegin, gt(rolloutEvents.atMs, sinceMs), eq(rolloutEvents.actor, actor)));
 	const found = new Map<string, number[]>();
 	for (const { environment, atMs } of rows) found.set(environment, [...(found.get(environment) ?? []), atMs]);
 	return found;
@@ -162,41 +173,22 @@ async function committed(db: Database, statements: readonly Statement[]): Promis
 }
 
 /** What the change does to flags, overlay and snapshot. */
-function exposureStatements(db: Database, { row, change, act, realNow, flags: of, candidate }: RolloutChange): Statement[] {
-	const { environment, id } = row;
-	// Pausing and resuming move nobody, except into a retreat and out of it.
-	const moves = (isLive(row.state) && row.state.retreated) !== (isLive(change.state) && change.state.retreated);
-	if ((change.kind === "pause" || change.kind === "resume") && !moves) return [];
-	const wasLive = isLive(row.state);
-	if (!wasLive && !isLive(change.state)) return [];
-	const statements: Statement[] = [changed(db, environment, act.atMs)];
-	if (change.kind === "start") statements.push(...of.map((flag) => heldBy(db, flag, id)));
-	if (!isLive(change.state)) statements.push(db.delete(activeFlags).where(eq(activeFlags.rollout, id)));
-	if (change.kind === "complete") statements.push(...of.flatMap((flag) => fellThrough(db, flag, candidate, act)));
-	// Users go back with the head at once; the snapshot that leaves the rollout out travels behind it.
-	if (change.kind === "roll_back" || change.kind === "cancel")
-		statements.push(overlaid(db, environment, "baseline", id, realNow), headChanged(db));
+function exposureStatements(db: Database, { row, change, act, realNow, held = [], writes = [] }: RolloutChange): Statement[] {
+	const { environment, id, plan, state: before } = row;
+	const after = change.state;
+	const statements: Statement[] = [];
+	const serves = (state: RolloutState): string => JSON.stringify(liveRollout(id, plan, state)) ?? "";
+	// What edges are told differs: pausing moves nobody, except into a retreat.
+	if (serves(before) !== serves(after) || writes.length > 0) statements.push(changed(db, environment, act.atMs));
+	if (!isActive(before) && isActive(after)) statements.push(...held.map((flag) => heldBy(db, flag, id)));
+	if (isActive(before) && !isActive(after)) statements.push(db.delete(activeFlags).where(eq(activeFlags.rollout, id)));
+	const dropped = isLive(before) && isLive(after) ? after.dropped.filter((flag) => !before.dropped.includes(flag)) : [];
+	if (dropped.length > 0)
+		statements.push(db.delete(activeFlags).where(and(eq(activeFlags.rollout, id), inArray(activeFlags.flag, dropped))));
+	statements.push(...writes.flatMap((each) => written(db, each, act)));
+	// Users go back with the head at once; the snapshot that says the same travels behind it.
+	const isOver = isLive(before) && (change.kind === "roll_back" || change.kind === "cancel");
+	const back = isOver ? [id] : dropped.map((flag) => flagOfRollout(id, flag));
+	if (back.length > 0) statements.push(...back.map((key) => overlaid(db, environment, "baseline", key, realNow)), headChanged(db));
 	return statements;
-}
-
-/** The flag is this rollout's from now on, unless it has changed since it was checked (NULL aborts the batch). */
-function heldBy(db: Database, flag: StoredFlag, rollout: string): Statement {
-	const unchanged = sql<string>`(SELECT ${flags.key} FROM ${flags} WHERE ${flags.environment} = ${flag.environment} AND ${flags.key} = ${flag.key} AND ${flags.version} = ${flag.version})`;
-	return db.insert(activeFlags).values({ environment: flag.environment, flag: unchanged, rollout });
-}
-
-function fellThrough(db: Database, flag: StoredFlag, candidate: string, act: Act): Statement[] {
-	const { environment, version: _version, updatedAtMs: _updatedAtMs, ...config } = flag;
-	const after = { ...config, fallthrough: candidate };
-	const version = flag.version + 1;
-	return [
-		db
-			.insert(flagVersions)
-			.values({ environment, key: flag.key, version, config: after, atMs: act.atMs, actor: act.actor, reason: act.reason }),
-		db
-			.update(flags)
-			.set({ version, config: after, updatedAtMs: act.atMs })
-			.where(and(eq(flags.environment, environment), eq(flags.key, flag.key))),
-		audited(db, act, `flags/${environment}/${flag.key}`, "flag.rolled_out", config, after),
-	];
 }

@@ -1,7 +1,7 @@
 import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
 import { DEFAULT_CANDIDATE, candidateOf } from "../../core/rollouts/exposure";
 import { type Plan, storedPlan } from "../../core/rollouts/plan";
-import { rolloutState } from "../../core/rollouts/state";
+import { ACTIVE, LIVE, rolloutState } from "../../core/rollouts/state";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, commit } from "./database";
@@ -11,7 +11,6 @@ import { activeFlags, healthChecks, rolloutEvents, rollouts } from "./schema";
 export type StoredRollout = typeof rollouts.$inferSelect;
 
 const RELAUNCH_WITHIN_MS = 30 * 86_400_000;
-const LIVE = ["running", "paused"];
 /** All columns, their JSON as text. */
 const RAW = { ...getTableColumns(rollouts), plan: sql<string>`${rollouts.plan}`, state: sql<string>`${rollouts.state}` };
 
@@ -90,12 +89,12 @@ export async function listRollouts(
 	return listed(raw);
 }
 
-/** The live rollouts of all environments. */
-export async function listLive(db: Database): Promise<Listed> {
-	return listed(await selectLive(db));
+/** The rollouts of all environments that a tick has something to do with. */
+export async function listActive(db: Database): Promise<Listed> {
+	return listed(await db.select(RAW).from(rollouts).where(inArray(rollouts.status, ACTIVE)).orderBy(asc(rollouts.id)));
 }
 
-/** With their JSON as text, for `parsed`; one statement, so it can stand in a batch. */
+/** The live ones. With their JSON as text, for `parsed`; one statement, so it can stand in a batch. */
 export function selectLive(db: Database, environment?: string) {
 	return db
 		.select(RAW)
@@ -125,6 +124,15 @@ export async function listEvents(db: Database, rollout: string, after: number, l
 		.where(and(eq(rolloutEvents.rollout, rollout), gt(rolloutEvents.revision, after)))
 		.orderBy(asc(rolloutEvents.revision))
 		.limit(limit);
+}
+
+/** The kind of the change that a command with this key has led to. */
+export async function eventByKey(db: Database, rollout: string, key: string) {
+	const [event] = await db
+		.select({ kind: rolloutEvents.kind })
+		.from(rolloutEvents)
+		.where(and(eq(rolloutEvents.rollout, rollout), eq(rolloutEvents.idempotencyKey, key)));
+	return event;
 }
 
 export async function latestCheck(db: Database, rollout: string) {

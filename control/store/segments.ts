@@ -2,7 +2,7 @@ import { and, asc, eq, inArray, sql } from "drizzle-orm";
 import { packListed } from "../../core/flags/listed";
 import { type Segment, segment as segmentSchema } from "../../core/flags/segment";
 import { type Result, err, ok } from "../../core/result";
-import type { Status } from "../../core/rollouts/state";
+import { ACTIVE, type Status } from "../../core/rollouts/state";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
@@ -151,7 +151,7 @@ async function usersOf(db: Database, environment: string, key: string): Promise<
 }
 
 /** A rollout that has ended excludes nobody any more. */
-const UNFINISHED: Status[] = ["draft", "running", "paused"];
+const UNFINISHED: Status[] = ["draft", ...ACTIVE];
 
 /** Whether a row of rollouts excludes the segment. A corrupt one serves its users the baseline, and needs it no more. */
 const excludes = (environment: string, key: string) =>

@@ -1,7 +1,8 @@
 import type { Evidence, Observation } from "../../core/health/observation";
 import { isPercentile, signalKeyOf } from "../../core/health/criteria";
 import { signalsOf } from "../../core/health/signals";
-import { type Plan, criteriaIn } from "../../core/rollouts/plan";
+import { type Plan } from "../../core/rollouts/plan";
+import { criteriaIn } from "../../core/rollouts/planCriteria";
 import { type LiveState, isLive } from "../../core/rollouts/state";
 import { log, nameOf } from "../log";
 import type { AskedScore, MetricsSource, Question } from "../metrics/source";

@@ -2,9 +2,8 @@ import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
 import type { Change, Hold } from "../../core/rollouts/decision";
-import { candidateOf } from "../../core/rollouts/exposure";
 import { printDuration } from "../../core/rollouts/duration";
-import { isLive } from "../../core/rollouts/state";
+import { isLive, isWaiting } from "../../core/rollouts/state";
 import { BREAKER_WINDOW_MS, breakerOpenUntil } from "../../core/rollouts/breaker";
 import { paused, unguarded } from "../../core/rollouts/transitions";
 import { findingOf } from "../../core/health/environment";
@@ -15,9 +14,9 @@ import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
 import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
-import { getFlags } from "../store/flags";
 import { readHead, tickCompleted } from "../store/publication";
-import { type StoredRollout, listLive } from "../store/rollouts";
+import { flagWrites } from "../store/rolloutFlags";
+import { type StoredRollout, listActive } from "../store/rollouts";
 import { commitChange, recordFailure, rollbacksSince } from "../store/rolloutChanges";
 import { type Held, pruneChecks, recordCheck, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
@@ -83,7 +82,7 @@ async function attempt(step: string, work: () => Promise<void>): Promise<boolean
 }
 
 async function guard(given: Tick, now: number, unguardedMs: number): Promise<void> {
-	const { rows, corrupt } = await listLive(given.db);
+	const { rows, corrupt } = await listActive(given.db);
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
 	const breakers: Breakers = rows.length > 0 ? await breakersOf(given.db, now) : new Map<string, number | null>();
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
@@ -153,7 +152,7 @@ interface Decided {
  */
 function leaseLost(row: StoredRollout, unguardedMs: number, now: number): Decided | undefined {
 	const { plan, state } = row;
-	if (unguardedMs < LAPSE_MS || !isLive(state)) return undefined;
+	if (unguardedMs < LAPSE_MS || !isLive(state) || state.status === "rolling_back") return undefined;
 	const retreats = plan.on_control_loss === "retreat";
 	if (state.status === "paused" && (!retreats || state.retreated)) return undefined;
 	const message = `unguarded: no tick for ${printDuration(unguardedMs)} > ${printDuration(LAPSE_MS)}${retreats ? ", users went back to the baseline" : ""}`;
@@ -171,9 +170,10 @@ function decideOne(
 	breakerUntilMs: number | null | "unknown",
 ): Decided | undefined {
 	try {
-		if (!observation) throw new Error("its plan cannot be read");
-		const decision = decide(row.plan, row.state, observation, now, { breakerUntilMs });
-		return decision.kind === "none" ? undefined : { row, observation, decision };
+		const seen = isWaiting(row.state) ? NOTHING_SEEN : observation;
+		if (!seen) throw new Error("its plan cannot be read");
+		const decision = decide(row.plan, row.state, seen, now, { breakerUntilMs });
+		return decision.kind === "none" ? undefined : { row, observation: seen, decision };
 	} catch (error) {
 		log("rollout_failed", { rollout: row.id, error: nameOf(error) });
 		if (row.state.status !== "running") return undefined;
@@ -198,8 +198,7 @@ async function apply(given: Tick, { row, observation, decision }: Decided, now: 
 			act: { actor: ENGINE, reason: decision.message, correlationId: `tick/${now}`, atMs: now },
 			realNow: given.realNow(),
 			evidence: { observation, judgement: decision.judgement },
-			flags: decision.kind === "complete" ? await getFlags(given.db, row.environment, row.plan.flags) : [],
-			candidate: candidateOf(row.plan),
+			writes: await flagWrites(given.db, row, decision),
 		});
 		// Lost: somebody else changed this rollout first, and the next tick sees what they did.
 		if (!isCommitted) log("decision_lost", { rollout: row.id, revision: row.revision + 1, kind: decision.kind });

@@ -3,6 +3,7 @@ import { bucketingKeyOf } from "./bucketingKey";
 import { evaluate } from "./evaluate";
 import type { Context } from "./match";
 import { type ActiveOverlay, assigning } from "./overlay";
+import { servedTo } from "./rings";
 import type { Snapshot } from "./ruleset";
 import type { MeasuredRollout, ServedBefore } from "./snapshot";
 
@@ -41,8 +42,11 @@ export function attribute(
 		const { stage, served } = then;
 		const base = { rollout: by.key, stage, served, by };
 		if (known) {
-			const arm = known.bucket < served ? "candidate" : "control";
-			return [{ ...base, unit: known.key, arm, flag: known.flag, variant: known.variant }];
+			const own = then.rings ? servedTo(then, snapshot, event.context) : served;
+			// Then they were in no ring of it yet.
+			if (own === undefined) return [];
+			const arm = known.bucket < own ? "candidate" : "control";
+			return [{ ...base, served: own, unit: known.key, arm, flag: known.flag, variant: known.variant }];
 		}
 		return places.some((place) => place.kind === "unattributed") ? [{ ...base, unit: "", arm: "unattributed", flag: "", variant: "" }] : [];
 	});

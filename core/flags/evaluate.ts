@@ -2,7 +2,8 @@ import { bucketOf } from "./bucket";
 import { bucketingKeyOf, targetingKeyOf } from "./bucketingKey";
 import { type Context, type Trace, matches } from "./match";
 import type { FlagValue } from "./model";
-import type { ActiveOverlay } from "./overlay";
+import { type ActiveOverlay, baselineBy } from "./overlay";
+import { servedTo } from "./rings";
 import type { Ruleset, Snapshot } from "./ruleset";
 import type { PackedFlag, PackedRollout, PackedServe } from "./snapshot";
 
@@ -24,6 +25,8 @@ export interface Metadata {
 	readonly target?: true;
 	/** Excluded from the rollout. */
 	readonly excluded?: true;
+	/** Not in the audience of the rollout's phases so far. */
+	readonly outside?: true;
 	/** The context had no key to bucket by, which a split or a rollout would have needed. */
 	readonly noKey?: true;
 }
@@ -144,7 +147,7 @@ function resolve(
 		const bucket = bucketOf(key, flag.seed);
 		return serve(flag, variantAt(what, bucket), "SPLIT", { snapshot, rule: id, bucket });
 	}
-	if (flag.rollout) return rolledOut(flag, flag.rollout, ruleset, overlay, context, walk);
+	if (flag.rollout) return rolledOut(flag, flag.rollout, ruleset, overlay, flagKey, context, walk);
 
 	const { fallthrough } = flag;
 	if (typeof fallthrough === "number") return serve(flag, fallthrough, flag.rules.length > 0 ? "DEFAULT" : "STATIC", bare(snapshot));
@@ -159,19 +162,22 @@ function rolledOut(
 	rollout: PackedRollout,
 	ruleset: Ruleset,
 	overlay: ActiveOverlay,
+	flagKey: string,
 	context: Context,
 	walk: Walk | undefined,
 ): Resolved {
 	const snapshot = ruleset.version;
-	const baseline = (why: { overlay: string } | { excluded: true } | { noKey: true }): Resolved =>
+	const baseline = (why: { overlay: string } | { excluded: true } | { outside: true } | { noKey: true }): Resolved =>
 		serve(flag, rollout.baseline, "DEFAULT", { snapshot, rollout: rollout.key, ...why });
-	const overlaidBy = overlay.baseline.size > 0 ? overlay.baseline.get(rollout.key) : undefined;
+	const overlaidBy = overlay.baseline.size > 0 ? baselineBy(overlay, rollout.key, flagKey) : undefined;
 	if (overlaidBy !== undefined) return baseline({ overlay: overlaidBy });
 	if (rollout.excluded && isExcluded(rollout.excluded, ruleset, context, walk)) return baseline({ excluded: true });
 	const key = bucketingKeyOf(context, flag.bucketBy);
 	if (key === undefined) return baseline({ noKey: true });
+	const served = rollout.rings ? servedTo(rollout, ruleset, context, walk) : rollout.served;
+	if (served === undefined) return baseline({ outside: true });
 	const bucket = bucketOf(key, rollout.seed);
-	const variant = bucket < rollout.served ? rollout.candidate : rollout.baseline;
+	const variant = bucket < served ? rollout.candidate : rollout.baseline;
 	return serve(flag, variant, "SPLIT", { snapshot, rollout: rollout.key, phase: rollout.phase, bucket });
 }
 

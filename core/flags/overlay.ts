@@ -4,8 +4,16 @@
  */
 export interface Overlay {
 	readonly kill: readonly string[];
+	/** Rollouts, or single flags of one: see flagOfRollout. */
 	readonly baseline: readonly string[];
 }
+
+/** A flag that goes back while the rollout goes on with the others. No key has a colon. */
+export const flagOfRollout = (rollout: string, flag: string): string => `${rollout}:${flag}`;
+
+/** Which source has put this flag of a rollout on the baseline. */
+export const baselineBy = ({ baseline }: ActiveOverlay, rollout: string, flag: string): string | undefined =>
+	baseline.get(rollout) ?? baseline.get(flagOfRollout(rollout, flag));
 
 /** The same, ready for look-ups: what is overlaid → which source said so. */
 export interface ActiveOverlay {

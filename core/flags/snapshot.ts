@@ -4,6 +4,7 @@ import { BUCKETS, hashText, seedOf } from "./bucket";
 import type { Flag, FlagValue, Serve } from "./model";
 import { type PackedCondition, packCondition } from "./packedCondition";
 import type { PatternTable } from "./pattern";
+import type { Ring } from "./rings";
 import type { Segment } from "./segment";
 
 export const SCHEMA = 1;
@@ -33,6 +34,8 @@ export interface PackedRollout {
 	readonly candidate: number;
 	readonly baseline: number;
 	readonly phase: string;
+	/** Absent: it is for everybody. */
+	readonly rings?: readonly Ring[];
 	/** Who is no part of the rollout: served the baseline, and no evidence. */
 	readonly excluded?: Excluded;
 }
@@ -72,6 +75,7 @@ export interface ServedBefore {
 	readonly stage: number;
 	readonly served: number;
 	readonly sinceMs: number;
+	readonly rings?: readonly Ring[];
 }
 
 /** A live rollout as the edge serves and measures it. */
@@ -80,6 +84,8 @@ export interface LiveRollout {
 	/** Flag → the candidate variant's name. */
 	readonly flags: Readonly<Record<string, string>>;
 	readonly served: number;
+	/** Absent: it is for everybody. */
+	readonly rings?: readonly Ring[];
 	readonly phase: string;
 	/** How many phases have been entered, this one included: unlike a phase's index it never comes twice. */
 	readonly stage: number;
@@ -107,6 +113,7 @@ export interface MeasuredRollout {
 	readonly key: string;
 	readonly flags: readonly string[];
 	readonly served: number;
+	readonly rings?: readonly Ring[];
 	readonly stage: number;
 	readonly sinceMs: number;
 	readonly before: ServedBefore | null;
@@ -147,10 +154,11 @@ export function pack(
 	};
 	const rollouts = [...state.rollouts].sort((a, b) => compare(a.key, b.key));
 	const measured: Measured = {
-		rollouts: rollouts.map(({ key, flags, served, stage, sinceMs, before, retreats, signals, scored }) => ({
+		rollouts: rollouts.map(({ key, flags, served, rings, stage, sinceMs, before, retreats, signals, scored }) => ({
 			key,
 			flags: Object.keys(flags).sort(compare),
 			served,
+			...(rings ? { rings } : {}),
 			stage,
 			sinceMs,
 			before,
@@ -222,10 +230,10 @@ export function packFlag(flag: Flag, rollout: LiveRollout | undefined, compile: 
 	if (!rollout) return packed;
 	if (typeof packed.fallthrough !== "number")
 		throw new Error(`flag ${flag.key} splits its fallthrough, so rollout ${rollout.key} has no baseline`);
-	const { key, served, phase, excluded } = rollout;
+	const { key, served, rings, phase, excluded } = rollout;
 	const candidate = index(rollout.flags[flag.key] ?? "");
 	const isForAll = excluded.keys.length === 0 && excluded.segments.length === 0;
-	const base = { key, seed: seedOf(key), served, candidate, baseline: packed.fallthrough, phase };
+	const base = { key, seed: seedOf(key), served, ...(rings ? { rings } : {}), candidate, baseline: packed.fallthrough, phase };
 	return { ...packed, rollout: isForAll ? base : { ...base, excluded } };
 }
 

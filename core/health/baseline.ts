@@ -1,4 +1,6 @@
-import { type Plan, criteriaIn } from "../rollouts/plan";
+import { isInPlay } from "../rollouts/exposure";
+import type { Plan } from "../rollouts/plan";
+import { criteriaIn } from "../rollouts/planCriteria";
 import type { LiveState } from "../rollouts/state";
 import { upperBoundOfRate } from "../statistics/limits";
 import { printPercent } from "./print";
@@ -22,7 +24,7 @@ const STANDARD_ERRORS = 2.326;
 export function baselineLimits(plan: Plan, state: LiveState): readonly Judged[] {
 	return criteriaIn(plan).baselines.flatMap((guard, i) => {
 		const measured = state.baseline?.[i];
-		if (measured === undefined) return [];
+		if (measured === undefined || !isInPlay(plan, state, guard)) return [];
 		return { limit: limitFrom(guard, measured), role: "guard" as const, signal: signalKeyOf(guard) };
 	});
 }
@@ -30,7 +32,7 @@ export function baselineLimits(plan: Plan, state: LiveState): readonly Judged[] 
 /** A person may have gone on before it was measured: then the guard knows nothing, and what knows nothing holds. */
 export function unmeasured(plan: Plan, state: LiveState): readonly Verdict[] {
 	return criteriaIn(plan).baselines.flatMap((guard, i): Verdict[] => {
-		if (state.baseline?.[i] !== undefined) return [];
+		if (state.baseline?.[i] !== undefined || !isInPlay(plan, state, guard)) return [];
 		const message = `${guard.metric}: there is no baseline to compare with`;
 		return [{ role: "guard", criterion: guard.text, status: "no_data", value: null, control: null, provable: null, message }];
 	});

@@ -1,4 +1,4 @@
-import { type MetricDefinition, rangeOf } from "../metric";
+import { type MetricDefinition, rangeOf, scopedMetric } from "../metric";
 import { type Result, err, ok } from "../result";
 import type { Quantile } from "./observation";
 import { nearest } from "./suggest";
@@ -35,6 +35,8 @@ export interface Limit extends Quantity {
 export interface VersusControl extends Quantity {
 	readonly kind: "versus_control";
 	readonly text: string;
+	/** Only events that name it count. */
+	readonly flag?: string;
 	/** +25 % is 0.25. */
 	readonly margin: number;
 }
@@ -43,6 +45,8 @@ export interface VersusControl extends Quantity {
 export interface VersusBaseline extends Quantity {
 	readonly kind: "versus_baseline";
 	readonly text: string;
+	/** Only events that name it count. */
+	readonly flag?: string;
 	/** +20 % is 0.2, −10 % is −0.1. */
 	readonly margin: number;
 }
@@ -77,6 +81,12 @@ export function signalKeyOf(criterion: Criterion): string {
 		signalKeys.set(criterion, key);
 	}
 	return key;
+}
+
+/** A guard of one flag: the events that name it are kept as a metric of their own. */
+export function scopedTo(criterion: Criterion, flag: string | undefined): Criterion {
+	if (flag === undefined || criterion.kind === "limit") return criterion;
+	return { ...criterion, flag, metric: scopedMetric(criterion.metric, flag), text: `${criterion.text} (flag ${flag})` };
 }
 
 /** p95 is 0.95. */

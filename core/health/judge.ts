@@ -1,12 +1,13 @@
 import { BUCKETS } from "../flags/bucket";
-import { BASELINE_PHASE, type Plan, criteriaIn, limitCount, servedIn } from "../rollouts/plan";
-import { servedBy } from "../rollouts/exposure";
+import { isInPlay, servedBy } from "../rollouts/exposure";
+import { BASELINE_PHASE, type Plan } from "../rollouts/plan";
+import { criteriaIn, limitCount } from "../rollouts/planCriteria";
 import type { LiveState, Watch } from "../rollouts/state";
 import { logEvidence } from "../statistics/evidence";
 import { logMeanExp } from "../statistics/special";
 import { logSplitBayesFactor } from "../statistics/split";
 import { baselineLimits, unmeasured } from "./baseline";
-import { signalKeyOf } from "./criteria";
+import { type VersusBaseline, type VersusControl, signalKeyOf } from "./criteria";
 import { judgeGuard, logEvidenceOf, watchGuard } from "./guard";
 import { type Level, levelOf, scoreOfLevel } from "./level";
 import { type Arm, type Evidence, silentArm, sumsOf, unattributedOf, usersOf } from "./observation";
@@ -55,10 +56,12 @@ export function judge(
 	now: number,
 ): { readonly watch: Watch; readonly judgement: Judgement } {
 	const watch = learn(plan, state, evidence, now);
-	const { guards, redFlags, phases } = criteriaIn(plan);
+	const { guards, baselines, redFlags, phases } = criteriaIn(plan);
 	const served = servedBy(plan, state);
 
-	const logs = watch.guards.map(logEvidenceOf);
+	const isDropped = (i: number): boolean => state.dropped.includes(guards[i]?.flag ?? "");
+	// What a flag showed that was taken back is no evidence against the others: its share of the mean is nothing.
+	const logs = watch.guards.map((each, i) => (isDropped(i) ? -Infinity : logEvidenceOf(each)));
 	const guardAlpha = state.alpha / Math.max(1, guards.length);
 	const logMean = logs.length > 0 ? logMeanExp(logs) : 0;
 	const harm = {
@@ -66,7 +69,7 @@ export function judge(
 		threshold: 1 / state.alpha,
 		guards: guards.length,
 		proven: logs.length > 0 && logMean >= Math.log(1 / state.alpha),
-		tripled: watch.guards.some((guard) => logEvidence(guard.tripling) >= Math.log(1 / guardAlpha)),
+		tripled: watch.guards.some((guard, i) => !isDropped(i) && logEvidence(guard.tripling) >= Math.log(1 / guardAlpha)),
 	};
 
 	const limitAlpha = state.alpha / Math.max(1, limitCount(plan));
@@ -83,8 +86,10 @@ export function judge(
 		...guards.map((guard, i) => {
 			const guardWatch = watch.guards[i];
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
+			if (!isInPlay(plan, state, guard)) return notInPlay(guard);
 			return judgeGuard(guard, guardWatch, evidence, { served, isLast: state.phase + 1 === plan.phases.length }, guardAlpha);
 		}),
+		...baselines.filter((guard) => !isInPlay(plan, state, guard)).map(notInPlay),
 		...unmeasured(plan, state),
 		...limits.map((each) => judgeLimit(each, evidence, each.role === "red_flag" ? WARNING_USERS_MIN : usersMin, limitAlpha)),
 	];
@@ -127,17 +132,24 @@ function measuring(verdict: Verdict): Verdict {
 	return { ...verdict, status: "not_applicable", value: null, provable: null, message: "the baseline is being measured, at 0 %" };
 }
 
+/** Of a guard whose flag has not joined yet, or was taken back. */
+function notInPlay({ text, flag = "" }: VersusControl | VersusBaseline): Verdict {
+	const message = `${flag} is not in the rollout now`;
+	return { role: "guard", criterion: text, status: "not_applicable", value: null, control: null, provable: null, message };
+}
+
 /** At 100 % there is no control, and while the baseline is measured no candidate. */
-export function armsServed(plan: Plan, phase: number): readonly Arm[] {
-	if (phase === BASELINE_PHASE) return ["control"];
-	return servedIn(plan, phase) < BUCKETS ? ["candidate", "control"] : ["candidate"];
+export function armsServed(plan: Plan, state: LiveState): readonly Arm[] {
+	const served = servedBy(plan, state);
+	if (served === 0) return ["control"];
+	return served < BUCKETS ? ["candidate", "control"] : ["candidate"];
 }
 
 function learn(plan: Plan, state: LiveState, evidence: Evidence, now: number): Watch {
 	const { watch } = state;
 	const minutes = Math.max(0, Math.floor((now - watch.appliedAtMs) / MINUTE_MS));
 	// Only time that could have shown harm counts: an arm that reports nothing shows none.
-	const hasData = silentArm(evidence, armsServed(plan, state.phase)) === undefined;
+	const hasData = silentArm(evidence, armsServed(plan, state)) === undefined;
 	const exposures = watch.exposures.map((each) => ({ ...each }));
 	for (const { arm, served, units } of evidence.firstExposures) {
 		let stratum = exposures.find((each) => each.served === served);

@@ -1,5 +1,6 @@
-import { harmOf, metricsBy } from "../metric";
-import { type Plan, criteriaIn, signalKeysOf } from "../rollouts/plan";
+import { harmOf, metricsBy, unscopedMetric } from "../metric";
+import type { Plan } from "../rollouts/plan";
+import { criteriaIn, signalKeysOf } from "../rollouts/planCriteria";
 import { type RolloutState, isLive } from "../rollouts/state";
 import type { Predicate } from "../telemetry";
 import { isPercentile } from "./criteria";
@@ -17,7 +18,7 @@ export function signalsOf(plan: Plan, state: RolloutState): Signal[] {
 		const above = (value: number): Predicate => ({ op: "gt", value });
 		const signal = (harm: Signal["harm"]): Signal => ({ key, metric, slot, harm });
 		if (!isPercentile(by.aggregate)) {
-			const definition = metrics.get(metric);
+			const definition = metrics.get(unscopedMetric(metric));
 			return signal(both(definition ? harmOf(definition) : null));
 		}
 		if (by.kind === "limit") return signal(both(above(by.limit)));

@@ -1,72 +1,186 @@
+import { logEvidenceOf } from "../health/guard";
+import { SUSPICION } from "../health/level";
+import { printNumber } from "../health/print";
 import { type Result, assertNever, err, ok } from "../result";
-import type { Change } from "./decision";
-import { type Plan, phaseName } from "./plan";
-import { type RolloutState, type Status, isLive } from "./state";
-import { completed, enterPhase, paused, resumed, rolledBack, started } from "./transitions";
+import { logMeanExp } from "../statistics/special";
+import { type Change, change } from "./decision";
+import { printDuration } from "./duration";
+import { BASELINE_PHASE, type Plan, approversOf, notBeforeMs, phaseName } from "./plan";
+import { criteriaIn } from "./planCriteria";
+import { type LiveState, type RolloutState, type Status, isLive } from "./state";
+import { percentNow, takeBack, type WayBackWanted } from "./takeBack";
+import { completed, entered, enterPhase, paused, placeText, resumed, scheduled } from "./transitions";
+
+export const COMMANDS = ["start", "approve", "reject", "pause", "resume", "advance", "extend", "roll_back", "cancel"] as const;
+export type CommandKind = (typeof COMMANDS)[number];
 
 /** What people may tell a rollout, with who they are and why. */
 export interface Command {
-	readonly kind: "start" | "pause" | "resume" | "advance" | "roll_back" | "cancel";
+	readonly kind: CommandKind;
 	readonly by: string;
 	readonly reason: string;
 	/** For start: which launch of this candidate it is, counted from 1. */
-	readonly launch: number;
+	readonly launch?: number | undefined;
+	/** For start: who wrote the plan, and the flags' versions as they are. */
+	readonly author?: string | undefined;
+	readonly versions?: Readonly<Record<string, number>> | undefined;
+	/** For start: when; the phase to begin with; and whether nothing shall advance by itself. */
+	readonly startsAtMs?: number | undefined;
+	readonly fromPhase?: number | undefined;
+	readonly manual?: boolean | undefined;
+	/** For advance: past whatever holds. Takes an admin and a reason. */
+	readonly force?: boolean | undefined;
+	readonly isAdmin?: boolean | undefined;
+	/** For extend. */
+	readonly extendMs?: number | undefined;
+	/** For roll_back: how; default at once. */
+	readonly wayBack?: WayBackWanted | undefined;
 }
 
-/** The command does not fit the state. */
-export interface Refusal {
-	readonly kind: "wrong_status";
-	readonly status: Status;
-	readonly command: Command["kind"];
-	/** The commands that fit now. */
-	readonly fits: readonly Command["kind"][];
-}
+/** Why a command is not carried out. */
+export type Refusal =
+	| {
+			readonly kind: "wrong_status";
+			readonly status: Status;
+			readonly command: CommandKind;
+			/** The commands that fit now. */
+			readonly fits: readonly CommandKind[];
+	  }
+	/** What holds it back now; an admin may force it. */
+	| { readonly kind: "advance_refused"; readonly message: string }
+	| { readonly kind: "force_refused"; readonly why: "admin" | "reason" }
+	| { readonly kind: "approval_refused"; readonly why: "author" | "twice" | "none_needed" }
+	| { readonly kind: "no_such_phase"; readonly phases: readonly string[] };
 
-const FITS: Readonly<Record<Command["kind"], readonly Status[]>> = {
+const FITS: Readonly<Record<CommandKind, readonly Status[]>> = {
 	start: ["draft"],
-	pause: ["running"],
-	resume: ["paused"],
-	advance: ["running"],
-	roll_back: ["running", "paused"],
-	cancel: ["draft", "running", "paused"],
+	approve: ["validating", "awaiting_approval"],
+	reject: ["validating", "awaiting_approval"],
+	pause: ["running", "awaiting_approval"],
+	resume: ["paused", "rolling_back"],
+	advance: ["running", "awaiting_approval"],
+	extend: ["running", "awaiting_approval", "paused"],
+	roll_back: ["running", "awaiting_approval", "paused", "rolling_back"],
+	cancel: ["draft", "scheduled", "validating", "running", "awaiting_approval", "paused", "rolling_back"],
 };
 
+type Outcome = Result<Change, Refusal>;
+
 /** What a person does to a rollout: total over all states, and the only other way than `decide` to change one. */
-export function command(plan: Plan, state: RolloutState, given: Command, now: number): Result<Change, Refusal> {
-	if (!FITS[given.kind].includes(state.status)) {
-		const fits = (Object.keys(FITS) as Command["kind"][]).filter((kind) => FITS[kind].includes(state.status));
-		return err({ kind: "wrong_status", status: state.status, command: given.kind, fits });
+export function command(plan: Plan, state: RolloutState, given: Command, now: number): Outcome {
+	const { kind, by, reason } = given;
+	if (!FITS[kind].includes(state.status)) {
+		const fits = (Object.keys(FITS) as CommandKind[]).filter((each) => FITS[each].includes(state.status));
+		return err({ kind: "wrong_status", status: state.status, command: kind, fits });
 	}
-	const done = (next: RolloutState, kind: Change["kind"] = given.kind): Result<Change, Refusal> =>
-		ok({ kind, reason: "operator", message: given.reason, state: next, judgement: null, alerts: [] });
-	if (given.kind === "start") return done(started(plan, given.launch, now));
-	if (given.kind === "cancel") return done({ status: "cancelled", atMs: now, by: given.by, reason: given.reason });
-	if (!isLive(state)) throw new Error(`${given.kind} let through in ${state.status}`);
-	switch (given.kind) {
+	const done = (next: RolloutState, as: Change["kind"] = kind, message = reason): Outcome => ok(change(as, "operator", message, next));
+	if (kind === "start") return start(plan, given, now);
+	if (kind === "cancel") return done({ status: "cancelled", atMs: now, by, reason });
+	if (kind === "approve") return approve(plan, state, given, now);
+	if (kind === "reject") return done(isLive(state) ? paused(state, now, by, `rejected: ${reason}`) : { status: "draft" });
+	if (!isLive(state)) throw new Error(`${kind} let through in ${state.status}`);
+	switch (kind) {
 		case "pause":
-			return done(paused(state, now, given.by, given.reason));
+			return done(paused(state, now, by, reason));
 		case "resume":
 			return done(resumed(plan, state, now));
+		case "extend": {
+			const extended = { ...state, extendedMs: state.extendedMs + (given.extendMs ?? 0) };
+			return done(extended, kind, `${phaseName(plan, state.phase)} lasts ${printDuration(extended.extendedMs)} longer: ${reason}`);
+		}
 		case "roll_back":
-			return done(rolledBack(state, now, given.by, given.reason));
+			return ok(
+				takeBack(
+					plan,
+					state,
+					given.wayBack ?? { strategy: "immediate" },
+					{ reason: "operator", message: reason, by, judgement: null },
+					now,
+				),
+			);
 		case "advance":
-			return state.phase + 1 < plan.phases.length
-				? done(enterPhase(plan, state, state.phase + 1, now))
-				: done(completed(now, given.by), "complete");
+			return advance(plan, state, given, now);
 		default:
-			return assertNever(given.kind);
+			return assertNever(kind);
 	}
+}
+
+function start(plan: Plan, given: Command, now: number): Outcome {
+	const { by, reason, launch = 1, author = "", versions = {}, startsAtMs = 0, fromPhase = 0, manual = false } = given;
+	if (!plan.phases[fromPhase]) return err({ kind: "no_such_phase", phases: plan.phases.map((_, i) => phaseName(plan, i)) });
+	const how = { launch, author, versions: { ...versions }, fromPhase, manual, launchedAtMs: now };
+	const atMs = Math.max(startsAtMs, notBeforeMs(plan, fromPhase, now));
+	if (atMs > now) return ok(change("schedule", "operator", reason, scheduled(how, atMs, by)));
+	const next = entered(plan, how, now, by);
+	return ok(change(next.status === "running" ? "start" : "validate", "operator", reason, next));
+}
+
+function approve(plan: Plan, state: RolloutState, { by, reason }: Command, now: number): Outcome {
+	if (state.status !== "validating" && state.status !== "awaiting_approval") throw new Error(`approve let through in ${state.status}`);
+	const next = state.status === "validating" ? state.fromPhase : state.phase + 1;
+	const needed = approversOf(plan, next);
+	if (state.approvals.length >= needed) return err({ kind: "approval_refused", why: "none_needed" });
+	if (by === state.author) return err({ kind: "approval_refused", why: "author" });
+	if (state.approvals.some((each) => each.by === by)) return err({ kind: "approval_refused", why: "twice" });
+	const approvals = [...state.approvals, { by, atMs: now, reason }];
+	const message = `${placeText(plan, next)}: ${approvals.length} of ${needed} approvals${reason === "" ? "" : `: ${reason}`}`;
+	return ok(change("approve", "operator", message, { ...state, approvals }));
+}
+
+function advance(plan: Plan, state: LiveState, { by, reason, force = false, isAdmin = false }: Command, now: number): Outcome {
+	if (force && !isAdmin) return err({ kind: "force_refused", why: "admin" });
+	if (force && reason.trim() === "") return err({ kind: "force_refused", why: "reason" });
+	const next = state.phase === BASELINE_PHASE ? state.fromPhase : state.phase + 1;
+	const message = force ? undefined : (firing(plan, state) ?? unapproved(plan, state, next));
+	if (message !== undefined) return err({ kind: "advance_refused", message });
+	const said = force ? `forced: ${reason}` : reason;
+	return ok(
+		next < plan.phases.length
+			? change("advance", "operator", said, enterPhase(plan, state, next, now))
+			: change("complete", "operator", said, completed(now, by)),
+	);
+}
+
+/** A guard that suspects harm; what has proven it was rolled back by the tick that saw it. */
+function firing(plan: Plan, state: LiveState): string | undefined {
+	const { guards } = criteriaIn(plan);
+	const logs = state.watch.guards.filter((_, i) => !state.dropped.includes(guards[i]?.flag ?? "")).map(logEvidenceOf);
+	const e = logs.length > 0 ? Math.exp(logMeanExp(logs)) : 0;
+	return e >= SUSPICION ? `harm is suspected: E = ${printNumber(e)} ≥ ${SUSPICION}` : undefined;
+}
+
+function unapproved(plan: Plan, { approvals }: LiveState, next: number): string | undefined {
+	const needed = approversOf(plan, next);
+	return approvals.length >= needed ? undefined : `${placeText(plan, next)} needs ${needed} approvals, ${approvals.length} so far`;
 }
 
 /** "cannot resume: the rollout is running, which takes pause, advance, roll_back, cancel" */
-export function printRefusal({ command: given, status, fits }: Refusal): string {
-	const now = fits.length > 0 ? `takes ${fits.join(", ")}` : "is final: create the plan again for a new attempt";
-	return `cannot ${given}: the rollout is ${status}, which ${now}`;
+export function printRefusal(refusal: Refusal): string {
+	switch (refusal.kind) {
+		case "wrong_status": {
+			const { command: given, status, fits } = refusal;
+			const now = fits.length > 0 ? `takes ${fits.join(", ")}` : "is final: create the plan again for a new attempt";
+			return `cannot ${given}: the rollout is ${status}, which ${now}`;
+		}
+		case "advance_refused":
+			return `${refusal.message}; an admin can force it, with a reason`;
+		case "force_refused":
+			return refusal.why === "admin" ? "force takes an admin's token" : "force takes a reason";
+		case "approval_refused":
+			return {
+				author: "whoever wrote the plan cannot approve it: somebody else must",
+				twice: "you have approved it already: somebody else must",
+				none_needed: "nothing needs an approval now",
+			}[refusal.why];
+		case "no_such_phase":
+			return `there is no such phase: the plan has ${refusal.phases.join(", ")}`;
+		default:
+			return assertNever(refusal);
+	}
 }
 
 /** Where a rollout is, in words a person uses. */
 export function placeOf(plan: Plan, state: RolloutState): { readonly phase: string | null; readonly percent: number } {
-	if (isLive(state))
-		return { phase: phaseName(plan, state.phase), percent: state.retreated ? 0 : (plan.phases[state.phase]?.percent ?? 0) };
-	return { phase: null, percent: state.status === "completed" ? 100 : 0 };
+	if (isLive(state)) return { phase: phaseName(plan, state.phase), percent: percentNow(plan, state) };
+	return { phase: null, percent: state.status === "completed" ? plan.target_percent : 0 };
 }

@@ -1,6 +1,7 @@
 import type { Judgement } from "../health/judge";
 import type { Alert } from "./alert";
 import type { LiveState, RolloutState } from "./state";
+import type { WayBackStrategy } from "./wayBack";
 
 /** Why a rollout stays where it is. */
 export type HoldReason =
@@ -10,6 +11,7 @@ export type HoldReason =
 	| "split_broken"
 	| "paused"
 	| "hold_not_served"
+	| "not_before"
 	| "not_enough_users"
 	| "suspected_harm"
 	| "guard_unmet"
@@ -18,10 +20,34 @@ export type HoldReason =
 	| "margin_not_proven"
 	| "measuring_baseline"
 	| "warmed_up"
+	| "check_failed"
+	| "check_pending"
+	| "awaiting_approval"
+	| "manual_advance"
+	| "rolling_back"
 	| "breaker_open"
 	| "breaker_unknown";
 
-export type ChangeKind = "start" | "advance" | "step_back" | "roll_back" | "complete" | "pause" | "resume" | "cancel";
+export type ChangeKind =
+	| "schedule"
+	| "validate"
+	| "validation_failed"
+	| "start"
+	| "await_approval"
+	| "approve"
+	| "reject"
+	| "extend"
+	| "advance"
+	| "step_back"
+	| "begin_rollback"
+	| "lower"
+	| "drop_flags"
+	| "exclude"
+	| "roll_back"
+	| "complete"
+	| "pause"
+	| "resume"
+	| "cancel";
 
 export type ChangeReason =
 	| "harm_proven"
@@ -31,6 +57,11 @@ export type ChangeReason =
 	| "source_error"
 	| "engine_error"
 	| "unguarded"
+	| "timed_out"
+	| "time_has_come"
+	| "approval_needed"
+	| "checks_failed"
+	| "checks_passed"
 	| "evidence_sufficient"
 	| "baseline_measured"
 	| "operator";
@@ -54,7 +85,25 @@ export interface Change {
 	readonly state: RolloutState;
 	readonly judgement: Judgement | null;
 	readonly alerts: readonly Alert[];
+	/** Of a way back: which. */
+	readonly strategy?: WayBackStrategy;
+	/** Flag → the version that it gets back. */
+	readonly restore?: Readonly<Record<string, number>>;
 }
 
-/** `none`: this tick has been applied before, or the rollout is not live. */
+/** `none`: this tick has been applied before, or nothing is to be done. */
 export type Decision = { readonly kind: "none" } | Hold | Change;
+
+export function hold(reason: HoldReason, message: string, state: LiveState, judgement: Judgement | null): Hold {
+	return { kind: "hold", reason, message, state, judgement, alerts: [] };
+}
+
+export function change(
+	kind: ChangeKind,
+	reason: ChangeReason,
+	message: string,
+	state: RolloutState,
+	judgement: Judgement | null = null,
+): Change {
+	return { kind, reason, message, state, judgement, alerts: [] };
+}

@@ -1,35 +1,57 @@
-import type { LiveRollout } from "../flags/snapshot";
+import type { Ring } from "../flags/rings";
+import { type LiveRollout, bucketsOf } from "../flags/snapshot";
 import { scoredMetrics, signalsOf } from "../health/signals";
-import { type Plan, phaseName, servedIn } from "./plan";
+import { BASELINE_PHASE, type Plan, joinedFlags, phaseName, servedIn } from "./plan";
 import { type LiveState, type RolloutState, isLive } from "./state";
 
-/** Buckets that are served the candidate as the rollout stands. */
+/** Buckets that are served the candidate as the rollout stands; where it goes ring by ring, in the newest ring. */
 export function servedBy(plan: Plan, state: LiveState): number {
-	return state.retreated ? 0 : servedIn(plan, state.phase);
+	return Math.min(servedIn(plan, state.phase), ceilingOf(state));
+}
+
+/** More than this nobody is served, whatever the phase says. */
+function ceilingOf({ retreated, lowered }: LiveState): number {
+	if (retreated) return 0;
+	return lowered === null ? Infinity : bucketsOf(lowered.percent);
+}
+
+/** Who is served how much, where phases have audiences; undefined: everybody is served alike. */
+export function ringsBy(plan: Plan, state: LiveState): readonly Ring[] | undefined {
+	const { phase } = state;
+	const rings = new Map<string | null, number>();
+	for (const [i, { audience = null, shadow }] of plan.phases.slice(0, Math.max(0, phase) + 1).entries()) {
+		if (shadow) continue;
+		const served = phase === BASELINE_PHASE ? 0 : Math.min(servedIn(plan, i), ceilingOf(state));
+		rings.set(audience, Math.max(served, rings.get(audience) ?? 0));
+	}
+	const everybody = rings.get(null);
+	const found = [...rings].filter(([segment, served]) => segment === null || everybody === undefined || served > everybody);
+	return found.some(([segment]) => segment !== null) ? found.map(([segment, served]) => ({ segment, served })) : undefined;
+}
+
+/** The flags that it moves as it stands. */
+export function flagsIn(plan: Plan, { phase, dropped }: LiveState): readonly string[] {
+	return joinedFlags(plan, phase).filter((flag) => !dropped.includes(flag));
 }
 
 /**
- * What the edge serves of a rollout; undefined when it is not live. `candidates`: flag → the candidate variant.
- * A paused rollout keeps serving where it stopped.
+ * What the edge serves of a rollout; undefined when it is not live. A paused rollout keeps serving where it stopped.
  */
-export function liveRollout(
-	key: string,
-	plan: Plan,
-	state: RolloutState,
-	candidates: Readonly<Record<string, string>>,
-): LiveRollout | undefined {
+export function liveRollout(key: string, plan: Plan, state: RolloutState): LiveRollout | undefined {
 	if (!isLive(state)) return undefined;
-	const { stage, sinceMs, before } = state;
-	const { exclude: excluded } = plan;
+	const { stage, sinceMs, before, excluded } = state;
+	const rings = ringsBy(plan, state);
+	const candidate = candidateOf(plan);
 	return {
 		key,
-		flags: candidates,
+		flags: Object.fromEntries(flagsIn(plan, state).map((flag) => [flag, candidate])),
 		served: servedBy(plan, state),
+		...(rings ? { rings } : {}),
 		phase: phaseName(plan, state.phase),
 		stage,
 		sinceMs,
 		before,
-		excluded,
+		excluded: { keys: [...plan.exclude.keys, ...excluded.keys], segments: [...plan.exclude.segments, ...excluded.segments] },
 		retreats: plan.on_control_loss === "retreat",
 		signals: signalsOf(plan, state),
 		scored: scoredMetrics(plan, state),
@@ -42,4 +64,13 @@ export const DEFAULT_CANDIDATE = "true";
 /** The plan's candidate for every flag. */
 export function candidateOf(plan: Plan): string {
 	return plan.candidate ?? DEFAULT_CANDIDATE;
+}
+
+/** Whether a guard has something to look at: its flag has joined, and was not taken back. */
+export function isInPlay(
+	plan: Plan,
+	{ phase, dropped }: Pick<LiveState, "phase" | "dropped">,
+	{ flag }: { readonly flag?: string },
+): boolean {
+	return flag === undefined || (joinedFlags(plan, phase).includes(flag) && !dropped.includes(flag));
 }

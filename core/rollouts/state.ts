@@ -48,9 +48,32 @@ const watch = z.object({
 	alerting: z.array(z.string()).default([]),
 });
 
-const servedBefore = z.object({ stage: z.number(), served: z.number(), sinceMs: z.number() });
+const ring = z.object({ segment: z.string().nullable(), served: z.number() });
+const servedBefore = z.object({
+	stage: z.number(),
+	served: z.number(),
+	sinceMs: z.number(),
+	rings: z.array(ring).readonly().exactOptional(),
+});
+
+const approval = z.object({ by: z.string(), atMs: z.number(), reason: z.string() });
+
+/** How it was started; kept as long as it is not over. */
+const launched = {
+	/** Which launch of this candidate it is, counted from 1. */
+	launch: z.number().default(1),
+	fromPhase: z.number().default(0),
+	/** When somebody started it: days of the plan are counted from here. */
+	launchedAtMs: z.number().default(0),
+	/** Nothing advances by itself. */
+	manual: z.boolean().default(false),
+	author: z.string().default(""),
+	/** Versions of the flags as they were at the start. */
+	versions: z.record(z.string(), z.number()).default({}),
+};
 
 const live = {
+	...launched,
 	startedAtMs: z.number(),
 	/** False-alarm rate of the whole rollout; halved by each relaunch. */
 	alpha: z.number(),
@@ -64,13 +87,34 @@ const live = {
 	retreated: z.boolean().default(false),
 	/** What was measured before the first phase, one for each guard that compares with it; null: nothing was, or not yet. */
 	baseline: z.array(z.number()).nullable().default(null),
+	/** What people have added to the hold of this phase. */
+	extendedMs: z.number().default(0),
+	/** Flags that were taken back while the others went on. */
+	dropped: z.array(z.string()).default([]),
+	/** Who was taken back while the others went on, besides those whom the plan excludes. */
+	excluded: z.object({ keys: z.array(z.string()), segments: z.array(z.string()) }).default({ keys: [], segments: [] }),
+	/** On the way back: what is served still, in percent of users, and since when. */
+	lowered: z.object({ percent: z.number(), sinceMs: z.number() }).nullable().default(null),
+	/** Who has approved the next phase. */
+	approvals: z.array(approval).default([]),
 	watch,
 };
 
 export const rolloutState = z.discriminatedUnion("status", [
 	z.object({ status: z.literal("draft") }),
+	z.object({ status: z.literal("scheduled"), ...launched, startsAtMs: z.number(), by: z.string() }),
+	z.object({ status: z.literal("validating"), ...launched, sinceMs: z.number(), by: z.string(), approvals: z.array(approval).default([]) }),
 	z.object({ status: z.literal("running"), ...live }),
+	z.object({ status: z.literal("awaiting_approval"), ...live, askedAtMs: z.number() }),
 	z.object({ status: z.literal("paused"), ...live, pausedAtMs: z.number(), by: z.string(), reason: z.string() }),
+	z.object({
+		status: z.literal("rolling_back"),
+		...live,
+		stages: z.array(z.number()),
+		by: z.string(),
+		reason: z.string(),
+		trigger: z.string(),
+	}),
 	z.object({ status: z.literal("rolled_back"), atMs: z.number(), fromPhase: z.number(), by: z.string(), reason: z.string() }),
 	z.object({ status: z.literal("completed"), atMs: z.number(), by: z.string() }),
 	z.object({ status: z.literal("cancelled"), atMs: z.number(), by: z.string(), reason: z.string() }),
@@ -78,10 +122,26 @@ export const rolloutState = z.discriminatedUnion("status", [
 
 export type RolloutState = z.infer<typeof rolloutState>;
 export type Status = RolloutState["status"];
-export type LiveState = Extract<RolloutState, { status: "running" | "paused" }>;
+export type LiveState = Extract<RolloutState, { watch: unknown }>;
+export type RunningState = Extract<RolloutState, { status: "running" }>;
+/** Started, and nobody is served anything yet. */
+export type WaitingState = Extract<RolloutState, { status: "scheduled" | "validating" }>;
 export type Watch = z.infer<typeof watch>;
 export type GuardWatch = z.infer<typeof guardWatch>;
+export type Approval = z.infer<typeof approval>;
+export type Launched = Pick<LiveState, "launch" | "fromPhase" | "launchedAtMs" | "manual" | "author" | "versions">;
+
+/** Edges serve it. */
+export const LIVE = ["running", "awaiting_approval", "paused", "rolling_back"] as const satisfies readonly Status[];
+/** Its flags are its own: nobody else's rollout may have them. */
+export const ACTIVE = ["scheduled", "validating", ...LIVE] as const satisfies readonly Status[];
 
 export function isLive(state: RolloutState): state is LiveState {
-	return state.status === "running" || state.status === "paused";
+	return (LIVE as readonly Status[]).includes(state.status);
 }
+
+export function isWaiting(state: RolloutState): state is WaitingState {
+	return state.status === "scheduled" || state.status === "validating";
+}
+
+export const isActive = (state: RolloutState): state is LiveState | WaitingState => isLive(state) || isWaiting(state);

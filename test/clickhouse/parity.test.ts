@@ -12,7 +12,7 @@ import type { Decision } from "../../core/rollouts/decision";
 import { servedBy } from "../../core/rollouts/exposure";
 import type { Plan } from "../../core/rollouts/plan";
 import { type LiveState, type RolloutState, isLive } from "../../core/rollouts/state";
-import { started } from "../../core/rollouts/transitions";
+import { FIRST_LAUNCH, started } from "../../core/rollouts/transitions";
 import type { Point } from "../../core/telemetry";
 import { aPhase, aPlan } from "../unit/rollouts/fixtures";
 import { randomOf } from "../unit/rollouts/simulation";
@@ -101,7 +101,7 @@ describe("the same events through both stores", () => {
 		const plan = aPlan({ red_flags: ["error_rate > 60%"], phases, min_users: 30, advance: "relaxed", guards });
 		const rollout = `${what.replaceAll(" ", "_")}.1`;
 		const random = randomOf(20_261_121);
-		const states: RolloutState[] = sources.map(() => started(plan, 1, nowMs));
+		const states: RolloutState[] = sources.map(() => started(plan, FIRST_LAUNCH, nowMs));
 		let status = "";
 		let scored = 0;
 		for (let minute = 1; minute <= 45; minute++) {

@@ -206,8 +206,8 @@ test("a comparison with a baseline that was never measured leaves the level unkn
 
 test("before the first phase the control alone is served, and its data count towards the window", () => {
 	const plan = aPlan({ guards: [BASELINE] });
-	expect(armsServed(plan, -1)).toEqual(["control"]);
-	expect(armsServed(plan, 0)).toEqual(["candidate", "control"]);
+	expect(armsServed(plan, aState({ phase: -1 }, plan))).toEqual(["control"]);
+	expect(armsServed(plan, aState({ phase: 0 }, plan))).toEqual(["candidate", "control"]);
 	const heldWith = (totals: Evidence["totals"]) => judge(plan, aState({}, plan), anEvidence({ totals }), NOW_MS).watch.heldMs;
 	expect(heldWith([controlTotal])).toBe(11 * MINUTE_MS);
 	expect(heldWith([candidateTotal])).toBe(10 * MINUTE_MS);

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { LEVELS, type Level, levelOf, scoreOfLevel, worstOf } from "../../../core/health/level";
 import { signalKeyOf } from "../../../core/health/criteria";
 import type { Judged, Verdict, VerdictStatus } from "../../../core/health/verdict";
-import { type Plan, criteriaIn } from "../../../core/rollouts/plan";
+import { type Plan } from "../../../core/rollouts/plan";
+import { criteriaIn } from "../../../core/rollouts/planCriteria";
 import { aPhase, aPlan } from "../rollouts/fixtures";
 
 const NO_HARM = { e: 1, proven: false, tripled: false };

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { scoredMetrics, signalsOf } from "../../../core/health/signals";
-import { type Plan, checkPlan } from "../../../core/rollouts/plan";
+import { type Plan } from "../../../core/rollouts/plan";
+import { checkPlan } from "../../../core/rollouts/checkPlan";
 import { type LiveState, type RolloutState, isLive } from "../../../core/rollouts/state";
-import { enterPhase, started } from "../../../core/rollouts/transitions";
+import { FIRST_LAUNCH, enterPhase, started } from "../../../core/rollouts/transitions";
 import { SLOTS_MAX } from "../../../core/telemetry";
 import { ENDED, aGuardWatch, aPhase, aPlan, aState, pausedState } from "../rollouts/fixtures";
 import { aMetric } from "./metrics";
@@ -34,7 +35,7 @@ const above = (value: number) => ({ op: "gt", value });
 const both = (harm: object) => ({ candidate: harm, control: harm });
 
 test("every signal of a plan comes once, with its place among those of its metric", () => {
-	expect(places(plan, started(plan, 1, 0))).toEqual([
+	expect(places(plan, started(plan, FIRST_LAUNCH, 0))).toEqual([
 		["latency_ms p95 vs control +20%", "latency_ms", 0],
 		["error", "error", 0],
 		["latency_ms p99 vs baseline +10%", "latency_ms", 1],
@@ -46,7 +47,7 @@ test("every signal of a plan comes once, with its place among those of its metri
 });
 
 test("keys and places are the same in every phase and status: evidence is collected under them", () => {
-	const first = started(plan, 1, 0);
+	const first = started(plan, FIRST_LAUNCH, 0);
 	const second = enterPhase(plan, warm(first), 0, 1);
 	const states: readonly RolloutState[] = [
 		second,
@@ -60,7 +61,7 @@ test("keys and places are the same in every phase and status: evidence is collec
 });
 
 describe("what counts as harm", () => {
-	const fresh = started(plan, 1, 0);
+	const fresh = started(plan, FIRST_LAUNCH, 0);
 
 	test("of a rate is its worse answer, in both arms and from the start", () => {
 		expect(harmIn(fresh, "error")).toEqual(both({ op: "equals", value: 1 }));
@@ -69,14 +70,14 @@ describe("what counts as harm", () => {
 	test("of a rate that had better be high is a no", () => {
 		const paid = aMetric({ key: "paid", kind: "rate", better: "higher" });
 		const of = aPlan({ guards: [], red_flags: ["paid_rate < 50%"], metrics: [paid] });
-		expect(signalsOf(of, started(of, 1, 0))[0]).toMatchObject({ key: "paid", harm: both({ op: "equals", value: 0 }) });
+		expect(signalsOf(of, started(of, FIRST_LAUNCH, 0))[0]).toMatchObject({ key: "paid", harm: both({ op: "equals", value: 0 }) });
 	});
 
 	test("of any other metric is what the metric says", () => {
 		expect(harmIn(fresh, "satisfaction")).toEqual(both({ op: "lt", value: 5 }));
 		const retries = aMetric({ key: "retries", harm: { op: "gte", value: 3 } });
 		const of = aPlan({ guards: ["retries harm vs control <= +10%"], metrics: [retries] });
-		expect(signalsOf(of, started(of, 1, 0))[0]).toMatchObject({ key: "retries", harm: both({ op: "gte", value: 3 }) });
+		expect(signalsOf(of, started(of, FIRST_LAUNCH, 0))[0]).toMatchObject({ key: "retries", harm: both({ op: "gte", value: 3 }) });
 	});
 
 	test("is nothing where the metric says none: its mean alone is judged", () => {
@@ -152,5 +153,5 @@ test("the same limit twice is one signal, and other metrics have places of their
 });
 
 test("a state that is live is told apart from one that is not", () => {
-	expect([started(plan, 1, 0), pausedState()].every(isLive)).toBe(true);
+	expect([started(plan, FIRST_LAUNCH, 0), pausedState()].every(isLive)).toBe(true);
 });

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { Observation } from "../../../core/health/observation";
 import { BREAKER_WINDOW_MS, breakerOpenUntil } from "../../../core/rollouts/breaker";
 import { type Command, command } from "../../../core/rollouts/command";
-import { type Circumstances, decide } from "../../../core/rollouts/decide";
+import type { Circumstances } from "../../../core/rollouts/circumstances";
+import { decide } from "../../../core/rollouts/decide";
 import type { Decision } from "../../../core/rollouts/decision";
 import type { Plan } from "../../../core/rollouts/plan";
 import type { RolloutState } from "../../../core/rollouts/state";
@@ -41,7 +42,7 @@ test("the times that are given stay in their order", () => {
 	expect(breakerOpenUntil(times, 4)).toBe(2 + 30 * MINUTE_MS + 1);
 });
 
-const OPEN: Circumstances = { breakerUntilMs: NOW_MS + 12 * MINUTE_MS };
+const OPEN: Partial<Circumstances> = { breakerUntilMs: NOW_MS + 12 * MINUTE_MS };
 const plan = aPlan();
 
 function decided(state: RolloutState = aState(), seen: Observation = anEvidence(), of: Plan = plan): Decision {

@@ -1,30 +1,55 @@
 import { describe, expect, test } from "vitest";
-import { type Command, command, placeOf, printRefusal } from "../../../core/rollouts/command";
+import { COMMANDS, type Command, command, placeOf, printRefusal } from "../../../core/rollouts/command";
 import { type RolloutState, type Status, rolloutState } from "../../../core/rollouts/state";
 import { logEvidence } from "../../../core/statistics/evidence";
-import { ENDED, NOW_MS, aPlan, aSecondPhase, aState, pausedState } from "./fixtures";
+import { FIRST_LAUNCH, awaitingApproval, lowered, scheduled, validating } from "../../../core/rollouts/transitions";
+import { ENDED, NOW_MS, aPhase, aPlan, aSecondPhase, aState, pausedState } from "./fixtures";
 import { expectClose } from "../statistics/close";
 
 function aCommand(change: Partial<Command> = {}): Command {
 	return { kind: "pause", by: "anna", reason: "lunch", launch: 1, ...change };
 }
 
-const STATES: readonly RolloutState[] = [{ status: "draft" }, aState(), pausedState(), ...ENDED];
-const KINDS: readonly Command["kind"][] = ["start", "pause", "resume", "advance", "roll_back", "cancel"];
+const LAUNCHED = { ...FIRST_LAUNCH, author: "ben" };
+const NEEDS_APPROVAL = aPlan({
+	phases: [aPhase({ percent: 5, approval: "manual" }), aPhase({ percent: 20, approval: "manual" }), aPhase({ percent: 100 })],
+});
+const STATES: readonly RolloutState[] = [
+	{ status: "draft" },
+	scheduled(LAUNCHED, NOW_MS + 1, "anna"),
+	validating(LAUNCHED, NOW_MS - 1, "anna"),
+	aState(),
+	awaitingApproval(aState(), NOW_MS - 1),
+	pausedState(),
+	lowered(aPlan(), aState(), [2, 1, 0], NOW_MS - 1, { by: "anna", reason: "harm", trigger: "operator" }),
+	...ENDED,
+];
+const KINDS = COMMANDS;
 
 /** What each command makes of each status; what is not here is refused. */
 const NEXT: Record<Command["kind"], Partial<Record<Status, Status>>> = {
-	start: { draft: "running" },
-	pause: { running: "paused" },
-	resume: { paused: "running" },
-	advance: { running: "running" },
-	roll_back: { running: "rolled_back", paused: "rolled_back" },
-	cancel: { draft: "cancelled", running: "cancelled", paused: "cancelled" },
+	start: { draft: "validating" },
+	approve: { validating: "validating", awaiting_approval: "awaiting_approval" },
+	reject: { validating: "draft", awaiting_approval: "paused" },
+	pause: { running: "paused", awaiting_approval: "paused" },
+	resume: { paused: "running", rolling_back: "running" },
+	advance: { running: "running", awaiting_approval: "running" },
+	extend: { running: "running", awaiting_approval: "awaiting_approval", paused: "paused" },
+	roll_back: { running: "rolled_back", awaiting_approval: "rolled_back", paused: "rolled_back", rolling_back: "rolled_back" },
+	cancel: {
+		draft: "cancelled",
+		scheduled: "cancelled",
+		validating: "cancelled",
+		running: "cancelled",
+		awaiting_approval: "cancelled",
+		paused: "cancelled",
+		rolling_back: "cancelled",
+	},
 };
 
 describe.each(KINDS)("%s", (kind) => {
 	test.each(STATES)("of a rollout that is $status", (state) => {
-		const result = command(aPlan(), state, aCommand({ kind }), NOW_MS);
+		const result = command(NEEDS_APPROVAL, state, aCommand({ kind, isAdmin: true, force: kind === "advance" }), NOW_MS);
 		const next = NEXT[kind][state.status];
 		if (next === undefined) {
 			expect(result).toEqual({
@@ -34,7 +59,13 @@ describe.each(KINDS)("%s", (kind) => {
 			return;
 		}
 		if (!result.ok) throw new Error(result.error.kind);
-		expect(result.value).toMatchObject({ kind, reason: "operator", message: "lunch", judgement: null, state: { status: next } });
+		expect(result.value).toMatchObject({
+			kind,
+			reason: "operator",
+			message: expect.stringContaining("lunch"),
+			judgement: null,
+			state: { status: next },
+		});
 		expect(rolloutState.parse(JSON.parse(JSON.stringify(result.value.state)))).toEqual(result.value.state);
 	});
 });
@@ -68,7 +99,7 @@ test("pausing and resuming change nothing else", () => {
 });
 
 test("an advance enters the next phase: evidence of harm stays, evidence of safety starts anew", () => {
-	const state = aState({ guard: { e: 7 } });
+	const state = aState({ guard: { e: 4 } });
 	expect(after(state, { kind: "advance" })).toEqual({
 		...state,
 		phase: 1,

@@ -5,7 +5,7 @@ import { decide } from "../../../core/rollouts/decide";
 import type { ChangeKind, ChangeReason, Decision, HoldReason } from "../../../core/rollouts/decision";
 import type { Plan } from "../../../core/rollouts/plan";
 import { type LiveState, type RolloutState, rolloutState } from "../../../core/rollouts/state";
-import { enterPhase, started } from "../../../core/rollouts/transitions";
+import { FIRST_LAUNCH, enterPhase, started } from "../../../core/rollouts/transitions";
 import { logEvidence } from "../../../core/statistics/evidence";
 import {
 	ENDED,
@@ -59,7 +59,13 @@ test("a healthy phase whose hold is served advances: where every other test star
 		reason: "evidence_sufficient",
 		message:
 			"phase_1: held 11m with 500 users of the candidate, no evidence of harm: on to 20 %; a risk ratio below 2.26 could not have been proven yet",
-		state: { status: "running", phase: 1, stage: 2, sinceMs: NOW_MS, before: { stage: 1, served: 5_000, sinceMs: 0 } },
+		state: {
+			status: "running",
+			phase: 1,
+			stage: 2,
+			sinceMs: NOW_MS,
+			before: { stage: 1, served: 5_000, sinceMs: LAST_TICK_MS - 10 * MINUTE_MS },
+		},
 	});
 });
 
@@ -597,7 +603,7 @@ test.each([
 	["fast", 0.05],
 ])("a plan of %s sensitivity begins with a false-alarm rate of %d, halved by each relaunch", (sensitivity, alpha) => {
 	const plan = aPlan({ sensitivity });
-	expect([1, 2, 3].map((launch) => started(plan, launch, 0).alpha)).toEqual([alpha, alpha / 2, alpha / 4]);
+	expect([1, 2, 3].map((launch) => started(plan, { ...FIRST_LAUNCH, launch }, 0).alpha)).toEqual([alpha, alpha / 2, alpha / 4]);
 });
 
 test("where it cannot be known how many were rolled back nothing advances, and harm still rolls back", () => {

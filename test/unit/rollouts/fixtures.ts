@@ -1,9 +1,10 @@
 import type { VersusControl } from "../../../core/health/criteria";
 import type { ArmQuantiles, ArmSums, Evidence } from "../../../core/health/observation";
 import { startGuard } from "../../../core/health/guard";
-import { type Plan, criteriaIn, storedPlan } from "../../../core/rollouts/plan";
+import { type Plan, storedPlan } from "../../../core/rollouts/plan";
+import { criteriaIn } from "../../../core/rollouts/planCriteria";
 import type { GuardWatch, LiveState, RolloutState } from "../../../core/rollouts/state";
-import { started } from "../../../core/rollouts/transitions";
+import { FIRST_LAUNCH, started } from "../../../core/rollouts/transitions";
 
 export const MINUTE_MS = 60_000;
 /** When aState was last ticked; the tick under test comes a minute later. */
@@ -84,9 +85,10 @@ type StateChange = Partial<Omit<LiveState, "watch">> & {
 /** Running in the first phase, its hold served: with anEvidence() it advances. */
 export function aState(change: StateChange = {}, of: Plan = aPlan()): LiveState {
 	const { watch, guard, ...rest } = change;
-	const fresh = started(of, 1, 0);
+	const fresh = started(of, FIRST_LAUNCH, 0);
 	return {
 		...fresh,
+		sinceMs: LAST_TICK_MS - 10 * MINUTE_MS,
 		...rest,
 		watch: {
 			...fresh.watch,

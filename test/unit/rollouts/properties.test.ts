@@ -3,9 +3,10 @@ import { expect, test } from "vitest";
 import type { ArmQuantiles, ArmSums, Evidence, FirstHarms, Observation, Scored } from "../../../core/health/observation";
 import { decide } from "../../../core/rollouts/decide";
 import type { Decision } from "../../../core/rollouts/decision";
-import { type Plan, criteriaIn, servedIn } from "../../../core/rollouts/plan";
+import { type Plan, servedIn } from "../../../core/rollouts/plan";
+import { criteriaIn } from "../../../core/rollouts/planCriteria";
 import { type LiveState, type RolloutState, isLive, rolloutState } from "../../../core/rollouts/state";
-import { started } from "../../../core/rollouts/transitions";
+import { FIRST_LAUNCH, started } from "../../../core/rollouts/transitions";
 import { logEvidence } from "../../../core/statistics/evidence";
 import { ENDED, MINUTE_MS, NOW_MS, aPhase, aPlan, aSecondPhase, aState, anEvidence, pausedState, quantilesOf, sumsOf } from "./fixtures";
 
@@ -235,7 +236,7 @@ interface Step {
 type Minute = readonly [minutes: number, isOpen: boolean];
 
 function lived(plan: Plan, seen: readonly Observation[], minutes: readonly Minute[]): readonly Step[] {
-	let state: RolloutState = started(plan, 1, 0);
+	let state: RolloutState = started(plan, FIRST_LAUNCH, 0);
 	let now = 0;
 	return seen.map((observation, i) => {
 		const [passed, isOpen] = minutes[i] ?? [1, false];

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { LiveState } from "../../../core/rollouts/state";
-import { started } from "../../../core/rollouts/transitions";
+import { FIRST_LAUNCH, started } from "../../../core/rollouts/transitions";
 import { type Outcome, type Population, Store, askedOf, randomOf, simulate } from "./simulation";
 import { aPhase, aPlan } from "./fixtures";
 
@@ -83,7 +83,7 @@ test("the same seed lives the same life, another one another", () => {
 
 describe("the store", () => {
 	const harmed = 1;
-	const asked = (stage: number) => ({ ...askedOf(plan, started(plan, 1, 0), 1), stage });
+	const asked = (stage: number) => ({ ...askedOf(plan, started(plan, FIRST_LAUNCH, 0), 1), stage });
 
 	function aStore(users: number): Store {
 		const store = new Store(users);
@@ -154,7 +154,7 @@ describe("the store", () => {
 	});
 	const usual = { limit: 100, center: Math.log(50), spread: 0.5 };
 	const warm = (): LiveState => {
-		const state = started(guarded, 1, 0);
+		const state = started(guarded, FIRST_LAUNCH, 0);
 		return { ...state, watch: { ...state.watch, guards: state.watch.guards.map((guard) => ({ ...guard, frozen: usual })) } };
 	};
 	const SLOW = "latency_ms p95 vs control +20%";
@@ -166,18 +166,18 @@ describe("the store", () => {
 	}
 
 	test("takes percentiles by nearest rank among all requests of the stage", () => {
-		const store = aLatencyStore(started(guarded, 1, 0));
+		const store = aLatencyStore(started(guarded, FIRST_LAUNCH, 0));
 		for (let ms = 100; ms >= 1; ms--) store.record(ms % 10, "control", 5_000, "latency_ms", ms);
 		expect(store.read().quantiles).toEqual([{ metric: "latency_ms", arm: "control", p50: 50, p75: 75, p90: 90, p95: 95, p99: 99 }]);
 		for (let ms = 101; ms <= 200; ms++) store.record(ms % 10, "control", 5_000, "latency_ms", ms);
 		expect(store.read().quantiles).toMatchObject([{ p50: 100, p95: 190 }]);
-		store.ask({ ...askedOf(guarded, started(guarded, 1, 0), 2), stage: 2 });
+		store.ask({ ...askedOf(guarded, started(guarded, FIRST_LAUNCH, 0), 2), stage: 2 });
 		store.record(0, "control", 5_000, "latency_ms", 7);
 		expect(store.read().quantiles).toMatchObject([{ p50: 7, p99: 7 }]);
 	});
 
 	test("tells harm by signal and arm: nothing by a comparison before its warm-up ends, and the margin is the candidate's", () => {
-		const before = aLatencyStore(started(guarded, 1, 0));
+		const before = aLatencyStore(started(guarded, FIRST_LAUNCH, 0));
 		before.record(0, "control", 5_000, "latency_ms", 9_000);
 		expect(before.read().firstHarms.map(({ signal }) => signal)).toEqual(["latency_ms>2500"]);
 		const after = aLatencyStore(warm());
@@ -206,7 +206,7 @@ describe("the store", () => {
 	});
 
 	test("scores a user with the tenth request, once, and none before the warm-up's end", () => {
-		const early = aLatencyStore(started(guarded, 1, 0));
+		const early = aLatencyStore(started(guarded, FIRST_LAUNCH, 0));
 		for (let i = 0; i < 20; i++) early.record(0, "control", 5_000, "latency_ms", 50);
 		expect(early.read().scored).toEqual([]);
 		const store = aLatencyStore(warm());

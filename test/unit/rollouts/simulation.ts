@@ -15,9 +15,10 @@ import { signalsOf } from "../../../core/health/signals";
 import { isHarm } from "../../../core/metric";
 import { decide } from "../../../core/rollouts/decide";
 import type { Change, Hold } from "../../../core/rollouts/decision";
-import { type Plan, criteriaIn, servedIn } from "../../../core/rollouts/plan";
+import { type Plan, servedIn } from "../../../core/rollouts/plan";
+import { criteriaIn } from "../../../core/rollouts/planCriteria";
 import { type LiveState, type RolloutState, isLive } from "../../../core/rollouts/state";
-import { started } from "../../../core/rollouts/transitions";
+import { FIRST_LAUNCH, started } from "../../../core/rollouts/transitions";
 import { scoreOf } from "../../../core/statistics/score";
 import { LOG_VALUE_MIN } from "../../../core/telemetry";
 import { MINUTE_MS } from "./fixtures";
@@ -403,7 +404,7 @@ export function* live(plan: Plan, population: Population): Generator<Tick, void>
 	const medians = latency && buckets.map(() => Math.log(latency.medianMs) + latency.spreadOfUsers * normalOf(random));
 	const store = new Store(population.users);
 	const [from, to] = population.visitors;
-	let state: RolloutState = started(plan, 1, 0);
+	let state: RolloutState = started(plan, FIRST_LAUNCH, 0);
 	for (let tick = 1; isLive(state); tick++) {
 		const served = servedIn(plan, state.phase);
 		store.ask(askedOf(plan, state, tick));

@@ -10,7 +10,6 @@ const holding = aPlan();
 const retreating = aPlan({ on_control_loss: "retreat" });
 const REASON = "unguarded: no tick for 20m > 15m";
 const lapsed = (plan = retreating, state: LiveState = aSecondPhase()): LiveState => unguarded(plan, state, NOW_MS, "engine", REASON);
-const candidates = { checkout: "true" };
 const stopped = { status: "paused", pausedAtMs: NOW_MS, by: "engine", reason: REASON } as const;
 
 test("nobody guarded a plan that holds: it is paused where it is, and goes on serving", () => {
@@ -32,7 +31,7 @@ test("nobody guarded a plan that retreats: it is paused, serves nobody, and what
 		watch: { heldMs: 0, ticks: 0 },
 	});
 	expect(servedBy(retreating, after)).toBe(0);
-	expect(liveRollout("checkout.1", retreating, after, candidates)).toMatchObject({ served: 0, stage: 3, retreats: true, phase: "phase_2" });
+	expect(liveRollout("checkout.1", retreating, after)).toMatchObject({ served: 0, stage: 3, retreats: true, phase: "phase_2" });
 });
 
 test("the evidence of harm outlives a retreat, that of safety begins anew", () => {

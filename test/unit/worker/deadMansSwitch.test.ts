@@ -6,7 +6,7 @@ import { command } from "../../../core/rollouts/command";
 import { liveRollout } from "../../../core/rollouts/exposure";
 import { storedPlan } from "../../../core/rollouts/plan";
 import type { LiveState } from "../../../core/rollouts/state";
-import { started, unguarded } from "../../../core/rollouts/transitions";
+import { FIRST_LAUNCH, started, unguarded } from "../../../core/rollouts/transitions";
 import { LEASE_MS } from "../../../core/wire";
 import { aFlag, aRollout, aState, publish, type Published } from "../../workers/edge/fixture";
 import { aWorld } from "./world";
@@ -177,11 +177,11 @@ test.each(["retreat", "hold"] as const)(
 		let nowMs = startMs;
 		let revision = 0;
 		const publishedOf = (live: LiveState, version: number, guardedAtMs: number) => {
-			const rollout = liveRollout("kerykeion.1", wanted, live, { natal: "true" });
+			const rollout = liveRollout("kerykeion.1", wanted, live);
 			const packed = aState({ version, flags: [natal], rollouts: rollout ? [rollout] : [] });
 			return publish([packed], { revision: ++revision, guardedAtMs });
 		};
-		const first = started(wanted, 1, startMs);
+		const first = started(wanted, FIRST_LAUNCH, startMs);
 		const { world, see } = await aGuardedWorld(await publishedOf(first, 1, startMs));
 		const users = Array.from({ length: 60 }, (_, i) => `user-${i}`);
 		/** What every user has been served, one letter a look. */

@@ -1,7 +1,7 @@
 import { env, exports } from "cloudflare:workers";
 import { expect } from "vitest";
 import type { FlagInput } from "../../../../core/flags/model";
-import type { plan } from "../../../../core/rollouts/plan";
+import type { plan } from "../../../../core/rollouts/writtenPlan";
 import type * as z from "zod";
 import type { Problem } from "../../../../control/api/refusals";
 

@@ -48,7 +48,13 @@ describe("the metrics of an environment", () => {
 		const { key } = await createMetric();
 		const { metrics, damaged } = await list();
 		expect(damaged).toEqual([]);
-		expect(metrics.filter(({ standard }) => standard).map((each) => each.key)).toEqual(["error", "fallback", "latency_ms", "satisfaction"]);
+		expect(metrics.filter(({ standard }) => standard).map((each) => each.key)).toEqual([
+			"error",
+			"fallback",
+			"latency_ms",
+			"discrepancy",
+			"satisfaction",
+		]);
 		expect(metrics.findIndex(({ standard }) => !standard)).toBe(4);
 		const own = metrics.filter(({ standard }) => !standard).map((each) => each.key);
 		expect(own).toContain(key);

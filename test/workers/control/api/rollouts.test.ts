@@ -81,7 +81,7 @@ describe("a plan", () => {
 		["a name in capitals", { rollout: "Checkout" }, ["/rollout"]],
 		["a name of 58 characters", { rollout: "n".repeat(58) }, ["/rollout"]],
 		["an unknown environment", { environment: "moon" }, ["/environment"]],
-		["an unknown strategy", { strategy: "blue-green" }, ["/strategy"]],
+		["an unknown strategy", { strategy: "big-bang" }, ["/strategy"]],
 		["a hold that is no duration", { phases: [aPhase({ hold: "soon" })] }, ["/phases/0/hold"]],
 		["a criterion nobody understands", { phases: [aPhase({ criteria: ["errors < 3"] })] }, ["/phases/0/criteria/0"]],
 		["a criterion the wrong way round", { phases: [aPhase({ criteria: ["error_rate > 3%"] })] }, ["/phases/0/criteria/0"]],

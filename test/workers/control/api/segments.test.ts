@@ -187,13 +187,21 @@ describe("a segment that a rollout excludes", () => {
 		},
 	);
 
-	test.each([["roll_back"], ["advance"]])("may go once that has ended by %s", async (end) => {
+	test("may go once that was rolled back", async () => {
+		const { key } = await create();
+		const { id } = await excluding(key);
+		await command(id, "start");
+		await command(id, "roll_back");
+		await done("DELETE", at(key), { headers: ifMatch(1) });
+	});
+
+	test("stays where that was completed: whoever was excluded is not moved by its end, and the flag's rule says so", async () => {
 		const { key } = await create();
 		const phases = [{ percent: 100, hold: "10m", criteria: ["error_rate < 3%"] }];
-		const { id } = await excluding(key, { phases });
+		const { id, flags } = await excluding(key, { phases });
 		await command(id, "start");
-		await command(id, end);
-		await done("DELETE", at(key), { headers: ifMatch(1) });
+		await command(id, "advance");
+		expect(await refused(409, "DELETE", at(key), { headers: ifMatch(1) })).toMatchObject({ by: [`flags/${flags[0]}`] });
 	});
 
 	test("is one environment's: another one's rollout does not hold it, nor does one that excludes a key of its name", async () => {

@@ -71,8 +71,6 @@ test("a metric source that is dead for ten ticks pauses the rollout and pages; w
 		act,
 		realNow: now,
 		evidence: null,
-		flags: [],
-		candidate: "true",
 	});
 	await outcomes(row, HEALTHY, "again");
 	await next();

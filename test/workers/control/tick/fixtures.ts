@@ -1,4 +1,5 @@
 import { env } from "cloudflare:workers";
+import type * as z from "zod";
 import { completeFlag, flagInput, type Flag } from "../../../../core/flags/model";
 import { command } from "../../../../core/rollouts/command";
 import { type Plan, storedPlan } from "../../../../core/rollouts/plan";
@@ -23,7 +24,9 @@ export function aTick(change: Partial<{ kv: KVNamespace; metrics: MetricsSource;
 	return { db, kv: env.SNAPSHOTS, realNow: () => Date.now(), metrics: embedded(env.DB), notifier: webhook(false), ...change };
 }
 
-export function aPlan(name: string, change: Partial<Plan> = {}): Plan {
+type PlanChange = Partial<z.input<typeof storedPlan>>;
+
+export function aPlan(name: string, change: PlanChange = {}): Plan {
 	return storedPlan.parse({
 		rollout: name,
 		environment: "production",
@@ -43,14 +46,14 @@ export const aFlag = (key: string): Flag => completeFlag(flagInput.parse({ key, 
 const act = (atMs: number) => ({ actor: "test", reason: "because", correlationId: "c", atMs });
 
 /** A flag and a running rollout of it, both named so. */
-export async function started(name: string, change: Partial<Plan> = {}): Promise<StoredRollout> {
+export async function started(name: string, change: PlanChange = {}): Promise<StoredRollout> {
 	const wanted = aPlan(name, change);
 	await createFlag(db, "production", aFlag(name), act(START_MS));
 	const row = await createRollout(db, wanted, act(START_MS));
-	const result = command(wanted, row.state, { kind: "start", by: "test", reason: "go", launch: 1 }, START_MS);
+	const result = command(wanted, row.state, { kind: "start", by: "test", reason: "go" }, START_MS);
 	if (!result.ok) throw new Error(result.error.kind);
-	const flags = await getFlags(db, "production", wanted.flags);
-	const given = { row, change: result.value, act: act(START_MS), realNow: Date.now(), evidence: null, flags, candidate: "true" };
+	const held = await getFlags(db, "production", wanted.flags);
+	const given = { row, change: result.value, act: act(START_MS), realNow: Date.now(), evidence: null, held };
 	if (!(await commitChange(db, given))) throw new Error("not started");
 	return current(row.id);
 }

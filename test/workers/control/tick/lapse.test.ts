@@ -41,7 +41,7 @@ async function order(row: StoredRollout, kind: "pause" | "resume"): Promise<Stor
 	const change = command(row.plan, row.state, { kind, by: "ann", reason: "lunch", launch: 1 }, nowMs);
 	if (!change.ok) throw new Error(change.error.kind);
 	const act = { actor: "ann", reason: "lunch", correlationId: "c", atMs: nowMs };
-	await commitChange(db, { row, change: change.value, act, realNow: realMs, evidence: null, flags: [], candidate: "true" });
+	await commitChange(db, { row, change: change.value, act, realNow: realMs, evidence: null });
 	return current(row.id);
 }
 

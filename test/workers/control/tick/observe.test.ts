@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
 import { embedded } from "../../../../control/metrics/embedded";
-import { listLive } from "../../../../control/store/rollouts";
+import { listActive } from "../../../../control/store/rollouts";
 import { observe } from "../../../../control/tick/observe";
 import { HEALTHY, MINUTE_MS, START_MS, db, outcomes, started } from "./fixtures";
 
@@ -30,7 +30,7 @@ test("the evidence of many rollouts takes as many queries as that of one, and ea
 	const others = await Promise.all(Array.from({ length: 30 }, (_, i) => started(`many-${i + 1}`)));
 	for (const row of others.slice(0, 3)) await outcomes(row, HEALTHY, row.id); // oxlint-disable-line no-await-in-loop -- D1 has one writer
 	const many = counting();
-	const { rows } = await listLive(db);
+	const { rows } = await listActive(db);
 	const observed = await observe(embedded(many.d1), rows, START_MS + 2 * MINUTE_MS);
 	expect(many.asked()).toBe(one.asked());
 	expect(many.asked()).toBeLessThanOrEqual(12);

@@ -1,0 +1,87 @@
+import type { FieldError } from "../../core/flags/model";
+import { leavesSplits, rulesAdded } from "../../core/rollouts/completion";
+import { candidateOf } from "../../core/rollouts/exposure";
+import type { Plan } from "../../core/rollouts/plan";
+import type { Database } from "../store/database";
+import { type StoredFlag, getFlags } from "../store/flags";
+import { listMetrics } from "../store/metrics";
+import { activeRolloutsOf } from "../store/rollouts";
+import { getSegment } from "../store/segments";
+import { refuse } from "./refusals";
+
+/** The plan against the flags as they are now; refused with every reason at once. */
+export async function checkedPlan(
+	db: Database,
+	wanted: Plan,
+	isStart: boolean,
+	found: readonly FieldError[] = [],
+): Promise<readonly StoredFlag[]> {
+	const errors = [...found];
+	if (isStart && wanted.metrics.length > 0) {
+		const now = await listMetrics(db, wanted.environment);
+		for (const { key, kind } of wanted.metrics)
+			if (now.find((each) => each.key === key)?.kind !== kind)
+				errors.push({
+					pointer: "/metrics",
+					message: `${key} is no ${kind} any more: edges read its events otherwise, so create the plan again`,
+				});
+	}
+	const flags = await getFlags(db, wanted.environment, wanted.flags);
+	const candidate = candidateOf(wanted);
+	wanted.flags.forEach((key, i) => {
+		const flag = flags.find((each) => each.key === key);
+		const pointer = `/flags/${i}`;
+		if (!flag) errors.push({ pointer, message: `there is no flag ${key} in ${wanted.environment}` });
+		else if (!Object.hasOwn(flag.variants, candidate))
+			errors.push({
+				pointer: "/candidate",
+				message: `flag ${key} has no variant "${candidate}": it has ${Object.keys(flag.variants).join(", ")}`,
+			});
+		else if (typeof flag.fallthrough !== "string")
+			errors.push({ pointer, message: `flag ${key} splits its fallthrough: a rollout needs one variant as its baseline` });
+		else if (isStart && !flag.enabled)
+			errors.push({ pointer, message: `flag ${key} is killed, so nobody would be served the candidate: set enabled to true first` });
+		else if (leavesSplits(wanted) && flag.rules.some(({ serve }) => typeof serve !== "string"))
+			errors.push({
+				pointer: "/target_percent",
+				message: `flag ${key} splits in a rule: below 100 % the rollout leaves a split, which takes the flag's one salt`,
+			});
+		else if (flag.rules.length + rulesAdded(wanted) > RULES_MAX)
+			errors.push({
+				pointer,
+				message: `flag ${key} has ${flag.rules.length} rules, and completion adds up to ${rulesAdded(wanted)} > limit ${RULES_MAX}`,
+			});
+		else if (flag.fallthrough === candidate)
+			errors.push({ pointer: "/candidate", message: `flag ${key} serves "${candidate}" to everybody already` });
+	});
+	const [first] = flags;
+	const others = flags.filter(({ bucketBy }) => bucketBy !== first?.bucketBy);
+	for (const { key, bucketBy } of others)
+		errors.push({
+			pointer: "/flags",
+			message: `flag ${key} buckets by ${bucketBy}, ${first?.key ?? ""} by ${first?.bucketBy ?? ""}: one rollout has one cohort`,
+		});
+	for (const [segment, pointer] of segmentsNamed(wanted))
+		// oxlint-disable-next-line no-await-in-loop -- some dozens at most
+		if (!(await getSegment(db, wanted.environment, segment)))
+			errors.push({ pointer, message: `there is no segment ${segment} in ${wanted.environment}` });
+	if (isStart && wanted.phases.some(({ shadow }) => shadow))
+		errors.push({ pointer: "/compare", message: "comparing takes requests routed through the gateway, which this version does not have" });
+	if (errors.length > 0) refuse({ kind: "invalid", errors });
+	const [active] = await activeRolloutsOf(db, wanted.environment, wanted.flags);
+	if (active) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
+	return flags;
+}
+
+const RULES_MAX = 200;
+
+/** Every segment once, with the first field that names it. */
+function segmentsNamed({ exclude, phases, rollback }: Plan): ReadonlyMap<string, string> {
+	const named = new Map<string, string>();
+	const name = (segment: string | undefined, pointer: string): unknown =>
+		segment !== undefined && !named.has(segment) && named.set(segment, pointer);
+	exclude.segments.forEach((each, i) => name(each, `/exclude/segments/${i}`));
+	phases.forEach(({ audience }, i) => name(audience, `/phases/${i}/audience`));
+	rollback.segments.forEach((each, i) => name(each, `/rollback/segments/${i}`));
+	return named;
+}

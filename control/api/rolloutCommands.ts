@@ -1,0 +1,207 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { type FieldError, flagKey } from "../../core/flags/model";
+import { parseInstant } from "../../core/flags/instant";
+import { COMMANDS, type Command, type CommandKind, command } from "../../core/rollouts/command";
+import { durationMs } from "../../core/rollouts/duration";
+import { type Plan, duration, phaseName } from "../../core/rollouts/plan";
+import { isActive, isLive } from "../../core/rollouts/state";
+import { STRATEGIES } from "../../core/rollouts/wayBack";
+import type { Act } from "../store/audit";
+import type { Database } from "../store/database";
+import type { StoredFlag } from "../store/flags";
+import { damagedOr } from "../store/json";
+import { commitChange, rollBackDamaged } from "../store/rolloutChanges";
+import { flagWrites } from "../store/rolloutFlags";
+import { activeRolloutsOf, eventByKey, getDamaged, getRollout, latestCheck, launchOf } from "../store/rollouts";
+import { checkedPlan } from "./checkedPlan";
+import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
+import { orRefuse, refuse } from "./refusals";
+import { detail, detailAfter } from "./rolloutAnswers";
+
+const params = z.object({ id: flagKey });
+const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
+
+const sent = z.strictObject({
+	command: z.enum(COMMANDS),
+	reason,
+	at: instant.optional().describe("start: when; default now"),
+	fromPhase: z.string().max(63).optional().describe("start: the phase to begin with, by name or number"),
+	manual: z.boolean().optional().describe("start: nothing advances by itself"),
+	force: z.boolean().optional().describe("advance: past whatever holds it back; takes an admin and a reason"),
+	duration: duration.optional().describe("extend: by how much"),
+	strategy: z.enum(STRATEGIES).optional().describe("roll_back: default immediate"),
+	stages: z.array(z.number().min(0).max(100)).min(1).max(20).optional().describe("roll_back gradual: percents of users"),
+	flags: z.array(flagKey).min(1).max(50).optional().describe("roll_back feature: which go back"),
+	keys: z.array(z.string().min(1).max(1_000)).min(1).max(1_000).optional().describe("roll_back targeted: who goes back"),
+	segments: z.array(flagKey).min(1).max(20).optional().describe("roll_back targeted: who goes back"),
+	versions: z.record(flagKey, z.int().min(1)).optional().describe("roll_back version: flag → the version it gets back"),
+});
+type Given = z.infer<typeof sent>;
+
+const BELONGS: Readonly<Record<Exclude<keyof Given, "command" | "reason">, CommandKind>> = {
+	at: "start",
+	fromPhase: "start",
+	manual: "start",
+	force: "advance",
+	duration: "extend",
+	strategy: "roll_back",
+	stages: "roll_back",
+	flags: "roll_back",
+	keys: "roll_back",
+	segments: "roll_back",
+	versions: "roll_back",
+};
+const NEEDS = { stages: "gradual", flags: "feature", keys: "targeted", segments: "targeted", versions: "version" } as const;
+
+export const rolloutCommands = resource();
+
+rolloutCommands.openapi(
+	createRoute({
+		method: "post",
+		path: "/{id}/commands",
+		summary: "Start, approve, reject, pause, resume, advance, extend, roll back or cancel",
+		description:
+			"A rollback is served at the edge within 10 s of this answer: users go back to the baseline. With an Idempotency-Key a command that may have been carried out can be sent again: it is carried out once.",
+		request: {
+			params,
+			headers: z.object({
+				"idempotency-key": z
+					.string()
+					.regex(/^[\x21-\x7e]{1,255}$/, "takes 1 to 255 visible ASCII characters")
+					.optional(),
+			}),
+			...body(sent),
+		},
+		responses: { 200: { description: "done", ...json(detail) }, ...refusals(400, 401, 403, 404, 409, 413, 415, 422) },
+	}),
+	async (c) => {
+		const { db, realNow } = c.get("deps");
+		const wanted = c.req.valid("json");
+		const errors = misplaced(wanted);
+		if (errors.length > 0) refuse({ kind: "invalid", errors });
+		const { id } = c.req.valid("param");
+		const idempotencyKey = c.req.valid("header")["idempotency-key"];
+		const act = actOf(c, wanted.reason);
+		const isWayBack = wanted.command === "roll_back" || wanted.command === "cancel";
+		for (let tries = 1; ; tries++) {
+			// oxlint-disable-next-line no-await-in-loop -- a way back that lost against a tick is tried again on what that left
+			const outcome = await carryOut(db, id, wanted, { act, idempotencyKey, isAdmin: true }, realNow());
+			if (outcome === "lost" && isWayBack && tries < WAY_BACK_TRIES) continue;
+			if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
+			if (outcome === "done") publishBehind(c);
+			return c.json(await detailAfter(db, id), 200, outcome === "repeated" ? { "idempotent-replayed": "true" } : {});
+		}
+	},
+);
+
+/** Fields that say something of another command, or of another way back. */
+function misplaced(wanted: Given): FieldError[] {
+	const named = (Object.keys(BELONGS) as (keyof typeof BELONGS)[]).filter((field) => wanted[field] !== undefined);
+	const { command: kind, strategy = "immediate" } = wanted;
+	const errors = named.flatMap((field): FieldError[] => {
+		if (BELONGS[field] !== kind) return [{ pointer: `/${field}`, message: `belongs to ${BELONGS[field]}, not to ${kind}` }];
+		const needed = NEEDS[field as keyof typeof NEEDS];
+		return needed !== undefined && needed !== strategy ? [{ pointer: `/${field}`, message: `belongs to the strategy ${needed}` }] : [];
+	});
+	if (kind === "extend" && wanted.duration === undefined)
+		errors.push({ pointer: "/duration", message: 'is required: by how much, as in "2h"' });
+	if (strategy === "feature" && wanted.flags === undefined) errors.push({ pointer: "/flags", message: "is required: which flags go back" });
+	const stages = wanted.stages ?? [];
+	if (stages.some((stage, i) => i > 0 && stage >= (stages[i - 1] ?? 0)))
+		errors.push({ pointer: "/stages", message: "go down from each to the next" });
+	return errors;
+}
+
+/** Somebody else was faster each time: far more often than ticks and people can be. */
+const WAY_BACK_TRIES = 6;
+
+interface Sender {
+	readonly act: Act;
+	readonly idempotencyKey: string | undefined;
+	readonly isAdmin: boolean;
+}
+
+type Carried = "done" | "repeated" | "lost";
+
+async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
+	const { command: kind } = wanted;
+	const { act, idempotencyKey } = sender;
+	if (idempotencyKey !== undefined) {
+		const earlier = await eventByKey(db, id, idempotencyKey);
+		if (earlier && !isSame(kind, earlier.kind)) refuse({ kind: "idempotency_key_used", by: earlier.kind });
+		if (earlier) return "repeated";
+	}
+	const row = await getRollout(db, id).catch(damagedOr(undefined));
+	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
+	// What a person in need asked for twice, or a tick did first, is done.
+	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
+	const isStart = kind === "start" && row.state.status === "draft";
+	const held = isStart ? await checkedPlan(db, row.plan, true) : [];
+	const launch = isStart ? await launchOf(db, row, act.atMs) : 1;
+	const change = orRefuse(
+		command(row.plan, row.state, commandOf(row.plan, wanted, sender, { launch, author: row.author, held }), act.atMs),
+	);
+	const isCommitted = await commitChange(db, {
+		row,
+		change,
+		act,
+		realNow,
+		evidence: isLive(row.state) ? { health: (await latestCheck(db, row.id)) ?? null } : null,
+		held,
+		writes: await flagWrites(db, row, change),
+		idempotencyKey,
+	});
+	if (isCommitted) return "done";
+	const [active] = isStart ? await activeRolloutsOf(db, row.environment, row.plan.flags) : [];
+	if (active && active.rollout !== row.id) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
+	return "lost";
+}
+
+/** Whether an event of that kind is what the command led to. */
+function isSame(kind: CommandKind, event: string): boolean {
+	const LEADS_TO: Partial<Record<CommandKind, readonly string[]>> = {
+		start: ["start", "schedule", "validate"],
+		advance: ["advance", "complete"],
+		roll_back: ["roll_back", "begin_rollback", "drop_flags", "exclude"],
+	};
+	return (LEADS_TO[kind] ?? [kind]).includes(event);
+}
+
+function commandOf(
+	plan: Plan,
+	wanted: Given,
+	{ act, isAdmin }: Sender,
+	of: { readonly launch: number; readonly author: string; readonly held: readonly StoredFlag[] },
+): Command {
+	const { command: kind, at, fromPhase, manual, force, strategy = "immediate", stages, flags, keys, segments, versions } = wanted;
+	return {
+		kind,
+		by: act.actor,
+		reason: act.reason,
+		launch: of.launch,
+		author: of.author,
+		versions: Object.fromEntries(of.held.map(({ key, version }) => [key, version])),
+		startsAtMs: at === undefined ? undefined : parseInstant(at),
+		fromPhase: fromPhase === undefined ? undefined : phaseIndex(plan, fromPhase),
+		manual,
+		force,
+		isAdmin,
+		extendMs: wanted.duration === undefined ? undefined : durationMs(wanted.duration),
+		wayBack: { strategy, stages, flags, keys, segments, versions },
+	};
+}
+
+/** By its name, or counted from 1; one that there is not is refused by the command. */
+function phaseIndex(plan: Plan, given: string): number {
+	const named = plan.phases.findIndex((_, i) => phaseName(plan, i) === given);
+	return named >= 0 ? named : /^\d{1,2}$/.test(given) ? Number(given) - 1 : -1;
+}
+
+/** A row that nobody can read can still be rolled back; everything else needs it whole. */
+async function carryOutDamaged(db: Database, id: string, kind: CommandKind, act: Act, realNow: number): Promise<Carried> {
+	const row = (await getDamaged(db, id)) ?? refuse({ kind: "not_found", what: `rollout ${id}` });
+	if (row.status === "rolled_back" && kind === "roll_back") return "done";
+	const isActiveRow = isActive({ status: row.status } as Parameters<typeof isActive>[0]);
+	if (!isActiveRow || (kind !== "roll_back" && kind !== "cancel")) refuse({ kind: "rollout_damaged", id });
+	return (await rollBackDamaged(db, row, act, realNow)) ? "done" : "lost";
+}

@@ -1,0 +1,212 @@
+import { BUCKETS } from "../flags/bucket";
+import { captureBaseline } from "../health/baseline";
+import { isPercentile } from "../health/criteria";
+import { doublingLeft, marginLeft } from "../health/guard";
+import { type Judgement, armsServed } from "../health/judge";
+import { SUSPICION } from "../health/level";
+import { type Evidence, silentArm } from "../health/observation";
+import { printNumber } from "../health/print";
+import type { Circumstances } from "./circumstances";
+import { type Decision, type HoldReason, change, hold } from "./decision";
+import { durationMs, printDuration } from "./duration";
+import { ENGINE } from "./engine";
+import { isInPlay, servedBy } from "./exposure";
+import { type Plan, type Policy, approversOf, approvalTimeoutOf, notBeforeMs, phaseName, timeoutOf } from "./plan";
+import { criteriaIn } from "./planCriteria";
+import type { LiveState, Watch } from "./state";
+import { takeBack } from "./takeBack";
+import { awaitingApproval, completed, enterPhase, placeText } from "./transitions";
+
+/** Onwards: a phase that has shown enough is left for the next one. */
+
+type Blocker = readonly [HoldReason, string];
+
+/** What a plan may choose to leave out once a phase took too long. */
+const PROOFS: readonly HoldReason[] = ["doubling_not_ruled_out", "margin_not_proven"];
+/** What was not seen moves nobody, in neither direction. */
+const UNSEEN: readonly HoldReason[] = ["no_data", "not_enough_users", "split_broken"];
+
+export function proceed(
+	plan: Plan,
+	state: LiveState,
+	evidence: Evidence,
+	judgement: Judgement,
+	now: number,
+	circumstances: Circumstances,
+): Decision {
+	const unseen = unseenOf(plan, judgement);
+	const blocker = firstBlocker(plan, state, evidence, judgement);
+	const late = state.status === "running" && blocker ? lateBy(plan, state, now) : undefined;
+	const mayLeaveOut = late?.policy === "advance" && blocker && PROOFS.includes(blocker[0]);
+	if (blocker && !mayLeaveOut) {
+		if (late?.policy === "rollback" && !UNSEEN.includes(blocker[0]))
+			return takeBack(
+				plan,
+				state,
+				{ strategy: "immediate" },
+				{ reason: "timed_out", message: `${late.said}: ${blocker[1]}`, by: ENGINE, judgement },
+				now,
+			);
+		const message = `${blocker[1]}${besides(blocker[0], judgement)}${unseen}${late ? `; ${late.said}` : ""}`;
+		const held = hold(blocker[0], message, state, judgement);
+		return late ? { ...held, alerts: [{ severity: "warn", kind: "phase_timeout", message: `${late.said}: ${blocker[1]}` }] } : held;
+	}
+	const gate = gateOf(plan, state, judgement, now, circumstances);
+	if (gate) return gate;
+	const { users } = judgement.candidate;
+	const done = `${phaseName(plan, state.phase)}: held ${printDuration(state.watch.heldMs)} with ${printNumber(users)} users of the candidate`;
+	if (state.phase + 1 === plan.phases.length) {
+		const who = plan.target_percent < 100 ? `${plan.target_percent} % are` : "everybody is";
+		const message = `${done}, no evidence of harm: ${who} served the candidate${unseen}`;
+		return change("complete", "evidence_sufficient", message, completed(now, ENGINE), judgement);
+	}
+	const message = `${done}, no evidence of harm: on to ${plan.phases[state.phase + 1]?.percent ?? 0} %${unseen}`;
+	return change("advance", "evidence_sufficient", message, enterPhase(plan, state, state.phase + 1, now), judgement);
+}
+
+/** By what a phase has taken too long, and what the plan wants then. */
+function lateBy(plan: Plan, state: LiveState, now: number): { readonly policy: Policy; readonly said: string } | undefined {
+	const { afterMs, policy } = timeoutOf(plan, state.phase);
+	const next = notBeforeMs(plan, state.phase + 1, state.launchedAtMs);
+	// Whoever must wait for a date is not late before it.
+	const dueMs = Math.max(state.sinceMs + afterMs + state.extendedMs, next);
+	return now < dueMs
+		? undefined
+		: { policy, said: `${phaseName(plan, state.phase)} takes longer than ${printDuration(dueMs - state.sinceMs)}` };
+}
+
+/** Of a phase that has shown enough: what else must be before the next one. */
+function gateOf(plan: Plan, state: LiveState, judgement: Judgement, now: number, circumstances: Circumstances): Decision | undefined {
+	const { checks } = circumstances;
+	const next = state.phase + 1;
+	const held = ([reason, message]: Blocker): Decision => hold(reason, message, state, judgement);
+	if (checks.failed !== null)
+		return {
+			...hold("check_failed", checks.failed, state, judgement),
+			alerts: [{ severity: "page", kind: "check_failed", message: checks.failed }],
+		};
+	if (checks.pending !== null) return held(["check_pending", checks.pending]);
+	const earliest = notBeforeMs(plan, next, state.launchedAtMs);
+	if (now < earliest) return held(["not_before", `${placeText(plan, next)} begins in ${printDuration(earliest - now)}, not before`]);
+	const approval = approvalLeft(plan, state, judgement, now);
+	if (approval) return approval;
+	if (state.manual) return held(["manual_advance", "everything it needs is there: nothing advances by itself, so advance it"]);
+	const stopped = stoppedBy(plan, state.watch, circumstances);
+	return stopped && held(stopped);
+}
+
+function approvalLeft(plan: Plan, state: LiveState, judgement: Judgement, now: number): Decision | undefined {
+	const next = state.phase + 1;
+	const [needed, given] = [approversOf(plan, next), state.approvals.length];
+	if (given >= needed) return undefined;
+	const said = `${placeText(plan, next)} needs ${needed} ${needed === 1 ? "approval" : "approvals"}, ${given} so far`;
+	if (state.status !== "awaiting_approval")
+		return change("await_approval", "approval_needed", `${said}: nothing else is in its way`, awaitingApproval(state, now), judgement);
+	const { afterMs, policy } = approvalTimeoutOf(plan);
+	if (now - state.askedAtMs < afterMs) return hold("awaiting_approval", said, state, judgement);
+	const late = `${said}, for ${printDuration(now - state.askedAtMs)}`;
+	if (policy === "advance") return undefined;
+	if (policy === "rollback")
+		return takeBack(plan, state, { strategy: "immediate" }, { reason: "timed_out", message: late, by: ENGINE, judgement }, now);
+	return {
+		...hold("awaiting_approval", late, state, judgement),
+		alerts: [{ severity: "warn", kind: "approval_timeout", message: late }],
+	};
+}
+
+function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgement: Judgement): Blocker | undefined {
+	const { watch } = state;
+	const { split, harm, verdicts, candidate } = judgement;
+	const phase = plan.phases[state.phase];
+	if (!phase) throw new Error(`no phase ${state.phase}`);
+	if (split.broken)
+		return [
+			"split_broken",
+			`the users' split is not the planned one, BF = ${printNumber(split.bayesFactor)} ≥ 1,000: assignment or telemetry is broken`,
+		];
+	if (state.status === "paused") return ["paused", `paused by ${state.by}: ${state.reason}`];
+	const wanted = (durationMs(phase.hold) ?? 0) + state.extendedMs;
+	if (watch.heldMs < wanted) return ["hold_not_served", `held ${printDuration(watch.heldMs)} of ${printDuration(wanted)}`];
+	// The sums behind the other checks are the phase's: they would pass a candidate that has just fallen silent.
+	const silent = silentArm(evidence, armsServed(plan, state));
+	if (silent) return ["no_data", `no_data: the ${silent} reported nothing since the tick before`];
+	const usersMin = phase.min_users ?? plan.min_users;
+	if (candidate.users < usersMin)
+		return ["not_enough_users", `${printNumber(candidate.users)} users of the candidate < ${printNumber(usersMin)} needed`];
+	if (harm.e >= SUSPICION)
+		return [
+			"suspected_harm",
+			`E = ${printNumber(harm.e)} ≥ ${SUSPICION}: harm is suspected, ${printNumber(harm.threshold)} would prove it`,
+		];
+	const isFull = servedBy(plan, state) >= BUCKETS;
+	const isLast = state.phase + 1 === plan.phases.length;
+	const unmet = verdicts.find(
+		({ role, status }) =>
+			!(status === "met" || status === "not_applicable" || status === "not_reported" || (role === "red_flag" && status !== "beyond")),
+	);
+	if (unmet) return [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`];
+	return isLast || isFull ? undefined : proofLeft(plan, state, evidence);
+}
+
+/** What else whoever reads of a hold should know: it may be why the next one holds. */
+function besides(reason: HoldReason, { harm, verdicts }: Judgement): string {
+	const warmingUp = verdicts.filter((each) => each.status === "warming_up").map((each) => `; ${each.criterion}: ${each.message}`);
+	const isSuspected = harm.e >= SUSPICION && reason !== "suspected_harm";
+	return `${isSuspected ? `; harm is suspected: E = ${printNumber(harm.e)}, ${printNumber(harm.threshold)} would prove it` : ""}${reason === "guard_unmet" ? "" : warmingUp.join("")}`;
+}
+
+/** Beyond it the evidence makes no bets: what could only have been proven there could not. */
+const RISK_RATIO_MAX = 20;
+
+/** What this phase could not have seen: no evidence of harm is only as good as the evidence that there could have been. */
+function unseenOf(plan: Plan, { provable }: Judgement): string {
+	if (criteriaIn(plan).guards.length === 0) return "";
+	return provable === null || provable > RISK_RATIO_MAX
+		? `; no risk ratio below ${RISK_RATIO_MAX} could have been proven yet`
+		: `; a risk ratio below ${printNumber(provable)} could not have been proven yet`;
+}
+
+/** At 0 %: what the guards that compare with the baseline will be held against. */
+export function measureBaseline(
+	plan: Plan,
+	state: LiveState,
+	evidence: Evidence,
+	judgement: Judgement,
+	now: number,
+	circumstances: Circumstances,
+): Decision {
+	if (state.status === "paused") return hold("paused", `paused by ${state.by}: ${state.reason}`, state, judgement);
+	const { heldMs } = state.watch;
+	const held = `measured for ${printDuration(heldMs)} of ${plan.baseline_window}`;
+	if (heldMs < (durationMs(plan.baseline_window) ?? 0) + state.extendedMs)
+		return hold("measuring_baseline", `baseline: ${held}`, state, judgement);
+	const captured = captureBaseline(plan, evidence);
+	if ("missing" in captured) return hold("measuring_baseline", `baseline: ${held}, but ${captured.missing}`, state, judgement);
+	const stopped = stoppedBy(plan, state.watch, circumstances);
+	if (stopped) return hold(...stopped, state, judgement);
+	const first = state.fromPhase;
+	const values = criteriaIn(plan).baselines.map(({ text }, i) => `${text}: ${printNumber(captured.values[i] ?? 0)}`);
+	const message = `baseline ${held}: ${values.join(", ")}; on to ${plan.phases[first]?.percent ?? 0} %`;
+	return change("advance", "baseline_measured", message, enterPhase(plan, { ...state, baseline: captured.values }, first, now), judgement);
+}
+
+/** Last of all: whoever reads of it knows that nothing else was in the way. */
+export function stoppedBy(plan: Plan, { tickedAtMs }: Pick<Watch, "tickedAtMs">, { breakerUntilMs }: Circumstances): Blocker | undefined {
+	if (breakerUntilMs === null) return undefined;
+	if (breakerUntilMs === "unknown") return ["breaker_unknown", "whether too many rollouts were rolled back could not be read"];
+	const left = printDuration(breakerUntilMs - tickedAtMs);
+	return ["breaker_open", `three rollbacks within an hour in ${plan.environment}: nothing advances by itself for another ${left}`];
+}
+
+/** What must be proven before an advance. At the end nothing: ruling out a doubling among the few users held back would take months. */
+function proofLeft(plan: Plan, { watch, phase, dropped }: LiveState, evidence: Evidence): Blocker | undefined {
+	if (plan.advance === "relaxed") return undefined;
+	for (const [i, guard] of criteriaIn(plan).guards.entries()) {
+		if (!isInPlay(plan, { phase, dropped }, guard)) continue;
+		const guardWatch = watch.guards[i];
+		const isStrict = plan.advance === "strict" && !isPercentile(guard.aggregate);
+		const left = isStrict ? marginLeft(guard, evidence) : guardWatch && doublingLeft(guard, guardWatch, evidence);
+		if (left !== undefined) return [isStrict ? "margin_not_proven" : "doubling_not_ruled_out", left];
+	}
+	return undefined;
+}

@@ -1,0 +1,96 @@
+import * as z from "zod";
+import { type FieldError, flagKey } from "../flags/model";
+import { type MetricDefinition, unscopedMetric } from "../metric";
+import { checkPlan } from "./checkPlan";
+import { type Plan, duration, fieldsBy, percent } from "./plan";
+import { signalKeysOf } from "./planCriteria";
+import { writePhases } from "./strategies";
+
+/** A plan as people write it, in YAML or JSON: its strategy writes the phases, and from then on all plans are alike. */
+
+const { phase, plan: fields, limits, approval, timeout, notBefore } = fieldsBy(z.strictObject);
+
+const FLAGS_MAX = 50;
+
+const ring = z.strictObject({
+	name: z.string().min(1).max(63),
+	audience: flagKey.optional().describe("a segment; default everybody"),
+	percent,
+	hold: duration.optional(),
+	criteria: limits.default([]),
+	approval: approval.optional(),
+});
+
+export const plan = z.strictObject({
+	...fields,
+	flags: z.array(flagKey).max(FLAGS_MAX).default([]).describe("those that are in it from the first phase on"),
+	phases: z.array(phase).min(1).max(50).optional().describe("of a phased rollout: other strategies write their own"),
+	criteria: limits.default([]).describe("of every phase"),
+	hold: duration.optional().describe("of every phase that says nothing else"),
+	approval: approval.optional().describe("before every phase after the first that says nothing else"),
+	timeout: timeout.optional(),
+	preset: z
+		.literal("quick")
+		.optional()
+		.describe("canary: 10 % for 10 min, errors at most 1 %, p95 latency at most 20 % above control's, then all"),
+	percents: z.array(percent).min(1).max(50).optional().describe("percentage and canary: one phase each"),
+	rings: z.array(ring).min(1).max(50).optional().describe("ring: default internal 1 %, beta 10 %, production 100 %"),
+	schedule: z
+		.array(z.strictObject({ percent, not_before: notBefore, name: z.string().min(1).max(63).optional(), hold: duration.optional() }))
+		.min(1)
+		.max(50)
+		.optional()
+		.describe("schedule: percent by day or time"),
+	warm: duration.optional().describe("blue-green: how long blue is kept for going back; default 1h"),
+	compare: z
+		.strictObject({ hold: duration.default("24h"), criteria: limits.default(["discrepancy_rate <= 0%"]) })
+		.optional()
+		.describe("compare-first: the phase in which answers are only compared"),
+});
+
+export type WrittenPlan = z.infer<typeof plan>;
+
+/** The plan that the engine runs, as far as there is one, and everything that is wrong with it, by the field that was written. */
+interface Completed {
+	readonly plan: Plan | undefined;
+	readonly errors: readonly FieldError[];
+}
+
+/** With the definitions of the metrics that it names, and no others. */
+export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[]): Completed {
+	const { phases, sources, errors } = writePhases(given);
+	const {
+		criteria: _criteria,
+		hold: _hold,
+		approval: _approval,
+		timeout: _timeout,
+		preset,
+		percents: _percents,
+		rings: _rings,
+		schedule: _schedule,
+		warm: _warm,
+		compare: _compare,
+		...rest
+	} = given;
+	const joining = phases.flatMap(({ flags }) => flags);
+	const flags = [...given.flags, ...joining.filter((flag) => !given.flags.includes(flag))];
+	const early = given.flags.filter((flag) => joining.includes(flag));
+	if (flags.length === 0) errors.push({ pointer: "/flags", message: "takes at least one flag, here or in the first phase" });
+	if (flags.length > FLAGS_MAX) errors.push({ pointer: "/flags", message: `${flags.length} flags > limit ${FLAGS_MAX}` });
+	errors.push(...early.map((flag) => ({ pointer: "/flags", message: `"${flag}" joins in a phase: name it in one of the two places` })));
+	if (phases.length === 0 || flags.length === 0) return { plan: undefined, errors };
+	const guards = preset === "quick" && given.guards.length === 0 ? ["latency_ms p95 vs control <= +20%"] : given.guards;
+	const all: Plan = { ...rest, guards, flags, phases, metrics: [...own] };
+	errors.push(...checkPlan(all).map((each) => inWritten(each, sources)));
+	if (errors.length > 0) return { plan: all, errors };
+	const named = new Set(signalKeysOf(all).map(({ metric }) => unscopedMetric(metric)));
+	return { plan: { ...all, metrics: own.filter(({ key }) => named.has(key)) }, errors };
+}
+
+/** A phase that a strategy wrote is no field of the plan: its mistake lies in what it was written from. */
+function inWritten({ pointer, message }: FieldError, sources: readonly string[]): FieldError {
+	const found = /^\/phases\/(\d+)(.*)$/.exec(pointer);
+	const source = found && sources[Number(found[1])];
+	if (!found || source === undefined || source === null) return { pointer, message };
+	return { pointer: source.startsWith("/percents") || source === "/strategy" ? source : `${source}${found[2] ?? ""}`, message };
+}

@@ -84,7 +84,7 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	const valid = (): unknown => {
 		if (what === "a segment") return { key: newKey(), description: "text", when: condition };
 		if (what === "a webhook")
-			return { url: "https://example.com/hook", events: ["rollout.*", "alert.page"], environment: "staging", description: "text" };
+			return { url: "https://example.com/hook", events: ["rollout.*", "page.no_data"], environment: "staging", description: "text" };
 		if (what === "an import")
 			return {
 				schemaVersion: 1,

@@ -4,7 +4,7 @@ import { ROLES, type Role } from "../store/tokens";
  * What a token of one environment may ask: `named`, for what is in its environment, which the request or what it is about
  * names; `query`, the same, but its body may speak of others; `all`, for nothing, since this belongs to all; `own`, as anybody.
  */
-export type Reach = "named" | "query" | "all" | "own";
+type Reach = "named" | "query" | "all" | "own";
 
 interface Rule {
 	/** Below /api/v1: this, and what is below it. */

@@ -144,3 +144,13 @@ export const explanation = z.looseObject({ snapshot: z.number(), steps: z.array(
 export const exported = z.looseObject({ flags: z.array(z.unknown()), damaged: z.array(z.string()).optional() });
 
 export const metrics = z.looseObject({ metrics: z.array(z.looseObject({ key: z.string(), standard: z.boolean() })) });
+
+export const caller = z.looseObject({
+	name: z.string(),
+	role: z.enum(["viewer", "operator", "admin"]),
+	environment: z.string().nullable(),
+});
+const apiToken = z.looseObject({ ...caller.shape, createdAtMs: z.number(), revokedAtMs: z.number().nullable() });
+export type Token = z.infer<typeof apiToken>;
+export const tokens = z.looseObject({ tokens: z.array(apiToken) });
+export const withToken = z.looseObject({ ...apiToken.shape, token: z.string() });

@@ -8,6 +8,7 @@ import { apply, difference, validate } from "./commands/plan";
 import { events, list, show, told } from "./commands/rollout";
 import { status } from "./commands/status";
 import { exportFlags, importFlags } from "./commands/transfer";
+import { token } from "./commands/token";
 import { watch } from "./commands/watch";
 
 /** In the order of help. */
@@ -32,4 +33,5 @@ export const commands: readonly Command[] = [
 	emergencyRollback,
 	exportFlags,
 	importFlags,
+	...token,
 ];

@@ -185,7 +185,8 @@ function refusalOf({ status, body, headers }: Answered, url: string, what: strin
 	}
 	const { title, detail, errors } = known.data;
 	const details = { status, problem: known.data };
-	if (status === 401 || status === 403) return new Stop(EXIT.unauthorized, `${url} does not take the token: ${detail}`, details);
+	if (status === 403) return new Stop(EXIT.unauthorized, detail, details);
+	if (status === 401) return new Stop(EXIT.unauthorized, `${url} does not take the token: ${detail}`, details);
 	const id = headers.get("x-correlation-id");
 	const trace = status >= 500 && id !== null ? ` (correlation id ${id})` : "";
 	const listed = errors?.length

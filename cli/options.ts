@@ -26,6 +26,7 @@ export const OPTIONS = {
 	reason: { type: "string", takes: "<text>", about: "why; kept in the audit" },
 	yes: { type: "boolean", short: "y", about: "do not ask" },
 	edge: { type: "string", takes: "<url>", about: "the edge's URL (TIDEGATE_EDGE_URL, else the profile's)" },
+	role: { type: "string", takes: "<role>", about: "viewer, operator or admin" },
 	start: { type: "boolean", about: "start the rollout that is created" },
 	status: { type: "string", takes: "<status>", about: "only those: draft, running, paused, rolled_back, completed, cancelled" },
 	limit: { type: "string", takes: "<count>", about: "at most so many" },

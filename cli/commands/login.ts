@@ -1,8 +1,9 @@
-import { listed } from "../answers";
+import { caller } from "../answers";
 import type { Answer, Call, Command } from "../command";
 import { controlAt } from "../controlApi";
 import { usageError } from "../exit";
 import { configFile, edgeOf, isInTheClear, keepProfile, profileName, readProfiles, urlOf } from "../profiles";
+import { printCaller } from "./token";
 
 export const login: Command = {
 	name: "login",
@@ -28,9 +29,12 @@ export const login: Command = {
 		if (call.options["dry-run"])
 			return { json: { dryRun: true, ...told }, text: `nothing was sent or written; ${url} would be kept as profile ${name} in ${path}` };
 		const token = await tokenOf(call);
-		await controlAt({ url, token, interrupted }).get("/rollouts", listed, { limit: 1 });
+		const who = await controlAt({ url, token, interrupted }).get("/me", caller);
 		keepProfile(env, name, { url, token, ...(edge === undefined ? {} : { edge }) });
-		return { json: told, text: `logged in to ${url}: kept as profile ${name} in ${path}` };
+		return {
+			json: { ...told, caller: who },
+			text: `logged in to ${url} as ${who.name} (${printCaller(who)}): kept as profile ${name} in ${path}`,
+		};
 	},
 };
 

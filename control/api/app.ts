@@ -5,6 +5,7 @@ import { log, nameOf } from "../log";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
 import type { Publisher } from "../tick/publish";
+import { accessOf, isAtLeast } from "./access";
 import { audit } from "./audit";
 import { callerOf, callerWithin } from "./auth";
 import type { ApiEnv } from "./context";
@@ -19,6 +20,7 @@ import { type Refusal, Refused, problemOf, refuse } from "./refusals";
 import { rolloutCommands } from "./rolloutCommands";
 import { rollouts } from "./rollouts";
 import { segments } from "./segments";
+import { tokens } from "./tokens";
 import { transfer } from "./transfer";
 import { versions } from "./versions";
 import { webhooks } from "./webhooks";
@@ -61,11 +63,13 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	});
 	app.use("/api/*", async (c, next) => {
 		const { publisher, adminToken, now } = compose(c.env, c.req.raw);
-		c.set(
-			"actor",
-			(await callerOf(publisher.db, c.req.header("authorization"), adminToken, now)) ??
-				refuse({ kind: "unauthorized", why: whyNot(adminToken, c.req.header("authorization")) }),
-		);
+		const authorization = c.req.header("authorization");
+		const caller = await callerOf(publisher.db, authorization, adminToken, now);
+		c.set("caller", caller ?? refuse({ kind: "unauthorized", why: whyNot(adminToken, authorization) }));
+		c.set("actor", c.get("caller").name);
+		const { role } = c.get("caller");
+		const { role: takes } = accessOf(c.req.method, c.req.path);
+		if (!isAtLeast(role, takes)) refuse({ kind: "forbidden", why: { role, takes, what: `${c.req.method} ${c.req.path}` } });
 		await next();
 	});
 
@@ -76,7 +80,8 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 		const caller = await callerWithin(HEALTH_CALLER_MS, publisher.db, authorization, adminToken).catch(() =>
 			refuse({ kind: "unavailable", what: "the database, which knows whose token this is," }),
 		);
-		c.set("actor", caller ?? refuse({ kind: "unauthorized", why: whyNot(adminToken, authorization) }));
+		const { environment } = caller ?? refuse({ kind: "unauthorized", why: whyNot(adminToken, authorization) });
+		if (environment !== null) refuse({ kind: "forbidden", why: { reach: environment, asked: null } });
 		await next();
 	});
 
@@ -90,6 +95,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1/rollouts", rolloutCommands);
 	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/keys", keys);
+	app.route("/api/v1", tokens);
 	app.route("/api/v1/webhooks", webhooks);
 	app.route("/api/v1/webhooks", deadLetters);
 	app.route("/api/v1/audit", audit);

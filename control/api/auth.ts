@@ -1,10 +1,10 @@
 import { sha256Hex } from "../sha256";
 import type { Database } from "../store/database";
-import { keepToken, nameOfToken } from "../store/tokens";
+import { ADMIN, type Caller, type TokenRow, findToken, keepAdminToken } from "../store/tokens";
 import { within } from "../within";
 
-const ADMIN = "admin";
 const TOKEN_CHARACTERS_MAX = 1_000;
+const THE_ADMIN: Caller = { name: ADMIN, role: "admin", environment: null };
 
 /**
  * Who calls; undefined when the token is nobody's. Tokens are kept as hashes. The first is the secret ADMIN_TOKEN: it is
@@ -15,14 +15,13 @@ export async function callerOf(
 	authorization: string | undefined,
 	adminToken: string | undefined,
 	now: number,
-): Promise<string | undefined> {
+): Promise<Caller | undefined> {
 	const hash = await hashIn(authorization);
 	if (hash === undefined) return undefined;
 	const isAdmin = await isAdmins(hash, adminToken);
-	const name = await nameOfToken(db, hash);
-	if (isAdmin && name !== ADMIN) await keepToken(db, ADMIN, hash, now);
-	if (isAdmin) return ADMIN;
-	return name === ADMIN ? undefined : name;
+	const token = await findToken(db, hash);
+	if (isAdmin && !token) await keepAdminToken(db, hash, now);
+	return isAdmin ? THE_ADMIN : callerBy(token);
 }
 
 /** As callerOf, for whoever must answer by then: the admin needs no database. Rejects when nobody could tell in time. */
@@ -31,12 +30,17 @@ export async function callerWithin(
 	db: Database,
 	authorization: string | undefined,
 	adminToken: string | undefined,
-): Promise<string | undefined> {
+): Promise<Caller | undefined> {
 	const hash = await hashIn(authorization);
 	if (hash === undefined) return undefined;
-	if (await isAdmins(hash, adminToken)) return ADMIN;
-	const name = await within(ms, nameOfToken(db, hash));
-	return name === ADMIN ? undefined : name;
+	return (await isAdmins(hash, adminToken)) ? THE_ADMIN : callerBy(await within(ms, findToken(db, hash)));
+}
+
+/** Nobody's are one that is revoked, and the admin's of before. */
+function callerBy(token: TokenRow | undefined): Caller | undefined {
+	if (!token || token.name === ADMIN || token.revokedAtMs !== null) return undefined;
+	const { name, role, environment } = token;
+	return { name, role, environment };
 }
 
 async function hashIn(authorization: string | undefined): Promise<string | undefined> {

@@ -1,13 +1,15 @@
-import { OpenAPIHono, z } from "@hono/zod-openapi";
-import type { Context } from "hono";
+import { OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
+import type { Context, Handler } from "hono";
 import { fieldErrors } from "../../core/flags/fieldErrors";
 import type { FieldError } from "../../core/flags/model";
 import type { Act } from "../store/audit";
+import type { Caller } from "../store/tokens";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
 import type { Publisher } from "../tick/publish";
 import { publish } from "../tick/publish";
 import { log, nameOf } from "../log";
+import { keepWithin } from "./reach";
 import { refuse } from "./refusals";
 
 /** What handlers get: the parts of the composition root, the caller, and the clock that stamps events. */
@@ -15,6 +17,8 @@ export interface Variables {
 	readonly deps: Publisher;
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
+	readonly caller: Caller;
+	/** The caller's name. */
 	readonly actor: string;
 	readonly correlationId: string;
 	readonly now: number;
@@ -24,15 +28,30 @@ export interface ApiEnv {
 	Variables: Variables;
 }
 
-/** A sub-app of one resource: what does not fit its schema is refused with the fields' pointers. */
+/**
+ * A sub-app of one resource: what does not fit its schema is refused with the fields' pointers, and then what is out of the
+ * caller's reach.
+ */
 export function resource(): OpenAPIHono<ApiEnv> {
-	return new OpenAPIHono<ApiEnv>({
+	const app = new OpenAPIHono<ApiEnv>({
 		defaultHook: (result) => {
 			if (result.success) return;
 			const errors = result.error.issues.flatMap(fieldErrors);
 			refuse({ kind: "invalid", errors: result.target === "query" ? errors.map(ofParameter) : errors });
 		},
 	});
+	const { openapi } = app;
+	const kept = (route: RouteConfig, handler: Handler<ApiEnv>) =>
+		openapi(
+			{ ...route, responses: { ...route.responses, ...refusals(403) } },
+			// Behind the validation: what was looked at is what the handler reads.
+			async (c, next) => {
+				await keepWithin(c);
+				return handler(c, next) as never;
+			},
+		);
+	app.openapi = kept as typeof openapi;
+	return app;
 }
 
 /** A parameter of the query is no field of the body: "?environment=" in place of "/environment". */

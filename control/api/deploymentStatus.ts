@@ -55,13 +55,14 @@ export const status = z.object({
 
 type Status = z.infer<typeof status>;
 
-/** `nowMs` is the clock that stamps ticks, `realNowMs` the one of arrivals and leases. */
+/** `nowMs` is the clock that stamps ticks, `realNowMs` the one of arrivals and leases. `only`: of no other environment anything is told; null: of all. */
 export async function statusOf(
 	db: Database,
 	metrics: MetricsSource,
 	environment: EnvironmentName,
 	nowMs: number,
 	realNowMs: number,
+	only: string | null,
 ): Promise<Status> {
 	const [tick, publications, environments, rollouts, breaker, origins, alerts, rollbacks] = await Promise.all([
 		known("tick", async () => {
@@ -70,7 +71,7 @@ export async function statusOf(
 			return { lastTickAgeMs, guarded: lastTickAgeMs !== null && lastTickAgeMs < LEASE_MS };
 		}),
 		known("publications", async () => ({ pending: await pendingEnvironments(db) })),
-		known("environments", () => latestEnvironmentChecks(db)),
+		known("environments", () => latestEnvironmentChecks(db, only)),
 		known("rollouts", async () => liveOf(await selectLive(db, environment))),
 		known("breaker", async () => {
 			const automatic = await rollbacksSince(db, ENGINE, nowMs - BREAKER_WINDOW_MS);

@@ -3,6 +3,7 @@ import { environmentName } from "../../core/flags/model";
 import { sha256Hex } from "../sha256";
 import { createKey, listKeys, revokeKey } from "../store/keys";
 import { actOf, json, publishBehind, reason, refusals, resource } from "./context";
+import { randomText } from "./randomText";
 import { refuse } from "./refusals";
 
 const key = z.object({
@@ -76,12 +77,3 @@ keys.openapi(
 		return c.body(null, 204);
 	},
 );
-
-/** Base64url of so many random bytes. */
-function randomText(bytes: number): string {
-	const random = crypto.getRandomValues(new Uint8Array(bytes));
-	return btoa(String.fromCharCode(...random))
-		.replaceAll("+", "-")
-		.replaceAll("/", "_")
-		.replaceAll("=", "");
-}

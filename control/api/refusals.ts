@@ -4,6 +4,7 @@ import { type Refusal as CommandRefusal, printRefusal } from "../../core/rollout
 import type { FlagRefusal } from "../store/flags";
 import type { MetricRefusal } from "../store/metrics";
 import type { SegmentRefusal } from "../store/segments";
+import type { Role, TokenRefusal } from "../store/tokens";
 import type { WebhookRefusal } from "../store/webhooks";
 
 /** Every way a request can be refused. The one switch below maps them to HTTP. */
@@ -12,12 +13,14 @@ export type Refusal =
 	| SegmentRefusal
 	| MetricRefusal
 	| WebhookRefusal
+	| TokenRefusal
 	| CommandRefusal
 	| { readonly kind: "invalid"; readonly errors: readonly FieldError[] }
 	| { readonly kind: "malformed"; readonly detail: string }
 	| { readonly kind: "too_large"; readonly limitBytes: number }
 	| { readonly kind: "wrong_media_type" }
 	| { readonly kind: "unauthorized"; readonly why: "no_token_set" | "sdk_key" | "invalid" | "none" }
+	| { readonly kind: "forbidden"; readonly why: Lacking }
 	| { readonly kind: "not_found"; readonly what: string }
 	| { readonly kind: "version_required"; readonly current: number }
 	| { readonly kind: "flag_active"; readonly flag: string; readonly rollout: string }
@@ -31,6 +34,12 @@ export type Refusal =
 	| { readonly kind: "unavailable"; readonly what: string }
 	| TransferRefusal
 	| { readonly kind: "internal" };
+
+/** What a token is not good for. */
+type Lacking =
+	| { readonly role: Role; readonly takes: Role; readonly what: string }
+	/** The token's environment, and the one that was asked for: null, all of them; undefined, none was named. */
+	| { readonly reach: string; readonly asked: string | null | undefined };
 
 /** Of an import or a promotion: nothing is written, because of these. */
 interface TransferRefusal {
@@ -83,6 +92,8 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(415, "Unsupported media type", "send JSON, and say so: Content-Type: application/json");
 		case "unauthorized":
 			return problem(401, "Unauthorized", UNAUTHORIZED[refusal.why]);
+		case "forbidden":
+			return problem(403, "Forbidden", printLacking(refusal.why));
 		case "not_found":
 			return problem(404, "Not found", `there is no ${refusal.what}`);
 		case "flag_missing":
@@ -159,6 +170,12 @@ export function problemOf(refusal: Refusal): Problem {
 			);
 		case "webhook_disabled":
 			return problem(409, "Webhook disabled", `webhook ${refusal.id} is disabled: enable it first, with PATCH {"enabled": true}`);
+		case "token_exists":
+			return problem(409, "Token exists", `there is a token ${refusal.name}: revoke it first, or take another name`);
+		case "too_many_tokens":
+			return problem(409, "Too many tokens", `there are ${refusal.limit} tokens, which is the limit: revoke one first`, {
+				limit: refusal.limit,
+			});
 		case "snapshot_too_large":
 			return problem(
 				422,
@@ -199,6 +216,15 @@ export function problemOf(refusal: Refusal): Problem {
 		default:
 			return assertNever(kind);
 	}
+}
+
+const A_ROLE: Readonly<Record<Role, string>> = { viewer: "a viewer", operator: "an operator", admin: "an admin" };
+
+function printLacking(why: Lacking): string {
+	if ("role" in why) return `this token is ${A_ROLE[why.role]}'s: ${why.what} takes ${A_ROLE[why.takes]}`;
+	const { reach, asked } = why;
+	if (asked === undefined) return `this token is for ${reach} only: name the environment, ?environment=${reach}`;
+	return `this token is for ${reach} only: ${asked === null ? "this takes one for all environments" : `it does not reach ${asked}`}`;
 }
 
 function printMetricInUse({ key, by, drafts }: Extract<MetricRefusal, { kind: "metric_in_use" }>): string {

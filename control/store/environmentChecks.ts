@@ -45,15 +45,17 @@ export async function listEnvironmentChecks(db: Database, environment: string, l
 	return rows.map(checkOf);
 }
 
-/** What the last tick that looked found of every environment; null: none has. */
+/** What the last tick that looked found of every environment, or of one; null: none has. */
 export async function latestEnvironmentChecks(
 	db: Database,
+	only: string | null = null,
 ): Promise<{ readonly environment: string; readonly check: EnvironmentCheck | null }[]> {
 	const newest = sql`(SELECT max(newest.at_ms) FROM environment_checks AS newest WHERE newest.environment = ${environments.name})`;
 	const rows = await db
 		.select({ environment: environments.name, check: RAW })
 		.from(environments)
 		.leftJoin(environmentChecks, and(eq(environmentChecks.environment, environments.name), eq(environmentChecks.atMs, newest)))
+		.where(only === null ? undefined : eq(environments.name, only))
 		.orderBy(asc(environments.name));
 	return rows.map(({ environment, check }) => ({ environment, check: check && checkOf(check) }));
 }

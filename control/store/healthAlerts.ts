@@ -1,5 +1,6 @@
 import { and, asc, count, desc, eq, gte, inArray, sql } from "drizzle-orm";
 import * as z from "zod";
+import { ALERT_TYPES, severityOf } from "../../core/notify/events";
 import type { Database } from "./database";
 import { LIVE } from "../../core/rollouts/state";
 import { parseJson } from "./json";
@@ -17,8 +18,6 @@ export const raisedAlert = z.object({
 
 export type RaisedAlert = z.infer<typeof raisedAlert>;
 
-const TYPES = ["alert.warn", "alert.page"];
-
 /** What has been told of an environment's rollouts since then, newest first. */
 export async function listAlerts(db: Database, environment: string, sinceMs: number, limit: number): Promise<RaisedAlert[]> {
 	const holding = sql`(SELECT ${alertingIn(rollouts.state)} FROM ${rollouts} WHERE ${rollouts.id} = ${outbox.subject} AND ${inArray(rollouts.status, LIVE)})`;
@@ -34,7 +33,7 @@ export async function listAlerts(db: Database, environment: string, sinceMs: num
 		.from(outbox)
 		.where(
 			and(
-				inArray(outbox.type, TYPES),
+				inArray(outbox.type, ALERT_TYPES),
 				gte(outbox.atMs, sinceMs),
 				sql`CASE WHEN json_valid(${outbox.payload}) THEN ${outbox.payload} ->> 'environment' = ${environment} ELSE FALSE END`,
 			),
@@ -43,7 +42,7 @@ export async function listAlerts(db: Database, environment: string, sinceMs: num
 		.limit(limit);
 	return rows.flatMap(({ type, payload: text, alerting: names, atMs, rollout }) => {
 		const said = parseJson(payload, text);
-		const severity = type === "alert.page" ? ("page" as const) : ("warn" as const);
+		const severity = severityOf(type);
 		return said ? { atMs, severity, rollout, ...said, active: names.includes(`${said.kind}.${severity}`) } : [];
 	});
 }

@@ -34,6 +34,11 @@ export async function listKeys(db: Database, environment: string | undefined): P
 	return rows.map(({ hash: _hash, ...row }) => row);
 }
 
+export async function environmentOfKey(db: Database, id: string): Promise<string | undefined> {
+	const [row] = await db.select({ environment: sdkKeys.environment }).from(sdkKeys).where(eq(sdkKeys.id, id));
+	return row?.environment;
+}
+
 /** False: there is no such key. Revoking a revoked key changes nothing. */
 export async function revokeKey(db: Database, id: string, act: Act): Promise<boolean> {
 	const [row] = await db.select().from(sdkKeys).where(eq(sdkKeys.id, id));

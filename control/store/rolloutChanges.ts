@@ -1,5 +1,6 @@
 import { and, eq, gt, inArray, sql } from "drizzle-orm";
 import { flagOfRollout } from "../../core/flags/overlay";
+import { alertEvent, changeEvent } from "../../core/notify/events";
 import type { Alert } from "../../core/rollouts/alert";
 import type { Change } from "../../core/rollouts/decision";
 import { liveRollout } from "../../core/rollouts/exposure";
@@ -64,7 +65,7 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 		audited(db, act, `rollouts/${row.id}`, `rollout.${change.kind}`, row.state, after),
 		db.insert(outbox).values({
 			atMs: act.atMs,
-			type: `rollout.${change.kind}`,
+			type: changeEvent(change.kind),
 			subject: row.id,
 			payload: {
 				rollout: row.id,
@@ -81,8 +82,9 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 }
 
 /** What somebody is to be told of a rollout, delivered from the outbox. */
-function alerted(db: Database, { id, environment }: StoredRollout, { severity, kind, message }: Alert, atMs: number): Statement {
-	return db.insert(outbox).values({ atMs, type: `alert.${severity}`, subject: id, payload: { rollout: id, environment, kind, message } });
+function alerted(db: Database, { id, environment }: StoredRollout, alert: Alert, atMs: number): Statement {
+	const { kind, message } = alert;
+	return db.insert(outbox).values({ atMs, type: alertEvent(alert), subject: id, payload: { rollout: id, environment, kind, message } });
 }
 
 const FAILED_ROLLBACKS_PAGED = 2;
@@ -148,7 +150,7 @@ export async function rollBackDamaged(
 		audited(db, act, `rollouts/${row.id}`, "rollout.roll_back", before, state),
 		db.insert(outbox).values({
 			atMs: act.atMs,
-			type: "rollout.roll_back",
+			type: changeEvent("roll_back"),
 			subject: row.id,
 			payload: {
 				rollout: row.id,

@@ -1,4 +1,5 @@
 import { signalsOf } from "../../core/health/signals";
+import { alertEvent } from "../../core/notify/events";
 import type { Change, Hold } from "../../core/rollouts/decision";
 import type { Database } from "./database";
 import type { StoredRollout } from "./rollouts";
@@ -60,11 +61,11 @@ export async function recordHolds(db: Database, held: readonly Held[], now: numb
 
 function alertStatements(db: Database, held: readonly Held[], now: number): D1PreparedStatement[] {
 	const rows = held.flatMap(({ row, hold }) =>
-		hold.alerts.map(({ severity, kind, message }) => ({
-			type: `alert.${severity}`,
+		hold.alerts.map((alert) => ({
+			type: alertEvent(alert),
 			rollout: row.id,
 			revision: row.revision,
-			payload: { rollout: row.id, environment: row.environment, kind, message },
+			payload: { rollout: row.id, environment: row.environment, kind: alert.kind, message: alert.message },
 		})),
 	);
 	if (rows.length === 0) return [];

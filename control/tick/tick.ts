@@ -157,7 +157,7 @@ function leaseLost(row: StoredRollout, unguardedMs: number, now: number): Decide
 	if (state.status === "paused" && (!retreats || state.retreated)) return undefined;
 	const message = `unguarded: no tick for ${printDuration(unguardedMs)} > ${printDuration(LAPSE_MS)}${retreats ? ", users went back to the baseline" : ""}`;
 	const stopped = unguarded(plan, state, now, ENGINE, message);
-	const alerts = [{ severity: "page" as const, kind: "unguarded", message }];
+	const alerts = [{ severity: "page" as const, kind: "unguarded" as const, message }];
 	const decision: Change = { kind: "pause", reason: "unguarded", message, state: stopped, judgement: null, alerts };
 	return { row, observation: NOTHING_SEEN, decision };
 }
@@ -179,7 +179,7 @@ function decideOne(
 		if (row.state.status !== "running") return undefined;
 		const message = "the rollout could not be judged: see rollout_failed in the log";
 		const state = paused({ ...row.state, watch: { ...row.state.watch, tickedAtMs: now } }, now, ENGINE, message);
-		const alerts = [{ severity: "page" as const, kind: "engine_error", message }];
+		const alerts = [{ severity: "page" as const, kind: "engine_error" as const, message }];
 		return {
 			row,
 			observation: observation ?? NOTHING_SEEN,

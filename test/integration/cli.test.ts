@@ -104,6 +104,18 @@ test("a token that is not taken is not kept, and the right one is", async () => 
 	expect(await tidegate("rollout list")).toMatchObject({ exit: 0, out: "there are no such rollouts in production\n" });
 });
 
+test("a token that is made is its owner's, for one environment, until it is revoked", async () => {
+	const made = await tidegate("token create ci --role operator --environment staging");
+	expect(made).toMatchObject({ exit: 0, out: expect.stringMatching(/^tgc_[\w-]{43}\n$/) as string });
+	const env = { TIDEGATE_URL: at(ports.control, ""), TIDEGATE_TOKEN: made.out.trim() };
+	expect(await tidegate("flags --environment staging", { env })).toMatchObject({ exit: 0 });
+	expect(await tidegate("flags", { env })).toMatchObject({ exit: 7, err: expect.stringContaining("for staging only") as string });
+	expect(await tidegate("token list", { env })).toMatchObject({ exit: 7, err: expect.stringContaining("takes an admin") as string });
+	expect(await tidegate("token list")).toMatchObject({ exit: 0, out: expect.stringContaining("ci") as string });
+	expect(await tidegate("token revoke ci")).toMatchObject({ exit: 0 });
+	expect(await tidegate("flags --environment staging", { env })).toMatchObject({ exit: 7 });
+});
+
 describe("flags", () => {
 	test("come in by import, first as a dry run that says what would be, and go out by export", async () => {
 		const file = join(folder, "flags.json");

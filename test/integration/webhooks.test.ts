@@ -75,7 +75,7 @@ test("a rollout's start reaches who subscribed as documented, signed, once, and 
 	expect(second?.headers["webhook-id"]).toBe(first?.headers["webhook-id"]);
 	for (const each of [first, second])
 		expect(each && verified(secret, each)).toMatchObject({
-			type: "rollout.start",
+			type: "rollout.started",
 			timestamp: expect.stringMatching(/Z$/),
 			data: { rollout: "cart.1", revision: 1, environment: "production", reason: "operator", status: "running" },
 		});

@@ -134,6 +134,8 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		import: ["-"],
 		"plan apply": ["-", "--start"],
 		"emergency-rollback": ["--yes"],
+		"token create": ["x", "--role", "viewer"],
+		"token revoke": ["x"],
 	};
 	const plan = {
 		rollout: "x",

@@ -4,17 +4,19 @@ import { describe, expect, test } from "vitest";
 import { EXIT } from "../../../cli/exit";
 import { TOKEN, configHome, problem, standIn, tidegate } from "./world";
 
-const NO_ROLLOUTS = { body: { rollouts: [], damaged: [] } };
+/** To everything that these tests ask: who is it, and which rollouts are there? */
+const ANNA = { body: { name: "anna", role: "operator", environment: "staging", rollouts: [], damaged: [] } };
 
 describe("a login", () => {
 	const config = (home: string): string => join(home, "tidegate/config.json");
 
 	test("is tried, then kept for its owner alone, and never shown", async () => {
-		const control = await standIn(() => NO_ROLLOUTS);
+		const control = await standIn(() => ANNA);
 		const env = { XDG_CONFIG_HOME: configHome() };
 		const done = await tidegate(["login", `${control.url}/`, "--edge", "http://localhost:2/"], { env, stdin: `${TOKEN}\n` });
 		expect(done).toMatchObject({ exit: EXIT.ok, err: "" });
-		expect(control.received[0]?.headers.authorization).toBe(`Bearer ${TOKEN}`);
+		expect(control.received).toMatchObject([{ path: "/api/v1/me", headers: { authorization: `Bearer ${TOKEN}` } }]);
+		expect(done.out).toContain("as anna (operator, staging only)");
 		expect(statSync(config(env.XDG_CONFIG_HOME)).mode & 0o777).toBe(0o600);
 		expect(JSON.parse(readFileSync(config(env.XDG_CONFIG_HOME), "utf8"))).toEqual({
 			profiles: { default: { url: control.url, token: TOKEN, edge: "http://localhost:2" } },
@@ -31,7 +33,7 @@ describe("a login", () => {
 	});
 
 	test("of a dry run is neither sent nor kept", async () => {
-		const control = await standIn(() => NO_ROLLOUTS);
+		const control = await standIn(() => ANNA);
 		const env = { XDG_CONFIG_HOME: configHome() };
 		expect(await tidegate(["login", control.url, "--dry-run"], { env, stdin: TOKEN })).toMatchObject({ exit: EXIT.ok });
 		expect(control.received).toEqual([]);
@@ -39,8 +41,8 @@ describe("a login", () => {
 	});
 
 	test("goes to the URL that it was kept for, and to no other", async () => {
-		const control = await standIn(() => NO_ROLLOUTS);
-		const other = await standIn(() => NO_ROLLOUTS);
+		const control = await standIn(() => ANNA);
+		const other = await standIn(() => ANNA);
 		const env = { XDG_CONFIG_HOME: configHome() };
 		await tidegate(["login", control.url], { env, stdin: TOKEN });
 		const elsewhere = await tidegate(["rollout", "list", "--url", other.url], { env });
@@ -54,8 +56,8 @@ describe("a login", () => {
 	});
 
 	test("that is named goes before the environment's variables, and those before the default one", async () => {
-		const kept = await standIn(() => NO_ROLLOUTS);
-		const variable = await standIn(() => NO_ROLLOUTS);
+		const kept = await standIn(() => ANNA);
+		const variable = await standIn(() => ANNA);
 		const env = { XDG_CONFIG_HOME: configHome() };
 		await tidegate(["login", kept.url, "--profile", "staging"], { env, stdin: TOKEN });
 		const both = { ...env, TIDEGATE_URL: variable.url, TIDEGATE_TOKEN: "of-the-variable" };
@@ -69,7 +71,7 @@ describe("a login", () => {
 	});
 
 	test("is gone after logout, and others stay", async () => {
-		const control = await standIn(() => NO_ROLLOUTS);
+		const control = await standIn(() => ANNA);
 		const env = { XDG_CONFIG_HOME: configHome() };
 		for (const name of ["default", "staging"])
 			// oxlint-disable-next-line no-await-in-loop -- one file

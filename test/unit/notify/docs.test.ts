@@ -44,7 +44,7 @@ const freePort = (): Promise<number> =>
 	});
 
 const aMessage = (id: number): Message =>
-	messageOf({ id, atMs: 1_800_000_000_000, type: "rollout.roll_back", payload: { message: `harm is proven, number ${id}` } });
+	messageOf({ id, atMs: 1_800_000_000_000, type: "rollout.rolled_back", payload: { message: `harm is proven, number ${id}` } });
 const post = async (message: Message, signed: Message = message, timestampMs = Date.now()): Promise<number> => {
 	const headers = await signatureHeaders({ ...signed, timestampMs }, [secret]);
 	return (await fetch(url, { method: "POST", headers, body: message.body })).status;
@@ -56,7 +56,7 @@ test("the receiver takes an event, and acts on it once however often it comes", 
 		// oxlint-disable-next-line no-await-in-loop -- the one, then the other
 		expect(await notifier.send({ url, secrets: [drawSecret(), secret] }, aMessage(1), at)).toEqual({ kind: "answered", status: 204 });
 	}
-	await vi.waitFor(() => expect(printed).toContain("rollout.roll_back harm is proven, number 1"));
+	await vi.waitFor(() => expect(printed).toContain("rollout.rolled_back harm is proven, number 1"));
 	expect(printed.split("number 1\n")).toHaveLength(2);
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { drawSecret, signatureHeaders } from "../../../control/notify/sign";
 import vectors from "../../vectors/standard_webhooks.json";
 
-const body = JSON.stringify({ type: "rollout.roll_back", timestamp: "2026-12-01T10:00:00.000Z", data: { message: "Überlast: 41 > 20" } });
+const body = JSON.stringify({ type: "rollout.rolled_back", timestamp: "2026-12-01T10:00:00.000Z", data: { message: "Überlast: 41 > 20" } });
 const aMessage = (change: Partial<Parameters<typeof signatureHeaders>[0]> = {}) => ({
 	id: "evt_1_2",
 	timestampMs: Date.now(),

@@ -16,7 +16,7 @@ beforeEach(() => {
 const secret = drawSecret();
 const TIMEOUT_MS = 400;
 const notifier = webhook(true, TIMEOUT_MS);
-const message = messageOf({ id: 42, atMs: 1_800_000_000_000, type: "rollout.roll_back", payload: { rollout: "café.1", percent: 5 } });
+const message = messageOf({ id: 42, atMs: 1_800_000_000_000, type: "rollout.rolled_back", payload: { rollout: "café.1", percent: 5 } });
 const send = (url = `${receiver.url}/hook?team=shop`, secrets = [secret]) => notifier.send({ url, secrets }, message, Date.now());
 const silent = (error: string) => ({ kind: "silent", error: expect.stringContaining(error) });
 
@@ -30,7 +30,7 @@ test("a message is posted as JSON with the three headers, and verifies", async (
 		headers: { "content-type": "application/json", "user-agent": "Tidegate", "webhook-id": message.id },
 	});
 	expect(new Webhook(secret).verify(got?.body ?? "", (got?.headers ?? {}) as Record<string, string>)).toEqual({
-		type: "rollout.roll_back",
+		type: "rollout.rolled_back",
 		timestamp: "2027-01-15T08:00:00.000Z",
 		data: { rollout: "café.1", percent: 5 },
 	});

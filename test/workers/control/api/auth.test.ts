@@ -59,12 +59,13 @@ describe("a request", () => {
 
 describe("tokens", () => {
 	const db = open(env.DB);
+	const ADMIN = { name: "admin", role: "admin", environment: null };
 	const hashes = async () => (await env.DB.prepare("SELECT name, hash FROM tokens").all<{ name: string; hash: string }>()).results;
 
 	test("the admin's old token is worth nothing once the secret has changed, used before or not", async () => {
-		expect(await callerOf(db, "Bearer old-secret", "old-secret", 1)).toBe("admin");
+		expect(await callerOf(db, "Bearer old-secret", "old-secret", 1)).toEqual(ADMIN);
 		expect(await callerOf(db, "Bearer old-secret", "new-secret", 2)).toBeUndefined();
-		expect(await callerOf(db, "Bearer new-secret", "new-secret", 3)).toBe("admin");
+		expect(await callerOf(db, "Bearer new-secret", "new-secret", 3)).toEqual(ADMIN);
 		expect(await callerOf(db, "Bearer old-secret", "new-secret", 4)).toBeUndefined();
 		expect(await hashes()).toHaveLength(1);
 	});
@@ -87,7 +88,7 @@ describe("tokens", () => {
 		const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("annas-token")));
 		const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 		await env.DB.prepare("INSERT INTO tokens (name, hash, created_at_ms) VALUES ('anna', ?1, 0)").bind(hash).run();
-		expect(await callerOf(db, "Bearer annas-token", TOKEN, 1)).toBe("anna");
+		expect(await callerOf(db, "Bearer annas-token", TOKEN, 1)).toEqual({ name: "anna", role: "admin", environment: null });
 		expect((await send("GET", FLAGS, { headers: { authorization: "Bearer annas-token" } })).status).toBe(200);
 	});
 });

@@ -304,7 +304,12 @@ describe("the system's status", () => {
 
 	async function alerted(rollout: string, severity: string, kind: string, atMs: number, environment = "production"): Promise<void> {
 		await env.DB.prepare("INSERT INTO outbox (at_ms, type, subject, payload) VALUES (?, ?, ?, ?)")
-			.bind(atMs, `alert.${severity}`, rollout, JSON.stringify({ rollout, environment, kind, message: `${kind}!` }))
+			.bind(
+				atMs,
+				`${severity === "page" ? "page" : "alert"}.${kind}`,
+				rollout,
+				JSON.stringify({ rollout, environment, kind, message: `${kind}!` }),
+			)
 			.run();
 	}
 
@@ -428,9 +433,9 @@ describe("the system's status", () => {
 		await alerted(one.id, "page", "no_data", NOW_MS - 2 * MINUTE_MS);
 		await alerted(one.id, "page", "split_broken", NOW_MS - MINUTE_MS);
 		await alerted(ended.id, "page", "split_broken", NOW_MS);
-		await alerted(one.id, "page", "old", NOW_MS - HOUR_MS - 1);
+		await alerted(one.id, "page", "no_data", NOW_MS - HOUR_MS - 1);
 		await alerted("elsewhere.1", "page", "no_data", NOW_MS, "staging");
-		await env.DB.prepare("INSERT INTO outbox (at_ms, type, subject, payload) VALUES (?, 'alert.page', 'x', '{')").bind(NOW_MS).run();
+		await env.DB.prepare("INSERT INTO outbox (at_ms, type, subject, payload) VALUES (?, 'page.no_data', 'x', '{')").bind(NOW_MS).run();
 		await env.DB.prepare("UPDATE rollouts SET status = 'rolled_back' WHERE id = ?").bind(ended.id).run();
 		expect((await status()).alerts).toEqual([
 			{ atMs: NOW_MS, severity: "page", rollout: ended.id, kind: "split_broken", message: "split_broken!", active: false },

@@ -72,6 +72,7 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	["a flag", FLAGS, CREATED],
 	["a rollout", ROLLOUTS, CREATED],
 	["a key", "/api/v1/keys", CREATED],
+	["a token", "/api/v1/tokens", CREATED],
 	["a segment", "/api/v1/segments?environment=production", CREATED],
 	["a webhook", "/api/v1/webhooks", [201, 400, 409, 413, 422]],
 	["an import", "/api/v1/import?environment=staging", [200, 400, 422]],
@@ -83,8 +84,9 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	const rule = { id: "r", description: "", when: condition, serve: [{ variant: "true", weight: 100_000 }] };
 	const valid = (): unknown => {
 		if (what === "a segment") return { key: newKey(), description: "text", when: condition };
+		if (what === "a token") return { name: newKey(), role: "viewer", environment: "staging" };
 		if (what === "a webhook")
-			return { url: "https://example.com/hook", events: ["rollout.*", "alert.page"], environment: "staging", description: "text" };
+			return { url: "https://example.com/hook", events: ["rollout.*", "page.no_data"], environment: "staging", description: "text" };
 		if (what === "an import")
 			return {
 				schemaVersion: 1,
@@ -131,7 +133,15 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	// The bodies are worth something: some are taken, and some refused for each reason.
 	expect([...statuses.keys()].sort((a, b) => a - b)).toEqual([...wanted]);
 	// What was taken can be read again.
-	for (const list of [FLAGS, ROLLOUTS, "/api/v1/keys", "/api/v1/webhooks", "/api/v1/audit", "/api/v1/export?environment=staging"]) {
+	for (const list of [
+		FLAGS,
+		ROLLOUTS,
+		"/api/v1/keys",
+		"/api/v1/tokens",
+		"/api/v1/webhooks",
+		"/api/v1/audit",
+		"/api/v1/export?environment=staging",
+	]) {
 		// oxlint-disable-next-line no-await-in-loop -- four requests
 		expect((await send("GET", list)).status, list).toBe(200);
 	}

@@ -57,6 +57,10 @@ const ROUTES = [
 	"get /api/v1/keys",
 	"post /api/v1/keys",
 	"delete /api/v1/keys/{id}",
+	"get /api/v1/me",
+	"get /api/v1/tokens",
+	"post /api/v1/tokens",
+	"delete /api/v1/tokens/{name}",
 	"get /api/v1/webhooks",
 	"post /api/v1/webhooks",
 	"get /api/v1/webhooks/{id}",
@@ -101,7 +105,7 @@ test("asks for a token everywhere, by a scheme that is declared", () => {
 			expect(document.components.securitySchemes[name]).toMatchObject({ type: "http", scheme: "bearer" });
 	for (const [route, operation] of operations()) {
 		expect(operation.security ?? document.security, route).not.toEqual([]);
-		expect(operation.responses["401"], route).toBeDefined();
+		for (const status of ["401", "403"]) expect(operation.responses[status], route).toBeDefined();
 	}
 });
 

@@ -198,10 +198,12 @@ describe("a segment that a rollout excludes", () => {
 	test("stays where that was completed: whoever was excluded is not moved by its end, and the flag's rule says so", async () => {
 		const { key } = await create();
 		const phases = [{ percent: 100, hold: "10m", criteria: ["error_rate < 3%"] }];
-		const { id, flags } = await excluding(key, { phases });
+		const { id, plan } = await excluding(key, { phases });
 		await command(id, "start");
 		await command(id, "advance");
-		expect(await refused(409, "DELETE", at(key), { headers: ifMatch(1) })).toMatchObject({ by: [`flags/${flags[0]}`] });
+		expect(await refused(409, "DELETE", at(key), { headers: ifMatch(1) })).toMatchObject({
+			by: [`flags/${(plan as { flags: string[] }).flags[0]}`],
+		});
 	});
 
 	test("is one environment's: another one's rollout does not hold it, nor does one that excludes a key of its name", async () => {

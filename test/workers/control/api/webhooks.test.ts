@@ -76,7 +76,7 @@ describe("a subscriber", () => {
 		["another port", { url: "https://example.com:8443/" }, "/url", "port 8443"],
 		["a password", { url: "https://a:b@example.com/" }, "/url", "password"],
 		["no event", { events: [] }, "/events", ""],
-		["an unknown event", { events: ["rollout.*", "rollouts.*"] }, "/events/1", "rollout.roll_back"],
+		["an unknown event", { events: ["rollout.*", "rollouts.*"] }, "/events/1", "rollout.rolled_back"],
 		["an unknown environment", { environment: "moon" }, "/environment", "production"],
 		["a secret of its own", { secret: "whsec_bmV3" }, "/secret", "unknown"],
 	])("with %s is refused, and nothing is written", async (_what, change, pointer, message) => {
@@ -214,7 +214,7 @@ describe("disabled by an operator", () => {
 describe("deliveries", () => {
 	test("are shown with what became of them, newest first", async () => {
 		const { id } = await create();
-		const [a, b] = [await happened("a.1", "rollout.start"), await happened("b.1", "alert.page")];
+		const [a, b] = [await happened("a.1", "rollout.started"), await happened("b.1", "page.no_data")];
 		await deliverAt(
 			START_MS,
 			receivers(({ event }) => answered(event === a ? 204 : 503)),
@@ -232,9 +232,9 @@ describe("deliveries", () => {
 				nextAttemptAtMs: START_MS,
 				error: null,
 			},
-			{ type: "alert.page", subject: "b.1", status: "pending", attempts: 1, nextAttemptAtMs: expect.any(Number), error: "answered 503" },
+			{ type: "page.no_data", subject: "b.1", status: "pending", attempts: 1, nextAttemptAtMs: expect.any(Number), error: "answered 503" },
 			{
-				type: "rollout.start",
+				type: "rollout.started",
 				subject: "a.1",
 				status: "delivered",
 				attempts: 1,

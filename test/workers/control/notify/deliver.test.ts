@@ -50,7 +50,7 @@ describe("an event", () => {
 
 	test("is signed at the time when it is sent, with an id that names it", async () => {
 		const shop = await aWebhook("shop");
-		const event = await happened("cart.1", "rollout.roll_back");
+		const event = await happened("cart.1", "rollout.rolled_back");
 		const all = receivers();
 		await deliverAt(START_MS + 5, all);
 		expect(all.requests).toEqual([
@@ -58,7 +58,7 @@ describe("an event", () => {
 				to: "shop",
 				event,
 				id: `evt_${START_MS.toString(36)}_${event}`,
-				type: "rollout.roll_back",
+				type: "rollout.rolled_back",
 				atMs: START_MS + 5,
 				secrets: shop.secrets.map(({ secret }) => secret),
 			},
@@ -66,15 +66,15 @@ describe("an event", () => {
 	});
 
 	test.each<[events: string[], environment: string | null, type: string, payload: unknown, isTold: boolean]>([
-		[["*"], null, "rollout.start", { environment: "staging" }, true],
-		[["*"], "production", "rollout.start", { environment: "production" }, true],
-		[["*"], "production", "rollout.start", { environment: "staging" }, false],
+		[["*"], null, "rollout.started", { environment: "staging" }, true],
+		[["*"], "production", "rollout.started", { environment: "production" }, true],
+		[["*"], "production", "rollout.started", { environment: "staging" }, false],
 		[["*"], "production", "webhook.disabled", { environment: null }, false],
-		[["*"], "production", "rollout.start", "{", false],
-		[["rollout.*"], null, "rollout.roll_back", {}, true],
-		[["rollout.*"], null, "alert.page", {}, false],
-		[["alert.page", "rollout.roll_back"], null, "rollout.roll_back", {}, true],
-		[["alert.page"], null, "alert.warn", {}, false],
+		[["*"], "production", "rollout.started", "{", false],
+		[["rollout.*"], null, "rollout.rolled_back", {}, true],
+		[["rollout.*"], null, "page.no_data", {}, false],
+		[["page.no_data", "rollout.rolled_back"], null, "rollout.rolled_back", {}, true],
+		[["page.no_data"], null, "alert.no_data", {}, false],
 	])("is told to who wants it: %j in %s of %s %j: %s", async (events, environment, type, payload, isTold) => {
 		await aWebhook("shop", { events, environment });
 		await happened("cart.1", type, payload);
@@ -84,8 +84,8 @@ describe("an event", () => {
 	});
 
 	test("matches in the database as everywhere else", async () => {
-		const types = [...Object.keys(EVENTS), "rollout.new_kind", "rollouts.start", "alert.pages", "other.thing"];
-		const patterns = ["*", "rollout.*", "alert.*", "webhook.*", ...Object.keys(EVENTS)];
+		const types = [...Object.keys(EVENTS), "rollout.new_kind", "rollouts.started", "page.no_datas", "other.thing"];
+		const patterns = ["*", "rollout.*", "alert.*", "page.*", "webhook.*", ...Object.keys(EVENTS)];
 		for (const pattern of patterns) {
 			// oxlint-disable-next-line no-await-in-loop -- one subscriber after the other
 			await env.DB.prepare("DELETE FROM webhooks").run();
@@ -104,7 +104,7 @@ describe("an event", () => {
 
 	test("that cannot be read is given up, and the next of its subject is told", async () => {
 		const shop = await aWebhook("shop");
-		await happened("cart.1", "rollout.start", "{");
+		await happened("cart.1", "rollout.started", "{");
 		const next = await happened("cart.1");
 		const all = receivers();
 		await deliverAt(START_MS, all);
@@ -116,8 +116,8 @@ describe("an event", () => {
 	});
 
 	test("of a long backlog is told in its turn, 1,000 dealt out a tick", async () => {
-		const shop = await aWebhook("shop", { events: ["alert.page"] });
-		const rows = JSON.stringify(Array.from({ length: 2_400 }, (_, i) => (i % 300 === 299 ? "alert.page" : "alert.warn")));
+		const shop = await aWebhook("shop", { events: ["page.no_data"] });
+		const rows = JSON.stringify(Array.from({ length: 2_400 }, (_, i) => (i % 300 === 299 ? "page.no_data" : "alert.no_data")));
 		await env.DB.prepare(
 			"INSERT INTO outbox (at_ms, type, subject, payload) SELECT 1, value, 's' || key, '{}' FROM json_each(?) ORDER BY key",
 		)
@@ -283,7 +283,7 @@ describe("a subscriber", () => {
 		const missed = await happened("c.1");
 		const second = receivers();
 		await deliverAt(START_MS + MINUTE_MS, second);
-		expect(second.requests.map(({ to, type }) => `${to} ${type}`).toSorted()).toEqual(["pager rollout.advance", "pager webhook.disabled"]);
+		expect(second.requests.map(({ to, type }) => `${to} ${type}`).toSorted()).toEqual(["pager rollout.advanced", "pager webhook.disabled"]);
 		expect(await deliveriesOf(pager)).toMatchObject(Array.from({ length: 4 }, () => ({ status: "delivered" })));
 
 		const before = await current(shop);
@@ -495,7 +495,7 @@ describe("a round is bounded:", () => {
 		}
 		const rows = JSON.stringify(Array.from({ length: events }, (_, i) => i));
 		await env.DB.prepare(
-			"INSERT INTO outbox (at_ms, type, subject, payload) SELECT 1, 'rollout.start', 's' || value, '{}' FROM json_each(?)",
+			"INSERT INTO outbox (at_ms, type, subject, payload) SELECT 1, 'rollout.started', 's' || value, '{}' FROM json_each(?)",
 		)
 			.bind(rows)
 			.run();

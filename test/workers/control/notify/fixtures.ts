@@ -31,7 +31,7 @@ export async function current({ id }: { readonly id: string }): Promise<StoredWe
 /** A row of the outbox; its id. */
 export async function happened(
 	subject: string,
-	type = "rollout.advance",
+	type = "rollout.advanced",
 	payload: unknown = { environment: "production" },
 ): Promise<number> {
 	const text = typeof payload === "string" ? payload : JSON.stringify(payload);

@@ -33,7 +33,7 @@ test("a rollback is told in the tick that decides it, once it is published", asy
 	});
 	await tick(aTick({ notifier: all }), nextMinute());
 	expect((await current(row.id)).status).toBe("rolled_back");
-	expect(all.requests.map(({ type }) => type)).toEqual(["rollout.roll_back"]);
+	expect(all.requests.map(({ type }) => type)).toEqual(["rollout.rolled_back"]);
 	expect(pendingThen).toEqual([[]]);
 });
 
@@ -66,7 +66,7 @@ test("delivery that fails is logged, and is nobody else's failure", async () => 
 });
 
 test("what has happened is told though guarding fails, and by a tick that comes late", async () => {
-	await aWebhook("shop", { events: ["rollout.advance"] });
+	await aWebhook("shop", { events: ["rollout.advanced"] });
 	const row = await started("unguarded");
 	await happened(row.id);
 	const all = receivers();

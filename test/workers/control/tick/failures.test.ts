@@ -39,11 +39,11 @@ const kindsOf = async (id: string): Promise<string[]> => (await listEvents(db, i
 
 async function told(id: string): Promise<string[]> {
 	const found = await env.DB.prepare(
-		"SELECT type, payload ->> 'kind' AS kind FROM outbox WHERE subject = ? AND type LIKE 'alert.%' AND payload ->> 'kind' <> 'phase_timeout' ORDER BY id",
+		"SELECT type FROM outbox WHERE subject = ? AND type NOT LIKE 'rollout.%' AND type <> 'alert.phase_timeout' ORDER BY id",
 	)
 		.bind(id)
-		.all<{ type: string; kind: string }>();
-	return found.results.map(({ type, kind }) => `${type} ${kind}`);
+		.all<{ type: string }>();
+	return found.results.map(({ type }) => type);
 }
 
 /** A phase that is never over, so that a tick holds. */
@@ -104,7 +104,7 @@ describe("two ticks at once: one wins, and the other writes nothing", () => {
 		const [won, after] = await raced(nextMinute());
 		expect(after).toBe(won);
 		expect((await live(row.id)).watch.quietTicks).toBe(3);
-		expect(await told(row.id)).toEqual(["alert.warn no_data"]);
+		expect(await told(row.id)).toEqual(["alert.no_data"]);
 		await outcomes(row, HEALTHY);
 		await raced(nextMinute());
 		expect((await live(row.id)).watch.guards[0]).toMatchObject({ harmed: 1, units: 20 });
@@ -129,7 +129,7 @@ describe("two ticks at once: one wins, and the other writes nothing", () => {
 		expect(await live(row.id)).toMatchObject({ status: "paused", by: "ann", watch: { quietTicks: 2, alerting: [] } });
 		expect(await told(row.id)).toEqual([]);
 		await tick(aTick(), nextMinute());
-		expect(await told(row.id)).toEqual(["alert.warn no_data"]);
+		expect(await told(row.id)).toEqual(["alert.no_data"]);
 	});
 });
 
@@ -252,7 +252,7 @@ describe("the rollback write fails: it is tried again every tick, and somebody i
 			// oxlint-disable-next-line no-await-in-loop -- minute after minute
 			pages.push(await told(row.id));
 		}
-		const page = ["alert.page rollback_failed"];
+		const page = ["page.rollback_failed"];
 		expect(pages).toEqual([[], page, page, page]);
 		expect(logged().filter(({ event }) => event === "change_failed")).toHaveLength(4);
 		expect((await live(row.id)).watch).toMatchObject({ watermark: null, ticks: 0 });
@@ -293,7 +293,7 @@ describe("the rollback write fails: it is tried again every tick, and somebody i
 		await tick(aTick(), nextMinute());
 		expect(await told(row.id)).toEqual([]);
 		await tick(aTick(), nextMinute());
-		expect(await told(row.id)).toEqual(["alert.page rollback_failed"]);
+		expect(await told(row.id)).toEqual(["page.rollback_failed"]);
 	});
 });
 
@@ -316,7 +316,7 @@ describe("too many rollbacks: three in an hour stop what advances by itself in t
 		const row = await afterThree("stopped");
 		await tick(aTick(), nextMinute());
 		expect(await latest(row.id)).toBe("breaker_open");
-		expect(await told(row.id)).toEqual(["alert.page breaker_open"]);
+		expect(await told(row.id)).toEqual(["page.breaker_open"]);
 		const found = (await latestEnvironmentChecks(db)).find(({ environment }) => environment === "production");
 		expect(found?.check).toMatchObject({ level: "warning", breakerUntilMs: START_MS + (minute - 1 + 30) * MINUTE_MS });
 		minute += 27;
@@ -326,7 +326,7 @@ describe("too many rollbacks: three in an hour stop what advances by itself in t
 		await outcomes(row, HEALTHY, "d");
 		await tick(aTick(), nextMinute());
 		expect(await live(row.id)).toMatchObject({ phase: 1 });
-		expect(await told(row.id)).toEqual(["alert.page breaker_open"]);
+		expect(await told(row.id)).toEqual(["page.breaker_open"]);
 	});
 
 	test("while harm is rolled back all the same", async () => {

@@ -69,7 +69,7 @@ test("proven harm rolls back in the tick that sees it, with evidence, audit row 
 	expect(audit.results.map((each) => each["action"])).toEqual(["rollout.created", "rollout.start", "rollout.roll_back"]);
 	expect((await readHead(db)).head.environments["production"]?.overlay.baseline).toContain(row.id);
 	expect(await env.DB.prepare("SELECT type FROM outbox WHERE subject = ? ORDER BY id DESC").bind(row.id).first("type")).toBe(
-		"rollout.roll_back",
+		"rollout.rolled_back",
 	);
 });
 

@@ -60,7 +60,7 @@ describe.each(KINDS)("%s", (kind) => {
 		}
 		if (!result.ok) throw new Error(result.error.kind);
 		expect(result.value).toMatchObject({
-			kind,
+			kind: kind === "start" ? "validate" : kind,
 			reason: "operator",
 			message: expect.stringContaining("lunch"),
 			judgement: null,

@@ -1,12 +1,14 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
+import type { CheckDeps } from "../checks/finding";
 import { log, nameOf } from "../log";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
 import type { Publisher } from "../tick/publish";
 import { audit } from "./audit";
 import { callerOf, callerWithin } from "./auth";
+import { checks } from "./checks";
 import type { ApiEnv } from "./context";
 import { explanations } from "./explain";
 import { deadLetters } from "./deliveries";
@@ -16,6 +18,7 @@ import { health } from "./health";
 import { keys } from "./keys";
 import { metrics } from "./metrics";
 import { type Refusal, Refused, problemOf, refuse } from "./refusals";
+import { rolloutChecks } from "./rolloutChecks";
 import { rollouts } from "./rollouts";
 import { segments } from "./segments";
 import { transfer } from "./transfer";
@@ -34,6 +37,7 @@ export interface Composition {
 	readonly publisher: Publisher;
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
+	readonly checks: CheckDeps;
 	readonly adminToken: string | undefined;
 	/** The clock that stamps events, for this request. */
 	readonly now: number;
@@ -43,11 +47,12 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	const app = new OpenAPIHono<ApiEnv>();
 
 	app.use(async (c, next) => {
-		const { publisher, metrics: source, notifier, adminToken: secret, now } = compose(c.env, c.req.raw);
+		const { publisher, metrics: source, notifier, checks: checking, adminToken: secret, now } = compose(c.env, c.req.raw);
 		const given = c.req.header("x-correlation-id") ?? "";
 		c.set("deps", publisher);
 		c.set("metrics", source);
 		c.set("notifier", notifier);
+		c.set("checks", checking);
 		c.set("now", now);
 		c.set("hasAdminToken", Boolean(secret));
 		c.set("correlationId", /^[\w.:/-]{1,100}$/.test(given) ? given : crypto.randomUUID());
@@ -86,6 +91,8 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1", explanations);
 	app.route("/api/v1/metrics", metrics);
 	app.route("/api/v1/rollouts", rollouts);
+	app.route("/api/v1/rollouts", rolloutChecks);
+	app.route("/api/v1/checks", checks);
 	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1/webhooks", webhooks);

@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { fieldErrors } from "../../core/flags/fieldErrors";
 import type { FieldError } from "../../core/flags/model";
 import type { Act } from "../store/audit";
+import type { CheckDeps } from "../checks/finding";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
 import type { Publisher } from "../tick/publish";
@@ -15,6 +16,7 @@ export interface Variables {
 	readonly deps: Publisher;
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
+	readonly checks: CheckDeps;
 	readonly actor: string;
 	readonly correlationId: string;
 	readonly now: number;

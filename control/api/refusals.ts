@@ -1,6 +1,7 @@
 import { assertNever } from "../../core/result";
 import type { FieldError } from "../../core/flags/model";
 import { type Refusal as CommandRefusal, printRefusal } from "../../core/rollouts/command";
+import type { ReportRefusal } from "../store/checkReports";
 import type { FlagRefusal } from "../store/flags";
 import type { MetricRefusal } from "../store/metrics";
 import type { SegmentRefusal } from "../store/segments";
@@ -12,6 +13,7 @@ export type Refusal =
 	| SegmentRefusal
 	| MetricRefusal
 	| WebhookRefusal
+	| ReportRefusal
 	| CommandRefusal
 	| { readonly kind: "invalid"; readonly errors: readonly FieldError[] }
 	| { readonly kind: "malformed"; readonly detail: string }
@@ -24,6 +26,7 @@ export type Refusal =
 	| { readonly kind: "flag_damaged"; readonly key: string }
 	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
+	| { readonly kind: "nothing_to_confirm"; readonly check: string; readonly status: string }
 	| { readonly kind: "metric_standard"; readonly key: string }
 	| { readonly kind: "metric_damaged"; readonly key: string }
 	| { readonly kind: "webhook_damaged"; readonly id: string }
@@ -149,6 +152,12 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(409, "Too many webhooks", `there are ${refusal.limit} webhooks, which is the limit: delete one first`, {
 				limit: refusal.limit,
 			});
+		case "too_many_reports":
+			return problem(409, "Too many reports", `this environment keeps reports of ${refusal.limit} names, which is the limit`, {
+				limit: refusal.limit,
+			});
+		case "nothing_to_confirm":
+			return problem(409, "Nothing to confirm", `check ${refusal.check} does not wait for a person: it is ${refusal.status}`);
 		case "too_many_secrets":
 			return problem(
 				409,

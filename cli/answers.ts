@@ -144,3 +144,15 @@ export const explanation = z.looseObject({ snapshot: z.number(), steps: z.array(
 export const exported = z.looseObject({ flags: z.array(z.unknown()), damaged: z.array(z.string()).optional() });
 
 export const metrics = z.looseObject({ metrics: z.array(z.looseObject({ key: z.string(), standard: z.boolean() })) });
+
+const checkResult = z.looseObject({ name: z.string(), status: z.string(), critical: z.boolean(), message: z.string() });
+export const checkSummary = z.looseObject({
+	failed: z.array(z.string()),
+	pending: z.array(z.string()),
+	can_deploy: z.boolean(),
+	execution_time_ms: z.number(),
+	checks: z.array(checkResult),
+});
+export type CheckSummary = z.infer<typeof checkSummary>;
+
+export const checkReport = z.looseObject({ name: z.string(), status: z.string() });

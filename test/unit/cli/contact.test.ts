@@ -134,6 +134,8 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		import: ["-"],
 		"plan apply": ["-", "--start"],
 		"emergency-rollback": ["--yes"],
+		"checks report": ["e2e", "--status", "passed"],
+		"checks confirm": ["x.1", "informed"],
 	};
 	const plan = {
 		rollout: "x",
@@ -168,6 +170,8 @@ describe("the token is never shown,", () => {
 		"<flag>": ["f"],
 		"<flag> [key=value…]": ["f"],
 		"<id>": ["x.1"],
+		"<id> <name>": ["x.1", "informed"],
+		"<name>": ["e2e", "--status", "passed"],
 		"<file>": ["-"],
 		"<url>": ["http://127.0.0.1:9"],
 	};

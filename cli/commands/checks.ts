@@ -6,7 +6,7 @@ import { REQUEST_MS, type Write } from "../controlApi";
 import { EXIT, failure, usageError } from "../exit";
 import { type Colour, type Paint, table } from "../output";
 import { inFile, orStop, readText } from "../planFile";
-import { readYaml } from "../positions";
+import { type Source, readYaml } from "../positions";
 import { withHint } from "./rollout";
 
 const STATUSES = ["passed", "failed", "warning"];
@@ -38,7 +38,7 @@ export const checksRun: Command = {
 		const [name = ""] = call.args;
 		const text = await readText(name, call.world);
 		const read = readYaml(text);
-		const { source } = orStop("source" in read ? read : { name, text, ...read }, name);
+		const { source } = orStop<{ readonly source: Source }>("source" in read ? read : { name, text, ...read }, name);
 		const body = bodyOf(name, source.value, call);
 		const found = await call
 			.control()

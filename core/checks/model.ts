@@ -50,7 +50,7 @@ function kindsBy(object: typeof z.strictObject) {
 			http: z
 				.string()
 				.max(2_000)
-				.regex(/^https?:\/\/[^\s/?#]+\S*$/i, "takes a URL, as in https://origin.example/health"),
+				.regex(/^https?:\/\/[^\s/?#]\S*$/i, "takes a URL, as in https://origin.example/health"),
 			method: z.enum(["GET", "POST"], takes("GET or POST")).default("GET").describe("POST sends {rollout, phase, percent}"),
 			expect: z.union([answerStatus, z.array(answerStatus).min(1).max(20)], takes("a status, or a list of them")).default(200),
 			json: object({

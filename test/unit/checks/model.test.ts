@@ -55,6 +55,7 @@ describe("a mistake is told at its field", () => {
 		[{ ...HTTP, name: "x".repeat(64) }, "/0/name: "],
 		[{ ...HTTP, http: "origin.example" }, "/0/http: takes a URL"],
 		[{ ...HTTP, http: "file:///etc/passwd" }, "/0/http: takes a URL"],
+		[{ ...HTTP, http: `https://${"x".repeat(1_900)} ` }, "/0/http: takes a URL"],
 		[{ ...HTTP, method: "DELETE" }, "/0/method: takes GET or POST"],
 		[{ ...HTTP, expect: 302 }, "/0/expect: "],
 		[{ ...HTTP, expect: [] }, "/0/expect: "],

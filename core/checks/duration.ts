@@ -2,7 +2,7 @@ import * as z from "zod";
 import { durationMs, printDuration } from "../rollouts/duration";
 
 /** As everywhere, and for answers of machines also in milliseconds: `500ms`. */
-export function checkDurationMs(text: string): number | undefined {
+function checkDurationMs(text: string): number | undefined {
 	const milliseconds = /^(\d{1,6})ms$/.exec(text)?.[1];
 	return milliseconds === undefined ? durationMs(text) : Number(milliseconds);
 }

@@ -9,7 +9,7 @@ import { parseReading } from "./reading";
 
 /** What is looked at before users are served, and while they are: the authoring form. */
 
-export const CHECKS_MAX = 20;
+const CHECKS_MAX = 20;
 /** All of them, side by side. */
 export const CHECKS_LIMIT_MS = 5 * 60_000;
 

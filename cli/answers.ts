@@ -154,3 +154,14 @@ const apiToken = z.looseObject({ ...caller.shape, createdAtMs: z.number(), revok
 export type Token = z.infer<typeof apiToken>;
 export const tokens = z.looseObject({ tokens: z.array(apiToken) });
 export const withToken = z.looseObject({ ...apiToken.shape, token: z.string() });
+const checkResult = z.looseObject({ name: z.string(), status: z.string(), critical: z.boolean(), message: z.string() });
+export const checkSummary = z.looseObject({
+	failed: z.array(z.string()),
+	pending: z.array(z.string()),
+	can_deploy: z.boolean(),
+	execution_time_ms: z.number(),
+	checks: z.array(checkResult),
+});
+export type CheckSummary = z.infer<typeof checkSummary>;
+
+export const checkReport = z.looseObject({ name: z.string(), status: z.string() });

@@ -1,4 +1,5 @@
 import type { Command } from "./command";
+import { checksConfirm, checksOf, checksReport, checksRun } from "./commands/checks";
 import { doctor } from "./commands/doctor";
 import { emergencyRollback } from "./commands/emergencyRollback";
 import { explain } from "./commands/explain";
@@ -30,6 +31,10 @@ export const commands: readonly Command[] = [
 	watch,
 	events,
 	...told,
+	checksOf,
+	checksRun,
+	checksReport,
+	checksConfirm,
 	emergencyRollback,
 	exportFlags,
 	importFlags,

@@ -21,8 +21,8 @@ type Query = Readonly<Record<string, string | number | undefined>>;
 export interface Control {
 	readonly url: string;
 	get<T>(path: string, schema: z.ZodType<T>, query?: Query): Promise<T>;
-	/** A question that has a body: nothing is written. */
-	ask<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T>;
+	/** A question that has a body: nothing is written. `ms`: where the answer takes longer than others. */
+	ask<T>(path: string, body: unknown, schema: z.ZodType<T>, ms?: number): Promise<T>;
 	/** `key` makes two sendings of the same write one, where control knows it. */
 	send<T>(write: Write, schema: z.ZodType<T>, key?: string): Promise<T>;
 	/** The whole URL of a write, to be shown. */
@@ -44,7 +44,14 @@ export function controlAt({ url, token, interrupted, requestMs = REQUEST_MS }: A
 		const search = new URLSearchParams(named).toString();
 		return `${url}/api/v1${path}${search === "" ? "" : `?${search}`}`;
 	};
-	const call = async <T>(method: string, address: string, schema: z.ZodType<T>, headers: Record<string, string>, body?: unknown) => {
+	const call = async <T>(
+		method: string,
+		address: string,
+		schema: z.ZodType<T>,
+		headers: Record<string, string>,
+		body?: unknown,
+		ms = requestMs,
+	) => {
 		const answer = await request(address, {
 			method,
 			headers: {
@@ -54,7 +61,7 @@ export function controlAt({ url, token, interrupted, requestMs = REQUEST_MS }: A
 				...headers,
 			},
 			...(body === undefined ? {} : { body: JSON.stringify(body) }),
-			requestMs,
+			requestMs: ms,
 			interrupted,
 		}).catch((error: unknown) => {
 			if (error instanceof Unanswered)
@@ -73,7 +80,7 @@ export function controlAt({ url, token, interrupted, requestMs = REQUEST_MS }: A
 	return {
 		url,
 		get: (path, schema, query) => call("GET", at(path, query), schema, {}),
-		ask: (path, body, schema) => call("POST", at(path), schema, {}, body),
+		ask: (path, body, schema, ms) => call("POST", at(path), schema, {}, body, ms),
 		send: ({ method, path, query, body, ifMatch }, schema, key = randomUUID()) =>
 			call(
 				method,

@@ -58,7 +58,7 @@ async function answerTo(given: Arguments, world: World): Promise<{ readonly answ
 	const args = words.slice(command.name.split(" ").length);
 	// "flags gt" is a mistyped "flags get", and no "flags" with an argument.
 	const isGroup = commands.some(({ name }) => name.startsWith(`${command.name} `));
-	if (isGroup && args.length > 0) throw usageError(unknownCommand(words));
+	if (isGroup && command.takes === "" && args.length > 0) throw usageError(unknownCommand(words));
 	checkTaken(command, args, given);
 	return { answer: await command.run(callOf(args, given, world)) };
 }

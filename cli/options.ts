@@ -28,7 +28,12 @@ export const OPTIONS = {
 	edge: { type: "string", takes: "<url>", about: "the edge's URL (TIDEGATE_EDGE_URL, else the profile's)" },
 	role: { type: "string", takes: "<role>", about: "viewer, operator or admin" },
 	start: { type: "boolean", about: "start the rollout that is created" },
-	status: { type: "string", takes: "<status>", about: "only those: draft, running, paused, rolled_back, completed, cancelled" },
+	status: {
+		type: "string",
+		takes: "<status>",
+		about: "of rollouts: draft, running, paused, rolled_back, completed, cancelled; of a report: passed, failed, warning",
+	},
+	detail: { type: "string", takes: "<text>", about: "what a report says besides" },
 	limit: { type: "string", takes: "<count>", about: "at most so many" },
 	flags: { type: "string", takes: "<a,b>", about: "kill these flags, and leave rollouts alone" },
 	context: { type: "string", takes: "<key=value>", multiple: true, about: "an attribute; key:=value reads the value as JSON" },

@@ -6,7 +6,8 @@ import { nearest } from "../core/health/suggest";
 import type { MetricDefinition } from "../core/metric";
 import type { Plan } from "../core/rollouts/plan";
 import { completePlan, plan } from "../core/rollouts/writtenPlan";
-import { failure, usageError } from "./exit";
+import { problemIn } from "./controlApi";
+import { Stop, failure, usageError } from "./exit";
 import { type Mistake, type Source, excerpt, readYaml } from "./positions";
 import type { World } from "./world";
 
@@ -116,4 +117,15 @@ export function orStop<T extends object>(read: T | Mistaken, what: string): T {
 	if (!("mistakes" in read)) return read;
 	const count = `${read.mistakes.length} ${read.mistakes.length === 1 ? "mistake" : "mistakes"}`;
 	throw failure(`${what} has ${count}, and nothing was sent\n${printMistakes(read)}`, { valid: false, errors: read.mistakes });
+}
+
+/** What control refuses, at its place in the file. */
+export function inFile(error: unknown, { name, text, source }: Pick<PlanFile, "name" | "text" | "source">): unknown {
+	const errors = problemIn(error)?.errors;
+	if (!(error instanceof Stop) || errors === undefined) return error;
+	const mistakes = errors.map((each) => placed(each, source));
+	return new Stop(error.exit, `control refuses ${name}\n${printMistakes({ name, text, mistakes })}`, {
+		...error.details,
+		errors: mistakes,
+	});
 }

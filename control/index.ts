@@ -2,6 +2,7 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 import type { Point, SystemPoint } from "../core/telemetry";
 import type { Head as HeadData, HeadSource, PointStore } from "../core/wire";
 import { type Composition, api } from "./api/app";
+import type { CheckDeps } from "./checks/finding";
 import { analyticsEngine } from "./metrics/analyticsEngine";
 import { analyticsEngineApi } from "./metrics/analyticsEngineApi";
 import { embedded, recordPoints } from "./metrics/embedded";
@@ -26,6 +27,8 @@ interface Env {
 	readonly DEV_CLOCK?: string;
 	/** Local instances and tests only: "1" lets webhooks go to http, any port and private addresses. */
 	readonly WEBHOOKS_ALLOW_PRIVATE?: string;
+	/** The same for checks. */
+	readonly CHECKS_ALLOW_PRIVATE?: string;
 }
 
 const realNow = (): number => Date.now();
@@ -33,7 +36,14 @@ const realNow = (): number => Date.now();
 const app = api((bindings, request): Composition => {
 	const env = bindings as Env;
 	const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
-	return { publisher, metrics: metricsOf(env), notifier: notifierOf(env), adminToken: env.ADMIN_TOKEN, now: clock(env, request) };
+	return {
+		publisher,
+		metrics: metricsOf(env),
+		notifier: notifierOf(env),
+		checks: checksOf(env),
+		adminToken: env.ADMIN_TOKEN,
+		now: clock(env, request),
+	};
 });
 
 /** The embedded store, unless Analytics Engine is set up whole. */
@@ -43,6 +53,13 @@ function metricsOf(env: Env): MetricsSource {
 }
 
 const notifierOf = (env: Env): Notifier => webhook(env.WEBHOOKS_ALLOW_PRIVATE === "1");
+
+const checksOf = (env: Env): CheckDeps => ({
+	db: open(env.DB),
+	metrics: metricsOf(env),
+	allowPrivate: env.CHECKS_ALLOW_PRIVATE === "1",
+	realNow,
+});
 
 function clock(env: Env, request: Request): number {
 	const moved = env.DEV_CLOCK === "1" ? request.headers.get("x-tidegate-now") : null;

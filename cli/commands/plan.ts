@@ -1,13 +1,13 @@
 import { type Detail, type Summary, detail, listed, metrics as metricsAnswer } from "../answers";
 import type { Call, Command } from "../command";
 import { wouldSend } from "../command";
-import { type Control, type Write, problemIn } from "../controlApi";
+import type { Control, Write } from "../controlApi";
 import { EXIT, Stop, usageError } from "../exit";
 import { diff } from "../../core/flags/diff";
 import { storedMetric } from "../../core/metricModel";
 import type { MetricDefinition } from "../../core/metric";
 import { type Paint, percent, table } from "../output";
-import { type Mistaken, type PlanFile, orStop, placed, printMistakes, readPlan, readText } from "../planFile";
+import { type Mistaken, type PlanFile, inFile, orStop, printMistakes, readPlan, readText } from "../planFile";
 import { commandWrite, placeText } from "./rollout";
 
 export const validate: Command = {
@@ -142,15 +142,4 @@ function differencesText({ id, status }: Detail, differences: ReturnType<typeof 
 	const show = (value: unknown): string => (value === undefined ? "–" : JSON.stringify(value));
 	const rows = differences.map(({ path, before, after }) => [path, paint("red", show(before)), paint("green", show(after))]);
 	return `against ${id} (${status})\n\n${table(["FIELD", "THERE", "HERE"], rows, paint)}`;
-}
-
-/** What control refuses, at its place in the file. */
-function inFile(error: unknown, { name, text, source }: PlanFile): unknown {
-	const errors = problemIn(error)?.errors;
-	if (!(error instanceof Stop) || errors === undefined) return error;
-	const mistakes = errors.map((each) => placed(each, source));
-	return new Stop(error.exit, `control refuses ${name}\n${printMistakes({ name, text, mistakes })}`, {
-		...error.details,
-		errors: mistakes,
-	});
 }

@@ -95,7 +95,7 @@ export const getRollout = (control: Control, id: string): Promise<Detail> =>
 	control.get(`/rollouts/${encodeURIComponent(id)}`, detail).catch(withHint(id));
 
 /** What to do about the two refusals that come most often: a name without its attempt, and a command that does not fit. */
-function withHint(id: string) {
+export function withHint(id: string) {
 	return (error: unknown): never => {
 		const problem = problemIn(error);
 		if (!(error instanceof Stop) || problem === undefined) throw error;

@@ -1,6 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
+import type { CheckDeps } from "../checks/finding";
 import { log, nameOf } from "../log";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
@@ -8,6 +9,7 @@ import type { Publisher } from "../tick/publish";
 import { accessOf, isAtLeast } from "./access";
 import { audit } from "./audit";
 import { callerOf, callerWithin } from "./auth";
+import { checks } from "./checks";
 import type { ApiEnv } from "./context";
 import { explanations } from "./explain";
 import { deadLetters } from "./deliveries";
@@ -18,6 +20,7 @@ import { keys } from "./keys";
 import { metrics } from "./metrics";
 import { type Refusal, Refused, problemOf, refuse } from "./refusals";
 import { rolloutCommands } from "./rolloutCommands";
+import { rolloutChecks } from "./rolloutChecks";
 import { rollouts } from "./rollouts";
 import { segments } from "./segments";
 import { tokens } from "./tokens";
@@ -37,6 +40,7 @@ export interface Composition {
 	readonly publisher: Publisher;
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
+	readonly checks: CheckDeps;
 	readonly adminToken: string | undefined;
 	/** The clock that stamps events, for this request. */
 	readonly now: number;
@@ -46,11 +50,12 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	const app = new OpenAPIHono<ApiEnv>();
 
 	app.use(async (c, next) => {
-		const { publisher, metrics: source, notifier, adminToken: secret, now } = compose(c.env, c.req.raw);
+		const { publisher, metrics: source, notifier, checks: checking, adminToken: secret, now } = compose(c.env, c.req.raw);
 		const given = c.req.header("x-correlation-id") ?? "";
 		c.set("deps", publisher);
 		c.set("metrics", source);
 		c.set("notifier", notifier);
+		c.set("checks", checking);
 		c.set("now", now);
 		c.set("hasAdminToken", Boolean(secret));
 		c.set("correlationId", /^[\w.:/-]{1,100}$/.test(given) ? given : crypto.randomUUID());
@@ -93,6 +98,8 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1/metrics", metrics);
 	app.route("/api/v1/rollouts", rollouts);
 	app.route("/api/v1/rollouts", rolloutCommands);
+	app.route("/api/v1/rollouts", rolloutChecks);
+	app.route("/api/v1/checks", checks);
 	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1", tokens);

@@ -4,6 +4,7 @@ import { fieldErrors } from "../../core/flags/fieldErrors";
 import type { FieldError } from "../../core/flags/model";
 import type { Act } from "../store/audit";
 import type { Caller } from "../store/tokens";
+import type { CheckDeps } from "../checks/finding";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
 import type { Publisher } from "../tick/publish";
@@ -19,6 +20,7 @@ export interface Variables {
 	readonly notifier: Notifier;
 	readonly caller: Caller;
 	/** The caller's name. */
+	readonly checks: CheckDeps;
 	readonly actor: string;
 	readonly correlationId: string;
 	readonly now: number;

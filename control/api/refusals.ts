@@ -1,6 +1,7 @@
 import { assertNever } from "../../core/result";
 import type { FieldError } from "../../core/flags/model";
 import { type Refusal as CommandRefusal, printRefusal } from "../../core/rollouts/command";
+import type { ReportRefusal } from "../store/checkReports";
 import type { FlagRefusal } from "../store/flags";
 import type { MetricRefusal } from "../store/metrics";
 import type { SegmentRefusal } from "../store/segments";
@@ -14,6 +15,7 @@ export type Refusal =
 	| MetricRefusal
 	| WebhookRefusal
 	| TokenRefusal
+	| ReportRefusal
 	| CommandRefusal
 	| { readonly kind: "invalid"; readonly errors: readonly FieldError[] }
 	| { readonly kind: "malformed"; readonly detail: string }
@@ -28,6 +30,7 @@ export type Refusal =
 	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
 	| { readonly kind: "idempotency_key_used"; readonly by: string }
+	| { readonly kind: "nothing_to_confirm"; readonly check: string; readonly status: string }
 	| { readonly kind: "metric_standard"; readonly key: string }
 	| { readonly kind: "metric_damaged"; readonly key: string }
 	| { readonly kind: "webhook_damaged"; readonly id: string }
@@ -161,6 +164,12 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(409, "Too many webhooks", `there are ${refusal.limit} webhooks, which is the limit: delete one first`, {
 				limit: refusal.limit,
 			});
+		case "too_many_reports":
+			return problem(409, "Too many reports", `this environment keeps reports of ${refusal.limit} names, which is the limit`, {
+				limit: refusal.limit,
+			});
+		case "nothing_to_confirm":
+			return problem(409, "Nothing to confirm", `check ${refusal.check} does not wait for a person: it is ${refusal.status}`);
 		case "too_many_secrets":
 			return problem(
 				409,

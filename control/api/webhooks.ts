@@ -4,7 +4,7 @@ import { environmentName } from "../../core/flags/model";
 import { EVENTS, eventPattern } from "../../core/notify/events";
 import { OVERLAP_MS, signing } from "../../core/notify/secrets";
 import { isSuccess } from "../../core/notify/settle";
-import { URL_CHARACTERS_MAX } from "../notify/address";
+import { URL_CHARACTERS_MAX } from "../address";
 import { bodyOf } from "../notify/message";
 import { drawSecret } from "../notify/sign";
 import { listDeliveries } from "../store/webhookDeliveries";

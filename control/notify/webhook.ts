@@ -1,5 +1,5 @@
 import type { Outcome } from "../../core/notify/settle";
-import { addressRefusal } from "./address";
+import { addressRefusal } from "../address";
 import type { Notifier } from "./notifier";
 import { signatureHeaders } from "./sign";
 

@@ -18,6 +18,8 @@ import { readHead, tickCompleted } from "../store/publication";
 import { flagWrites } from "../store/rolloutFlags";
 import { type StoredRollout, listActive } from "../store/rollouts";
 import { commitChange, recordFailure, rollbacksSince } from "../store/rolloutChanges";
+import { pruneReports } from "../store/checkReports";
+import { pruneResults } from "../store/checkResults";
 import { type Held, pruneChecks, recordCheck, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
 import { deliver } from "./deliver";
@@ -67,6 +69,8 @@ async function completed({ db, realNow }: Tick, now: number): Promise<void> {
 	if (now % HOUR_MS >= MINUTE_MS) return;
 	await attempt("prune", () => prune(db.$client, now, realNow()));
 	await attempt("prune_checks", () => pruneChecks(db, now));
+	await attempt("prune_check_results", () => pruneResults(db, now));
+	await attempt("prune_check_reports", () => pruneReports(db, now));
 	await attempt("prune_deliveries", () => pruneDeliveries(db, realNow()));
 }
 

@@ -1,3 +1,4 @@
+import { checkErrors } from "../checks/model";
 import { BUCKETS } from "../flags/bucket";
 import type { FieldError } from "../flags/model";
 import { type Role, type VersusBaseline, type VersusControl, parseCriterion, printCriterion } from "../health/criteria";
@@ -34,6 +35,8 @@ function checkCriteria(of: Plan): FieldError[] {
 		if (flag !== undefined && !of.flags.includes(flag))
 			errors.push({ pointer: `/guards/${i}/flag`, message: `"${flag}" is no flag of the plan: it has ${of.flags.join(", ")}` });
 	});
+	errors.push(...checkErrors(of.checks, metrics, "/checks"));
+	of.phases.forEach(({ checks }, i) => errors.push(...checkErrors(checks, metrics, `/phases/${i}/checks`, of.checks)));
 	return errors;
 }
 

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { type Check, storedChecks } from "../checks/model";
 import { environmentName, flagKey } from "../flags/model";
 import { parseInstant } from "../flags/instant";
 import { bucketsOf } from "../flags/snapshot";
@@ -32,7 +33,7 @@ const POLICIES = ["hold", "rollback", "advance"] as const;
 export type Policy = (typeof POLICIES)[number];
 
 /** `object`: z.strictObject refuses unknown fields, as plans are read; z.object drops them, so that a rollout outlives a deployment and its return. */
-export function fieldsBy(object: typeof z.strictObject) {
+export function fieldsBy<C extends z.ZodType<Check[]>>(object: typeof z.strictObject, checks: C) {
 	/** One that is optional is left out of the level as long as nobody reports its metric. */
 	const limits = z.array(z.union([text, object({ criterion: text, optional: z.boolean().default(true) })])).max(20);
 	const guards = z.array(z.union([text, object({ guard: text, flag: flagKey })])).max(20);
@@ -54,6 +55,7 @@ export function fieldsBy(object: typeof z.strictObject) {
 			.describe("before the phase is entered: auto, manual, or {approvers: 2}, none of them the plan's author"),
 		timeout: timeout.optional().describe("default 4 × hold, then hold and alert"),
 		not_before: notBefore.optional().describe("the phase is not entered before that day or time"),
+		checks: checks.describe("before the phase is entered, or during it"),
 		shadow: z.boolean().default(false).describe("nobody is served the candidate: its answers are compared"),
 	};
 	const plan = {
@@ -93,12 +95,13 @@ export function fieldsBy(object: typeof z.strictObject) {
 			.describe("fast proves harm sooner, and is wrong four times as often: α = 5 %"),
 		baseline_window: duration.default("10m").describe("how long the baseline is measured, at 0 %, where a guard compares with it"),
 		approval_timeout: timeout.default("24h").describe("how long an approval is waited for; then hold and alert, rollback, or advance"),
+		checks: checks.describe("before anybody is served, or during every phase"),
 		rollback: wayBackBy(object).prefault({}).describe("how users are taken back"),
 	};
 	return { phase: object(phase), plan, limits, approval, timeout, notBefore };
 }
 
-const stored = fieldsBy(z.object);
+const stored = fieldsBy(z.object, storedChecks.default([]));
 
 /** As stored: phases written out, with the definitions of the metrics that it names, so that it means the same for ever. */
 export const storedPlan = z.object({

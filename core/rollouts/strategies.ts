@@ -103,7 +103,7 @@ function only({ audience, approval }: Pick<NonNullable<WrittenPlan["rings"]>[num
 }
 
 function aPhase(change: Pick<Phase, "percent" | "hold"> & Partial<Phase>): Phase {
-	return { criteria: [], flags: [], approval: "auto", shadow: false, ...change };
+	return { criteria: [], flags: [], approval: "auto", checks: [], shadow: false, ...change };
 }
 
 /** A list that ends at 100, cut where the target is. */

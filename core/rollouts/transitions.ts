@@ -1,6 +1,7 @@
 import { restartGuard, startGuard } from "../health/guard";
 import { ringsBy, servedBy } from "./exposure";
 import { BASELINE_PHASE, type Plan, approversOf, phaseName } from "./plan";
+import { checksBefore } from "./planChecks";
 import { criteriaIn } from "./planCriteria";
 import type { Launched, LiveState, RolloutState, RunningState, WaitingState } from "./state";
 
@@ -61,7 +62,7 @@ export const validating = (launch: Launched, sinceMs: number, by: string): Waiti
 
 /** Where a start leads once its time has come. */
 export function entered(plan: Plan, launch: Launched, now: number, by: string): RunningState | WaitingState {
-	const mustWait = approversOf(plan, launch.fromPhase) > 0;
+	const mustWait = approversOf(plan, launch.fromPhase) > 0 || checksBefore(plan, launch.fromPhase).length > 0;
 	return mustWait ? validating(launch, now, by) : started(plan, launch, now);
 }
 

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { checks } from "../checks/model";
 import { type FieldError, flagKey } from "../flags/model";
 import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
@@ -8,7 +9,7 @@ import { writePhases } from "./strategies";
 
 /** A plan as people write it, in YAML or JSON: its strategy writes the phases, and from then on all plans are alike. */
 
-const { phase, plan: fields, limits, approval, timeout, notBefore } = fieldsBy(z.strictObject);
+const { phase, plan: fields, limits, approval, timeout, notBefore } = fieldsBy(z.strictObject, checks.default([]));
 
 const FLAGS_MAX = 50;
 

@@ -136,6 +136,8 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		"emergency-rollback": ["--yes"],
 		"token create": ["x", "--role", "viewer"],
 		"token revoke": ["x"],
+		"checks report": ["e2e", "--status", "passed"],
+		"checks confirm": ["x.1", "informed"],
 	};
 	const plan = {
 		rollout: "x",
@@ -170,6 +172,8 @@ describe("the token is never shown,", () => {
 		"<flag>": ["f"],
 		"<flag> [key=value…]": ["f"],
 		"<id>": ["x.1"],
+		"<id> <name>": ["x.1", "informed"],
+		"<name>": ["e2e", "--status", "passed"],
 		"<file>": ["-"],
 		"<url>": ["http://127.0.0.1:9"],
 	};

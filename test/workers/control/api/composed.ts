@@ -44,6 +44,7 @@ export async function ask<T>(path: string, parts: Parts = {}): Promise<Answered<
 		publisher: { db: parts.db ?? open(env.DB), kv: env.SNAPSHOTS, realNow: () => parts.realNowMs ?? Date.now() },
 		metrics,
 		notifier: webhook(false),
+		checks: { db: parts.db ?? open(env.DB), metrics, allowPrivate: false, realNow: () => parts.realNowMs ?? Date.now() },
 		adminToken: TOKEN,
 		now: parts.nowMs ?? Date.now(),
 	}));

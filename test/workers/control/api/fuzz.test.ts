@@ -78,6 +78,7 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	["an import", "/api/v1/import?environment=staging", [200, 400, 422]],
 	["a simple import", "/api/v1/import?environment=staging", [200, 400, 422]],
 	["a promotion", "/api/v1/promote", [200, 400, 413, 422]],
+	["checks", "/api/v1/checks/run", [200, 400, 413, 422]],
 ])("whatever is sent as %s, the answer is no failure, and is JSON", { timeout: 60_000 }, async (what, path, wanted) => {
 	const { key } = await createFlag();
 	const condition = { all: [{ attribute: "a", op: "in", values: ["x", 1] }, { not: { attribute: "b", op: "matches", values: ["a+$"] } }] };
@@ -105,6 +106,20 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 						conditions: { a: ["b", 1], c: true },
 					},
 					{ name: newKey(), status: "enabled" },
+				],
+			};
+		if (what === "checks")
+			return {
+				environment: "production",
+				flags: [key],
+				percent: 5,
+				checks: [
+					{ name: "a", http: "https://10.0.0.1/", expect: [200], json: { path: "$.a[0]", equals: "ok" }, latency: "500ms" },
+					{ name: "b", metric: "error_rate < 3%", over: "15m", every: "1h", retries: 0 },
+					{ name: "c", dependency: "db", metric: "cpu_percent < 80", when: "both", retries: 0 },
+					{ name: "d", hygiene: { owner: true } },
+					{ name: "e", reported: "e2e", stale: "2d" },
+					{ name: "f", manual: "text", critical: false },
 				],
 			};
 		if (what === "a promotion") return { from: "production", to: "staging", flags: [key], dryRun: false, reason: "text" };

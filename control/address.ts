@@ -1,4 +1,4 @@
-import { type Network, isInNetwork, parseNetwork } from "../../core/flags/ip";
+import { type Network, isInNetwork, parseNetwork } from "../core/flags/ip";
 
 export const URL_CHARACTERS_MAX = 2_000;
 
@@ -19,7 +19,7 @@ const NOT_PUBLIC_V6 = networks("2001::/23 2001:db8::/32 2002::/16 3fff::/20");
 const LOCAL_NAME = /(?:^|\.)(?:localhost|local|internal|lan|home\.arpa)$/;
 
 /**
- * Why no webhook may go there, undefined: it may. A name is not resolved: one that leads to a private address passes here, and
+ * Why no request may go there, undefined: it may. A name is not resolved: one that leads to a private address passes here, and
  * Cloudflare's network is what keeps Workers out of private ones.
  */
 export function addressRefusal(text: string, allowPrivate: boolean): string | undefined {

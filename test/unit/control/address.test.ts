@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { addressRefusal } from "../../../control/notify/address";
+import { addressRefusal } from "../../../control/address";
 
 test.each([
 	"https://hooks.example.com/tidegate",

@@ -1,0 +1,30 @@
+import * as z from "zod";
+import { durationMs, printDuration } from "../rollouts/duration";
+
+/** As everywhere, and for answers of machines also in milliseconds: `500ms`. */
+function checkDurationMs(text: string): number | undefined {
+	const milliseconds = /^(\d{1,6})ms$/.exec(text)?.[1];
+	return milliseconds === undefined ? durationMs(text) : Number(milliseconds);
+}
+
+/** Of a field that its schema has taken. */
+export function msOf(text: string): number {
+	const ms = checkDurationMs(text);
+	if (ms === undefined) throw new RangeError(`"${text}" is no duration`);
+	return ms;
+}
+
+export const printMs = (ms: number): string => (ms < 1_000 ? `${ms}ms` : printDuration(ms));
+
+export function durationField(minMs: number, maxMs: number) {
+	return z.string().superRefine((text, context) => {
+		const ms = checkDurationMs(text);
+		const message =
+			ms === undefined
+				? 'is no duration: write "500ms", "90s", "5m", "2h" or "3d"'
+				: ms < minMs || ms > maxMs
+					? `takes ${printMs(minMs)} to ${printMs(maxMs)}`
+					: undefined;
+		if (message !== undefined) context.addIssue({ code: "custom", message });
+	});
+}

@@ -1,0 +1,151 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, test } from "vitest";
+import { open } from "../../../../control/store/database";
+import { recordResults } from "../../../../control/store/checkResults";
+import { aResult } from "../../../unit/checks/fixtures";
+import { ROLLOUTS, auditOf, auditRows, command, createFlag, createRollout, done, newKey, pointersOf, refused } from "./harness";
+
+interface SummaryBody {
+	readonly rollout?: string;
+	readonly stage?: number;
+	readonly passed: readonly string[];
+	readonly failed: readonly string[];
+	readonly pending: readonly string[];
+	readonly warnings: readonly string[];
+	readonly can_deploy: boolean;
+	readonly execution_time_ms: number;
+	readonly checks: readonly { readonly name: string; readonly status: string; readonly message: string; readonly attempts: number }[];
+}
+
+const RUN = "/api/v1/checks/run";
+const reportAt = (name: string, more = ""): string => `/api/v1/checks/reports/${name}?environment=production${more}`;
+const run = (list: readonly object[], change: object = {}): Promise<SummaryBody> =>
+	done("POST", RUN, { body: { environment: "production", checks: list, ...change } });
+
+describe("a run", () => {
+	test("makes checks now, and stores nothing", async () => {
+		const { key } = await createFlag();
+		const before = await auditRows();
+		const found = await run(
+			[
+				{ name: "flags", hygiene: { owner: true } },
+				{ name: "told", manual: "support has been told", critical: false },
+				{ name: "private", http: "https://169.254.169.254/", critical: false },
+				{ name: "plain", http: "http://127.0.0.1:9/" },
+			],
+			{ flags: [key], rollout: "checkout", percent: 5 },
+		);
+		expect(found).toMatchObject({
+			passed: [],
+			failed: ["plain"],
+			warnings: ["flags", "private"],
+			pending: ["told"],
+			can_deploy: false,
+			execution_time_ms: expect.any(Number),
+		});
+		expect(found.checks.map(({ message }) => message)).toEqual([
+			`${key} has no owner`,
+			"confirm: support has been told",
+			"http: 169.254.169.254 is not on the public Internet",
+			"http: takes an https URL",
+		]);
+		expect(await auditRows()).toEqual(before);
+		expect((await env.DB.prepare("SELECT count(*) AS n FROM check_results").first("n")) as number).toBe(0);
+	});
+
+	test("that has nothing against it can be deployed", async () => {
+		expect(await run([{ name: "told", manual: "x", critical: false }])).toMatchObject({ can_deploy: true });
+	});
+
+	test("of checks that cannot be made is refused at their fields", async () => {
+		const list = [
+			{ name: "a", metric: "eror_rate < 3%" },
+			{ name: "a", metric: "latency_ms p90 < 500" },
+		];
+		const problem = await refused(422, "POST", RUN, { body: { environment: "production", checks: list } });
+		expect(pointersOf(problem)).toEqual(["/checks/0/metric", "/checks/1/name", "/checks/1/metric"]);
+		const unknown = await refused(422, "POST", RUN, { body: { environment: "production", checks: [{ name: "a", htp: "x" }] } });
+		expect(unknown.errors).toEqual([{ pointer: "/checks/0", message: "takes one of http, metric, dependency, hygiene, reported, manual" }]);
+	});
+});
+
+describe("a report", () => {
+	test("is kept, listed, audited, and looked at by the checks that name it", async () => {
+		const name = newKey();
+		const list = [{ name: "it", reported: name }];
+		expect(await run(list)).toMatchObject({ pending: ["it"], can_deploy: false });
+		await done("PUT", reportAt(name, "&reason=nightly"), { body: { status: "failed", detail: "3 of 412" } });
+		expect(await run(list)).toMatchObject({ failed: ["it"], checks: [{ message: "reported failed by admin: 3 of 412" }] });
+		await done("PUT", reportAt(name), { body: { status: "passed" } });
+		expect(await run(list)).toMatchObject({ passed: ["it"], can_deploy: true });
+		const { reports } = await done<{ reports: { name: string }[] }>("GET", "/api/v1/checks/reports?environment=production");
+		expect(reports.find((each) => each.name === name)).toMatchObject({ status: "passed", detail: "", actor: "admin" });
+		expect(await auditOf(`checks/production/${name}`)).toMatchObject([
+			{ action: "check.reported", reason: "nightly", after: { status: "failed", detail: "3 of 412" } },
+			{ action: "check.reported", after: { status: "passed" } },
+		]);
+	});
+
+	test.each<[body: object, path: string]>([
+		[{ status: "great" }, reportAt("e2e")],
+		[{ status: "passed", detail: "x".repeat(2_001) }, reportAt("e2e")],
+		[{ status: "passed", extra: 1 }, reportAt("e2e")],
+		[{ status: "passed" }, reportAt("Not%20A%20Name")],
+		[{ status: "passed" }, "/api/v1/checks/reports/e2e"],
+	])("%j to %s is refused", async (body, path) => {
+		await refused(422, "PUT", path, { body });
+	});
+});
+
+describe("of a rollout", () => {
+	const db = open(env.DB);
+	const record = (rollout: string, stage: number, change: Parameters<typeof aResult>[0]) =>
+		recordResults(db, [{ rollout, stage, sinceMs: 0, results: [aResult({ atMs: 1, ...change })] }]);
+	const confirmAt = (id: string, name: string): string => `${ROLLOUTS}/${id}/checks/${name}/confirm`;
+
+	test("the checks of its current stage are shown, before it is live those of stage 0", async () => {
+		const { id } = await createRollout();
+		await record(id, 0, { name: "before", status: "failed", durationMs: 12 });
+		await record(id, 1, { name: "during", durationMs: 7 });
+		expect(await done("GET", `${ROLLOUTS}/${id}/checks`)).toMatchObject({
+			rollout: id,
+			stage: 0,
+			failed: ["before"],
+			can_deploy: false,
+			execution_time_ms: 12,
+		});
+		const { state } = (await command(id, "start")) as unknown as { state: { stage: number } };
+		await record(id, state.stage, { name: "during", durationMs: 7 });
+		expect(await done("GET", `${ROLLOUTS}/${id}/checks`)).toMatchObject({ stage: state.stage, passed: ["during"], can_deploy: true });
+		await refused(404, "GET", `${ROLLOUTS}/nobody.1/checks`);
+	});
+
+	test("what waits for a person is confirmed, and twice is once", async () => {
+		const { id } = await createRollout();
+		await record(id, 0, { name: "told", status: "pending", attempts: 0 });
+		expect(await done("GET", `${ROLLOUTS}/${id}/checks`)).toMatchObject({ pending: ["told"], can_deploy: false });
+		for (const reason of ["on Monday", "again"])
+			// oxlint-disable-next-line no-await-in-loop -- one, then the same again
+			expect(await done("POST", confirmAt(id, "told"), { body: { reason } })).toMatchObject({
+				passed: ["told"],
+				can_deploy: true,
+				checks: [{ message: "confirmed by admin: on Monday" }],
+			});
+		const rows = await auditOf(`rollouts/${id}`);
+		expect(rows.filter(({ action }) => action === "check.confirmed")).toMatchObject([
+			{ actor: "admin", reason: "on Monday", after: { check: "told", stage: 0 } },
+		]);
+	});
+
+	test("nothing else is: what a machine finds, what is not there, what belongs to another stage", async () => {
+		const { id } = await createRollout();
+		await record(id, 0, { name: "e2e", status: "pending" });
+		await record(id, 0, { name: "smoke", status: "failed" });
+		await record(id, 3, { name: "told", status: "pending", attempts: 0 });
+		for (const name of ["e2e", "smoke"])
+			// oxlint-disable-next-line no-await-in-loop -- two
+			expect((await refused(409, "POST", confirmAt(id, name), { body: {} })).type).toBe("urn:tidegate:problem:nothing_to_confirm");
+		await refused(404, "POST", confirmAt(id, "told"), { body: {} });
+		await refused(404, "POST", confirmAt("nobody.1", "told"), { body: {} });
+	});
+});

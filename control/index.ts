@@ -11,6 +11,7 @@ import type { Notifier } from "./notify/notifier";
 import { webhook } from "./notify/webhook";
 import { open } from "./store/database";
 import { bodyOf, readHead } from "./store/publication";
+import { looks } from "./tick/looks";
 import { tick } from "./tick/tick";
 
 interface Env {
@@ -22,6 +23,8 @@ interface Env {
 	readonly AE_ACCOUNT_ID?: string;
 	readonly AE_DATASET?: string;
 	readonly AE_API_TOKEN?: string;
+	/** "2": a tick looks again after half a minute. */
+	readonly TICK_LOOKS?: string;
 	/** Local instances and tests only: "1" lets x-tidegate-now move the clock that stamps events and ticks. */
 	readonly DEV_CLOCK?: string;
 	/** Local instances and tests only: "1" lets webhooks go to http, any port and private addresses. */
@@ -73,6 +76,8 @@ export default {
 	fetch: (request, env, context) => app.fetch(request, env, context),
 	async scheduled(event, env): Promise<void> {
 		const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
-		await tick({ ...publisher, metrics: metricsOf(env), notifier: notifierOf(env) }, event.scheduledTime);
+		const given = { ...publisher, metrics: metricsOf(env), notifier: notifierOf(env) };
+		const clock = { realNow, wait: (ms: number) => scheduler.wait(ms) };
+		await looks(env.TICK_LOOKS === "2" ? 2 : 1, event.scheduledTime, (now) => tick(given, now), clock);
 	},
 } satisfies ExportedHandler<Env>;

@@ -8,6 +8,7 @@ import type { Publisher } from "../tick/publish";
 import { audit } from "./audit";
 import { callerOf, callerWithin } from "./auth";
 import type { ApiEnv } from "./context";
+import { environments } from "./environments";
 import { explanations } from "./explain";
 import { deadLetters } from "./deliveries";
 import { deployment } from "./deployment";
@@ -86,6 +87,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1", explanations);
 	app.route("/api/v1/metrics", metrics);
 	app.route("/api/v1/rollouts", rollouts);
+	app.route("/api/v1/environments", environments);
 	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1/webhooks", webhooks);

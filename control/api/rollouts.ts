@@ -1,4 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
+import { withDefaults } from "../../core/environmentSettings";
 import { type FieldError, environmentName, flagKey } from "../../core/flags/model";
 import { type Command, command, placeOf } from "../../core/rollouts/command";
 import { candidateOf } from "../../core/rollouts/exposure";
@@ -25,6 +26,7 @@ import { commitChange, rollBackDamaged } from "../store/rolloutChanges";
 import { damagedOr } from "../store/json";
 import { listMetrics } from "../store/metrics";
 import { getSegment } from "../store/segments";
+import { getSettings } from "../store/settings";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { orRefuse, refuse } from "./refusals";
 
@@ -94,7 +96,9 @@ rollouts.openapi(
 	async (c) => {
 		const { db } = c.get("deps");
 		const given = c.req.valid("json");
-		const wanted = completed(given, await listMetrics(db, given.environment));
+		const written = Object.keys(await c.req.json<object>());
+		const [own, { settings }] = await Promise.all([listMetrics(db, given.environment), getSettings(db, given.environment)]);
+		const wanted = completed(withDefaults(given, written, settings.defaults), own);
 		await checked(db, wanted, false);
 		const row = await createRollout(db, wanted, actOf(c));
 		return c.json(await detailOf(db, row), 201, { location: `/api/v1/rollouts/${row.id}` });

@@ -2,10 +2,11 @@ import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
 import type { Change, Hold } from "../../core/rollouts/decision";
-import { candidateOf } from "../../core/rollouts/exposure";
+import { candidateOf, servedBy } from "../../core/rollouts/exposure";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive } from "../../core/rollouts/state";
-import { BREAKER_WINDOW_MS, breakerOpenUntil } from "../../core/rollouts/breaker";
+import { advised } from "../../core/rollouts/advise";
+import { trialOf } from "../../core/rollouts/breaker";
 import { paused, unguarded } from "../../core/rollouts/transitions";
 import { findingOf } from "../../core/health/environment";
 import { LEASE_MS } from "../../core/wire";
@@ -17,10 +18,12 @@ import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
 import { getFlags } from "../store/flags";
 import { readHead, tickCompleted } from "../store/publication";
+import { settingsIn } from "../store/settings";
 import { type StoredRollout, listLive } from "../store/rollouts";
-import { commitChange, recordFailure, rollbacksSince } from "../store/rolloutChanges";
+import { commitChange, recordFailure } from "../store/rolloutChanges";
 import { type Held, pruneChecks, recordCheck, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
+import { type Governed, breakerIn, governedAt } from "./breakers";
 import { deliver } from "./deliver";
 import { ENGINE } from "./engine";
 import { observe } from "./observe";
@@ -85,10 +88,11 @@ async function attempt(step: string, work: () => Promise<void>): Promise<boolean
 async function guard(given: Tick, now: number, unguardedMs: number): Promise<void> {
 	const { rows, corrupt } = await listLive(given.db);
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
-	const breakers: Breakers = rows.length > 0 ? await breakersOf(given.db, now) : new Map<string, number | null>();
+	const governed = await governedAt(given.db, now);
+	const trials = trialsOf(rows);
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
 	const decided = rows.flatMap(
-		(row) => leaseLost(row, unguardedMs, now) ?? decideOne(row, observations.get(row.id), now, breakerOf(breakers, row.environment)) ?? [],
+		(row) => leaseLost(row, unguardedMs, now) ?? decideOne(row, observations.get(row.id), now, governed, trials.has(row.id)) ?? [],
 	);
 	const changes = decided.filter((each) => each.decision.kind !== "hold");
 	// Whoever is being hurt comes first.
@@ -106,28 +110,21 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 		decision.kind === "hold" ? [{ row, hold: decision, percent: placeOf(row.plan, row.state).percent }] : [],
 	);
 	await recordHolds(given.db, held, now);
-	await attempt("environment_checks", () => checkEnvironments(given.db, decided, breakers, now));
+	await attempt("environment_checks", () => checkEnvironments(given.db, decided, governed, now));
 	// The lapse goes on, and so do the edges' retreats, until each of them is a state.
 	if (unpaused > 0) throw new Error(`${unpaused} unguarded rollouts could not be paused`);
 }
 
-/** By environment, until when nothing advances; or nobody knows. */
-type Breakers = ReadonlyMap<string, number | null> | "unknown";
-const breakerOf = (breakers: Breakers, environment: string): number | null | "unknown" =>
-	breakers === "unknown" ? "unknown" : (breakers.get(environment) ?? null);
-
-/** What cannot be known of the breaker stops advances, and never a rollback. */
-async function breakersOf(db: Tick["db"], now: number): Promise<Breakers> {
-	try {
-		const found = await rollbacksSince(db, ENGINE, now - BREAKER_WINDOW_MS);
-		return new Map([...found].map(([environment, times]) => [environment, breakerOpenUntil(times, now)]));
-	} catch (error) {
-		log("breaker_not_read", { error: nameOf(error) });
-		return "unknown";
-	}
+/** The one of each environment that goes on while its breaker is half open. */
+function trialsOf(rows: readonly StoredRollout[]): ReadonlySet<string> {
+	const running = rows.flatMap(({ id, environment, plan, state }) =>
+		state.status === "running" ? [{ id, environment, served: servedBy(plan, state) }] : [],
+	);
+	const trials = [...Map.groupBy(running, (each) => each.environment).values()].map(trialOf);
+	return new Set(trials.filter((id) => id !== undefined));
 }
 
-async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], breakers: Breakers, now: number): Promise<void> {
+async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], { breakers }: Governed, now: number): Promise<void> {
 	const of = Map.groupBy(decided, ({ row }) => row.environment);
 	const found = (await listEnvironments(db)).map((environment) => {
 		const rollouts = (of.get(environment) ?? []).map(({ row, decision }) => ({
@@ -135,8 +132,7 @@ async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], br
 			level: decision.judgement?.level ?? ("unknown" as const),
 			score: decision.judgement?.score ?? null,
 		}));
-		const until = breakerOf(breakers, environment);
-		return [environment, findingOf(rollouts, until === "unknown" ? null : until)] as const;
+		return [environment, findingOf(rollouts, breakers === "unknown" ? breakers : breakerIn(breakers, environment))] as const;
 	});
 	await recordEnvironments(db, found, now);
 }
@@ -168,11 +164,15 @@ function decideOne(
 	row: StoredRollout,
 	observation: Observation | undefined,
 	now: number,
-	breakerUntilMs: number | null | "unknown",
+	{ settings, breakers }: Governed,
+	isTrial: boolean,
 ): Decided | undefined {
 	try {
 		if (!observation) throw new Error("its plan cannot be read");
-		const decision = decide(row.plan, row.state, observation, now, { breakerUntilMs });
+		const breaker = breakers === "unknown" ? breakers : breakerIn(breakers, row.environment);
+		const taken = decide(row.plan, row.state, observation, now, { breaker, isTrial });
+		const { automation } = settingsIn(settings, row.environment).settings;
+		const decision = automation === "advise" ? advised(taken, row.state) : taken;
 		return decision.kind === "none" ? undefined : { row, observation, decision };
 	} catch (error) {
 		log("rollout_failed", { rollout: row.id, error: nameOf(error) });

@@ -7,7 +7,8 @@ import { SUSPICION } from "../health/level";
 import { type Evidence, type Observation, isFinite, silentArm, unattributedOf } from "../health/observation";
 import { printNumber } from "../health/print";
 import { type Alert, raise } from "./alert";
-import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason } from "./decision";
+import type { BreakerState } from "./breaker";
+import type { Change, ChangeKind, ChangeReason, Decision, Hold, HoldReason, Learnt } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { BASELINE_PHASE, type Plan, criteriaIn, phaseName, servedIn } from "./plan";
 import { completed, enterPhase, paused, restartedPhase, rolledBack } from "./transitions";
@@ -27,10 +28,12 @@ const UNATTRIBUTED_OF_MIN = 100;
 
 /** What a decision depends on besides the rollout itself. */
 export interface Circumstances {
-	/** Until when the environment's breaker stops advances; null: it does not; "unknown": it could not be read. */
-	readonly breakerUntilMs: number | null | "unknown";
+	/** The environment's; "unknown": it could not be read. */
+	readonly breaker: BreakerState | "unknown";
+	/** While the breaker is half open: this is the one rollout that goes on all the same. */
+	readonly isTrial: boolean;
 }
-const CALM: Circumstances = { breakerUntilMs: null };
+const CALM: Circumstances = { breaker: { kind: "closed" }, isTrial: false };
 
 /**
  * What time and evidence do to a rollout. The order of checks is the policy: harm, broken split, hold time, enough data,
@@ -59,7 +62,8 @@ export function decide(
 		decision.kind === "hold" && decision.reason === "breaker_open"
 			? [{ severity: "page", kind: "breaker_open", message: decision.message }]
 			: [];
-	return alerted(decision, [...concerns(judgement), ...stopped]);
+	const holding = [...concerns(judgement), ...stopped];
+	return learning(alerted(decision, holding), { state: next, holding });
 }
 
 function unreadable(state: LiveState, message: string, now: number): Decision {
@@ -68,7 +72,11 @@ function unreadable(state: LiveState, message: string, now: number): Decision {
 	const said = `metrics could not be read, ${watch.failedReads} times in a row: ${message}`;
 	const page: Alert[] = watch.failedReads >= FAILED_READS_MAX ? [{ severity: "page", kind: "source_error", message: said }] : [];
 	if (page.length > 0 && state.status === "running")
-		return alerted(change("pause", "source_error", said, paused(next, now, ENGINE, said), null), page, ["source_error"]);
+		return learning(alerted(change("pause", "source_error", said, paused(next, now, ENGINE, said), null), page, ["source_error"]), {
+			state: next,
+			holding: page,
+			told: ["source_error"],
+		});
 	return alerted(hold("source_error", said, next, null), page, ["source_error"]);
 }
 
@@ -121,6 +129,10 @@ function alerted(decision: Decision, holding: readonly Alert[], told?: readonly 
 	if (decision.kind === "none" || !isLive(decision.state)) return decision;
 	const { state, alerts } = raise(decision.state, holding, told);
 	return { ...decision, state, alerts };
+}
+
+function learning(decision: Decision, learnt: Learnt): Decision {
+	return decision.kind === "none" || decision.kind === "hold" ? decision : { ...decision, learnt };
 }
 
 /** What must be undone, in order of certainty; undefined when nothing must. */
@@ -290,11 +302,14 @@ function firstBlocker(
 }
 
 /** Last of all: whoever reads of it knows that nothing else was in the way. */
-function stoppedBy(plan: Plan, { watch }: LiveState, { breakerUntilMs }: Circumstances): [HoldReason, string] | undefined {
-	if (breakerUntilMs === null) return undefined;
-	if (breakerUntilMs === "unknown") return ["breaker_unknown", "whether too many rollouts were rolled back could not be read"];
-	const left = printDuration(breakerUntilMs - watch.tickedAtMs);
-	return ["breaker_open", `three rollbacks within an hour in ${plan.environment}: nothing advances by itself for another ${left}`];
+function stoppedBy(plan: Plan, { watch }: LiveState, { breaker, isTrial }: Circumstances): [HoldReason, string] | undefined {
+	if (breaker === "unknown") return ["breaker_unknown", "whether too many rollouts were rolled back could not be read"];
+	if (breaker.kind === "closed" || (breaker.kind === "half_open" && isTrial)) return undefined;
+	const why = `too many automatic rollbacks in ${plan.environment}`;
+	const left = printDuration(breaker.untilMs - watch.tickedAtMs);
+	return breaker.kind === "open"
+		? ["breaker_open", `${why}: nothing advances by itself for another ${left}`]
+		: ["breaker_half_open", `${why}: for another ${left} only the rollout that serves the fewest users advances by itself`];
 }
 
 /** What must be proven before an advance. At the end nothing: ruling out a doubling among the few users held back would take months. */

@@ -19,7 +19,9 @@ export type HoldReason =
 	| "measuring_baseline"
 	| "warmed_up"
 	| "breaker_open"
-	| "breaker_unknown";
+	| "breaker_half_open"
+	| "breaker_unknown"
+	| "advised";
 
 export type ChangeKind = "start" | "advance" | "step_back" | "roll_back" | "complete" | "pause" | "resume" | "cancel";
 
@@ -54,6 +56,17 @@ export interface Change {
 	readonly state: RolloutState;
 	readonly judgement: Judgement | null;
 	readonly alerts: readonly Alert[];
+	/** For whoever does not take the engine's change; absent of what people command. */
+	readonly learnt?: Learnt;
+}
+
+/** What a tick knows of a rollout that stays where it is. */
+export interface Learnt {
+	readonly state: LiveState;
+	/** Alerts that hold there. */
+	readonly holding: readonly Alert[];
+	/** The kinds that the tick could tell of; absent: all of them. */
+	readonly told?: readonly string[];
 }
 
 /** `none`: this tick has been applied before, or the rollout is not live. */

@@ -11,7 +11,9 @@ import { isVersion } from "./ifMatch";
 import { refuse } from "./refusals";
 
 const params = z.object({ environment: environmentName });
-const ifMatch = z.object({ "if-match": z.string().optional().describe('the version that was read, as in "3"; "0" where nothing was set yet') });
+const ifMatch = z.object({
+	"if-match": z.string().optional().describe('the version that was read, as in "3"; "0" where nothing was set yet'),
+});
 
 const settingsAnswer = z.object({
 	environment: environmentName,

@@ -2,7 +2,7 @@ import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
 import type { Change, Hold } from "../../core/rollouts/decision";
-import { candidateOf, servedBy } from "../../core/rollouts/exposure";
+import { candidateOf } from "../../core/rollouts/exposure";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive } from "../../core/rollouts/state";
 import { advised } from "../../core/rollouts/advise";
@@ -118,7 +118,7 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 /** The one of each environment that goes on while its breaker is half open. */
 function trialsOf(rows: readonly StoredRollout[]): ReadonlySet<string> {
 	const running = rows.flatMap(({ id, environment, plan, state }) =>
-		state.status === "running" ? [{ id, environment, served: servedBy(plan, state) }] : [],
+		state.status === "running" ? [{ id, environment, percent: placeOf(plan, state).percent }] : [],
 	);
 	const trials = [...Map.groupBy(running, (each) => each.environment).values()].map(trialOf);
 	return new Set(trials.filter((id) => id !== undefined));

@@ -45,8 +45,8 @@ export function breakerAt(rollbacksAtMs: readonly number[], settings: BreakerSet
 	return now < openedAtMs + closesAfterMs ? { kind: "half_open", untilMs: openedAtMs + closesAfterMs } : { kind: "closed" };
 }
 
-/** While the breaker is half open: the only one of an environment's running rollouts that goes on by itself, the one that fewest are served. */
-export function trialOf(running: readonly { readonly id: string; readonly served: number }[]): string | undefined {
-	const [least] = [...running].sort((a, b) => a.served - b.served || (a.id < b.id ? -1 : 1));
+/** While the breaker is half open: the only one of an environment's running rollouts that goes on by itself, the one with the smallest percent. */
+export function trialOf(running: readonly { readonly id: string; readonly percent: number }[]): string | undefined {
+	const [least] = [...running].sort((a, b) => a.percent - b.percent || (a.id < b.id ? -1 : 1));
 	return least?.id;
 }

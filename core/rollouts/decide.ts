@@ -309,7 +309,7 @@ function stoppedBy(plan: Plan, { watch }: LiveState, { breaker, isTrial }: Circu
 	const left = printDuration(breaker.untilMs - watch.tickedAtMs);
 	return breaker.kind === "open"
 		? ["breaker_open", `${why}: nothing advances by itself for another ${left}`]
-		: ["breaker_half_open", `${why}: for another ${left} only the rollout that serves the fewest users advances by itself`];
+		: ["breaker_half_open", `${why}: for another ${left} only the rollout with the smallest percent advances by itself`];
 }
 
 /** What must be proven before an advance. At the end nothing: ruling out a doubling among the few users held back would take months. */

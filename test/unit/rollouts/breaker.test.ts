@@ -112,20 +112,20 @@ test("the times that are given stay in their order", () => {
 	expect(breakerAt(times, DEFAULT_BREAKER, 4)).toEqual({ kind: "open", untilMs: 3 + 30 * MINUTE_MS });
 });
 
-test.each<[readonly { readonly id: string; readonly served: number }[], string | undefined]>([
+test.each<[readonly { readonly id: string; readonly percent: number }[], string | undefined]>([
 	[[], undefined],
-	[[{ id: "b.1", served: 5_000 }], "b.1"],
+	[[{ id: "b.1", percent: 5 }], "b.1"],
 	[
 		[
-			{ id: "a.1", served: 20_000 },
-			{ id: "b.1", served: 5_000 },
+			{ id: "a.1", percent: 20 },
+			{ id: "b.1", percent: 5 },
 		],
 		"b.1",
 	],
 	[
 		[
-			{ id: "b.1", served: 5_000 },
-			{ id: "a.1", served: 5_000 },
+			{ id: "b.1", percent: 5 },
+			{ id: "a.1", percent: 5 },
 		],
 		"a.1",
 	],
@@ -232,7 +232,7 @@ describe("while the breaker is half open", () => {
 		expect(decided(aState(), anEvidence(), plan, HALF_OPEN)).toMatchObject({
 			kind: "hold",
 			reason: "breaker_half_open",
-			message: expect.stringContaining("for another 12m only the rollout that serves the fewest users advances by itself") as string,
+			message: expect.stringContaining("for another 12m only the rollout with the smallest percent advances by itself") as string,
 			alerts: [],
 		});
 	});

@@ -1,5 +1,6 @@
 import type { Command } from "./command";
 import { doctor } from "./commands/doctor";
+import { breakerReset, breakerShow, environmentList, environmentSettings } from "./commands/environment";
 import { emergencyRollback } from "./commands/emergencyRollback";
 import { explain } from "./commands/explain";
 import { flagsGet, flagsList, kill, unkill } from "./commands/flags";
@@ -30,6 +31,10 @@ export const commands: readonly Command[] = [
 	events,
 	...told,
 	emergencyRollback,
+	environmentList,
+	environmentSettings,
+	breakerShow,
+	breakerReset,
 	exportFlags,
 	importFlags,
 ];

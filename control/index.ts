@@ -77,7 +77,8 @@ export default {
 	async scheduled(event, env): Promise<void> {
 		const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
 		const given = { ...publisher, metrics: metricsOf(env), notifier: notifierOf(env) };
-		const clock = { realNow, wait: (ms: number) => scheduler.wait(ms) };
-		await looks(env.TICK_LOOKS === "2" ? 2 : 1, event.scheduledTime, (now) => tick(given, now), clock);
+		const look = (now: number): Promise<void> => tick(given, now);
+		const wait = (ms: number): Promise<void> => scheduler.wait(ms);
+		await looks(env.TICK_LOOKS === "2" ? 2 : 1, event.scheduledTime, look, { realNow, wait });
 	},
 } satisfies ExportedHandler<Env>;

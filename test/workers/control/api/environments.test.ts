@@ -98,7 +98,7 @@ describe("an environment's settings", () => {
 		const both = await Promise.all(
 			["30m", "40m"].map((open) => send("PUT", SETTINGS, { body: { breaker: { open } }, headers: ifMatch(0) })),
 		);
-		expect(both.map(({ status }) => status).sort()).toEqual([200, 412]);
+		expect(new Set(both.map(({ status }) => status))).toEqual(new Set([200, 412]));
 		expect(await done("GET", SETTINGS)).toMatchObject({ version: 1 });
 	});
 

@@ -123,7 +123,7 @@ test("TICK_LOOKS = 2 has the Worker's cron look twice, and without it once", asy
 	const wait = vi.spyOn(scheduler, "wait").mockImplementation(async () => {});
 	const run = async (bindings: object): Promise<void> => {
 		const event = { scheduledTime: nextMinute(), cron: "* * * * *", noRetry() {} };
-		await control.scheduled(event, { ...env, ...bindings } as Parameters<typeof control.scheduled>[1]);
+		await control.scheduled(event, { ...env, ...bindings });
 	};
 	await run({});
 	expect((await latestCheck(db, row.id))?.atMs).toBe(START_MS + minute * MINUTE_MS);

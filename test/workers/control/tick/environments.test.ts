@@ -252,11 +252,10 @@ function withoutSettings(): Database {
 		get(target, property) {
 			const own = Reflect.get(target, property) as unknown;
 			if (property !== "select" || typeof own !== "function") return typeof own === "function" ? (own.bind(target) as unknown) : own;
-			return (...fields: unknown[]) => {
-				const isSettings = "breakerResetAtMs" in (fields[0] ?? {});
-				if (isSettings) return { from: () => Promise.reject(new Error("D1_ERROR: overloaded")) };
-				return (own.bind(target) as (...given: unknown[]) => unknown)(...fields);
-			};
+			return (fields?: object) =>
+				fields && "breakerResetAtMs" in fields
+					? { from: () => Promise.reject(new Error("D1_ERROR: overloaded")) }
+					: (own.call(target, fields) as unknown);
 		},
 	});
 }

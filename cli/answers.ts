@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { storedSettings } from "../core/environmentSettings";
 
 /** What the CLI reads of control's answers. The rest is passed on by --json as it came, so nothing here is strict. */
 
@@ -99,6 +100,24 @@ export const healthChecks = z.looseObject({
 	),
 });
 
+export const breaker = z.looseObject({
+	state: z.string(),
+	untilMs: z.number().nullable(),
+	settings: storedSettings.shape.breaker,
+	resetAtMs: z.number().nullable(),
+});
+export type Breaker = z.infer<typeof breaker>;
+
+const settingsShape = { ...storedSettings.shape, version: z.number(), damaged: z.boolean() };
+export const settings = z.looseObject(settingsShape);
+export type Settings = z.infer<typeof settings>;
+
+export const environments = z.looseObject({
+	environments: z.array(
+		z.looseObject({ environment: z.string(), version: z.number(), pending: z.boolean(), breaker, settings: z.looseObject(settingsShape) }),
+	),
+});
+
 const unavailable = z.object({ unavailable: z.string() });
 const part = <S extends z.ZodType>(schema: S) => z.union([schema, unavailable]);
 
@@ -107,7 +126,7 @@ export const systemStatus = z.looseObject({
 	publications: part(z.looseObject({ pending: z.array(z.string()) })),
 	environments: part(z.array(z.looseObject({ environment: z.string(), check: check.nullable() }))),
 	rollouts: part(z.looseObject({ running: z.number(), paused: z.number(), damaged: z.array(z.string()) })),
-	breaker: part(z.looseObject({ open: z.boolean(), untilMs: z.number().nullable() })),
+	breaker: part(breaker),
 	alerts: part(
 		z.array(
 			z.looseObject({

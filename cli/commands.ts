@@ -1,6 +1,7 @@
 import type { Command } from "./command";
 import { checksConfirm, checksOf, checksReport, checksRun } from "./commands/checks";
 import { doctor } from "./commands/doctor";
+import { breakerReset, breakerShow, environmentList, environmentSettings } from "./commands/environment";
 import { emergencyRollback } from "./commands/emergencyRollback";
 import { explain } from "./commands/explain";
 import { flagsGet, flagsList, kill, unkill } from "./commands/flags";
@@ -36,6 +37,10 @@ export const commands: readonly Command[] = [
 	checksReport,
 	checksConfirm,
 	emergencyRollback,
+	environmentList,
+	environmentSettings,
+	breakerShow,
+	breakerReset,
 	exportFlags,
 	importFlags,
 	...token,

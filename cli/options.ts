@@ -38,6 +38,7 @@ export const OPTIONS = {
 	flags: { type: "string", takes: "<a,b>", about: "kill these flags, and leave rollouts alone" },
 	context: { type: "string", takes: "<key=value>", multiple: true, about: "an attribute; key:=value reads the value as JSON" },
 	"context-json": { type: "string", takes: "<object>", about: "the whole context as a JSON object" },
+	file: { type: "string", short: "f", takes: "<file>", about: "what to write, as YAML or JSON; - is stdin" },
 	output: { type: "string", short: "o", takes: "<file>", about: "write there instead of to stdout" },
 	interval: { type: "string", takes: "<duration>", about: "how often to look (default 2s)" },
 	timeout: { type: "string", takes: "<duration>", about: "stop watching after so long, with exit code 6" },

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import * as z from "zod";
+import { DEFAULT_SETTINGS, type EnvironmentSettings, withDefaults } from "../core/environmentSettings";
 import { fieldErrors } from "../core/flags/fieldErrors";
 import type { FieldError } from "../core/flags/model";
 import { nearest } from "../core/health/suggest";
@@ -19,7 +20,7 @@ export interface PlanFile {
 	readonly source: Source;
 	/** As it is written, for control. */
 	readonly written: unknown;
-	/** With its defaults, and the phases that its strategy writes. */
+	/** With its defaults, those of its environment as far as they are known, and the phases that its strategy writes. */
 	readonly plan: Plan;
 }
 
@@ -41,30 +42,38 @@ export async function readText(name: string, { stdin }: Pick<World, "stdin">): P
 	}
 }
 
-export function readPlan(name: string, text: string, metrics: readonly MetricDefinition[]): PlanFile | Mistaken {
+export function readPlan(
+	name: string,
+	text: string,
+	metrics: readonly MetricDefinition[],
+	defaults: EnvironmentSettings["defaults"] = DEFAULT_SETTINGS.defaults,
+): PlanFile | Mistaken {
 	const read = readYaml(text);
 	if ("mistakes" in read) return { name, text, mistakes: read.mistakes };
 	const { source } = read;
 	const parsed = plan.safeParse(source.value);
 	const complete = parsed.success
-		? completePlan(parsed.data, metrics)
+		? completePlan(withDefaults(parsed.data, fieldsOf(source.value), defaults), metrics)
 		: { plan: undefined, errors: parsed.error.issues.flatMap(fieldErrors) };
 	const { errors } = complete;
 	if (!complete.plan || errors.length > 0) return { name, text, mistakes: errors.map((each) => placed(each, source)).sort(byPlace) };
 	return { name, text, source, written: source.value, plan: complete.plan };
 }
 
+/** The fields that somebody wrote. */
+export const fieldsOf = (written: unknown): string[] => (typeof written === "object" && written !== null ? Object.keys(written) : []);
+
 const byPlace = (a: Mistake, b: Mistake): number => a.line - b.line || a.column - b.column;
 
 /** An error with its place, and with what was probably meant. */
-export function placed({ pointer, message }: FieldError, source: Source): Mistake {
+export function placed({ pointer, message }: FieldError, source: Source, schema: z.ZodType = plan): Mistake {
 	const isName = message === "unknown field";
 	const found = valueAt(pointer, source.value);
 	// A criterion's mistake is told by its character; an optional criterion is an object around its text.
 	const character = Number(/\(at character (\d+)\)$/.exec(message)?.[1] ?? 1);
 	const field = character > 1 && typeof found === "object" ? `${pointer}/criterion` : pointer;
 	const position = source.positionOf(field, isName ? "name" : "value", character);
-	return { ...position, field: pointer, message: `${message}${isName ? meantBy(pointer) : ""}${quoted(found, message)}` };
+	return { ...position, field: pointer, message: `${message}${isName ? meantBy(pointer, schema) : ""}${quoted(found, message)}` };
 }
 
 /** YAML reads `candidate: true` as no text. */
@@ -81,9 +90,9 @@ function valueAt(pointer: string, whole: unknown): unknown {
 	);
 }
 
-function meantBy(pointer: string): string {
+function meantBy(pointer: string, schema: z.ZodType): string {
 	const parts = pointer.split("/").slice(1);
-	const known = fieldsAt(z.toJSONSchema(plan, { io: "input", unrepresentable: "any" }) as Schema, parts.slice(0, -1));
+	const known = fieldsAt(z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Schema, parts.slice(0, -1));
 	const meant = nearest(parts.at(-1) ?? "", known);
 	if (meant !== undefined) return `: did you mean "${meant}"?`;
 	return known.length > 0 ? `: it is one of ${known.join(", ")}` : "";

@@ -12,6 +12,7 @@ import type { Notifier } from "./notify/notifier";
 import { webhook } from "./notify/webhook";
 import { open } from "./store/database";
 import { bodyOf, readHead } from "./store/publication";
+import { looks } from "./tick/looks";
 import { tick } from "./tick/tick";
 
 interface Env {
@@ -23,6 +24,8 @@ interface Env {
 	readonly AE_ACCOUNT_ID?: string;
 	readonly AE_DATASET?: string;
 	readonly AE_API_TOKEN?: string;
+	/** "2": a tick looks again after half a minute. */
+	readonly TICK_LOOKS?: string;
 	/** Local instances and tests only: "1" lets x-tidegate-now move the clock that stamps events and ticks. */
 	readonly DEV_CLOCK?: string;
 	/** Local instances and tests only: "1" lets webhooks go to http, any port and private addresses. */
@@ -90,6 +93,9 @@ export default {
 	fetch: (request, env, context) => app.fetch(request, env, context),
 	async scheduled(event, env): Promise<void> {
 		const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
-		await tick({ ...publisher, metrics: metricsOf(env), notifier: notifierOf(env) }, event.scheduledTime);
+		const given = { ...publisher, metrics: metricsOf(env), notifier: notifierOf(env), checks: checksOf(env) };
+		const look = (now: number): Promise<void> => tick(given, now);
+		const wait = (ms: number): Promise<void> => scheduler.wait(ms);
+		await looks(env.TICK_LOOKS === "2" ? 2 : 1, event.scheduledTime, look, { realNow, wait });
 	},
 } satisfies ExportedHandler<Env>;

@@ -1,13 +1,14 @@
-import { type Detail, type Summary, detail, listed, metrics as metricsAnswer } from "../answers";
+import { type Detail, type Settings, type Summary, detail, listed, metrics as metricsAnswer, settings } from "../answers";
 import type { Call, Command } from "../command";
 import { wouldSend } from "../command";
 import type { Control, Write } from "../controlApi";
 import { EXIT, Stop, usageError } from "../exit";
 import { diff } from "../../core/flags/diff";
+import { withDefaults } from "../../core/environmentSettings";
 import { storedMetric } from "../../core/metricModel";
 import type { MetricDefinition } from "../../core/metric";
 import { type Paint, percent, table } from "../output";
-import { type Mistaken, type PlanFile, inFile, orStop, printMistakes, readPlan, readText } from "../planFile";
+import { type Mistaken, type PlanFile, fieldsOf, inFile, orStop, printMistakes, readPlan, readText } from "../planFile";
 import { commandWrite, placeText } from "./rollout";
 
 export const validate: Command = {
@@ -17,7 +18,7 @@ export const validate: Command = {
 	options: ["environment"],
 	examples: ["tidegate plan validate checkout.yaml", "tidegate plan validate - --json < checkout.yaml"],
 	notes:
-		"Control is asked only where a criterion names a metric that is not a standard one, and somebody has logged in.\nWhether the flags and segments are there is checked when the plan is applied.",
+		"Control is asked only where a criterion names a metric that is not a standard one, or nothing judges a phase but what its environment may add, and somebody has logged in.\nWhether the flags and segments are there is checked when the plan is applied.",
 	async run(call) {
 		const read = await readChecked(call);
 		if ("mistakes" in read) return { json: { valid: false, errors: read.mistakes }, text: printMistakes(read), exit: EXIT.failure };
@@ -44,9 +45,11 @@ export const difference: Command = {
 		if (!newest)
 			return { json: { rollout, against: null, differences: [] }, text: `${rollout} has no attempt yet: tidegate plan apply ${file.name}` };
 		const approved = newest.plan as Readonly<Record<string, unknown>> | null;
+		const { defaults } = await settingsOf(control, file.plan.environment);
+		const wanted = withDefaults(file.plan, fieldsOf(file.written), defaults);
 		// Both with their defaults. What control adds to a plan, the definitions of its metrics, nobody writes.
 		const { metrics: _metrics, ...before } = approved ?? {};
-		const differences = diff(before, JSON.parse(JSON.stringify(file.plan)));
+		const differences = diff(before, JSON.parse(JSON.stringify(wanted)));
 		return {
 			json: { rollout, against: newest.id, status: newest.status, differences },
 			text: differencesText(newest, differences, call.paint),
@@ -89,26 +92,28 @@ export const apply: Command = {
 
 const counted = (count: number, what: string): string => `${count === 0 ? "no" : count} ${what}${count === 1 ? "" : "s"}`;
 
-/** The plan as it is checked here, with the environment's own metrics where it names some and control can be asked. */
+/** The plan as it is checked here, with the environment's own metrics and defaults where it needs them and control can be asked. */
 async function readChecked(call: Call): Promise<PlanFile | Mistaken> {
 	const [name = ""] = call.args;
 	const text = await readText(name, call.world);
 	const alone = readPlan(name, text, []);
-	const isUnknownMetric = "mistakes" in alone && alone.mistakes.some(({ message }) => message.startsWith("unknown quantity"));
-	const read = isUnknownMetric ? await readWithMetrics(call, name, text, alone) : alone;
+	const needsMore = "mistakes" in alone && alone.mistakes.some(({ message }) => /^(?:unknown quantity|nothing judges)/.test(message));
+	const read = needsMore ? await readWithinEnvironment(call, name, text, alone) : alone;
 	const named = call.given.includes("environment") ? call.environment : undefined;
 	if (named !== undefined && !("mistakes" in read) && read.plan.environment !== named)
 		throw usageError(`${name} is a plan for ${read.plan.environment}, and --environment says ${named}`);
 	return read;
 }
 
-async function readWithMetrics(call: Call, name: string, text: string, alone: Mistaken): Promise<PlanFile | Mistaken> {
+async function readWithinEnvironment(call: Call, name: string, text: string, alone: Mistaken): Promise<PlanFile | Mistaken> {
 	try {
 		const environment = /^\W*environment\W+(\w+)/m.exec(text)?.[1] ?? call.environment;
-		return readPlan(name, text, await ownMetrics(call.control(), environment));
+		const control = call.control();
+		const [own, { defaults }] = await Promise.all([ownMetrics(control, environment), settingsOf(control, environment)]);
+		return readPlan(name, text, own, defaults);
 	} catch (error) {
 		if (!(error instanceof Stop)) throw error;
-		call.note(`the environment's own metrics are not known here, so only standard ones are: ${error.message}`);
+		call.note(`the environment's own metrics and defaults are not known here, so only the standard ones count: ${error.message}`);
 		return alone;
 	}
 }
@@ -117,6 +122,9 @@ async function ownMetrics(control: Control, environment: string): Promise<Metric
 	const { metrics } = await control.get("/metrics", metricsAnswer, { environment });
 	return metrics.filter(({ standard }) => !standard).flatMap((each) => storedMetric.safeParse(each).data ?? []);
 }
+
+const settingsOf = (control: Control, environment: string): Promise<Settings> =>
+	control.get(`/environments/${encodeURIComponent(environment)}/settings`, settings);
 
 const LISTED_MAX = 1_000;
 

@@ -1,4 +1,4 @@
-import { type Summary, type SystemStatus, healthChecks, known, listed, systemStatus } from "../answers";
+import { type Breaker, type Summary, type SystemStatus, healthChecks, known, listed, systemStatus } from "../answers";
 import type { Command } from "../command";
 import type { z } from "zod";
 import { type Paint, age, colourOf, pairs, percent, table } from "../output";
@@ -53,7 +53,7 @@ const NOT_KNOWN = "not known now";
 function overview(environment: string, { tick, publications, environments, breaker }: SystemStatus, now: number, paint: Paint): string {
 	const check = known(environments)?.find((each) => each.environment === environment)?.check;
 	const pending = known(publications)?.pending;
-	const open = known(breaker);
+	const found = known(breaker);
 	return pairs(
 		[
 			[
@@ -61,7 +61,7 @@ function overview(environment: string, { tick, publications, environments, break
 				`${environment}: ${check ? `${paint(colourOf(check.level), check.level)}${scored(check.score)}` : "no tick has looked yet"}`,
 			],
 			["last tick", tickText(known(tick), paint)],
-			["breaker", open === undefined ? NOT_KNOWN : open.open ? paint("yellow", breakerText(open.untilMs, now)) : "closed"],
+			["breaker", found === undefined ? NOT_KNOWN : breakerText(found, now, paint)],
 			["to publish", pending === undefined ? NOT_KNOWN : pending.length > 0 ? paint("yellow", pending.join(", ")) : "nothing"],
 		],
 		paint,
@@ -70,8 +70,15 @@ function overview(environment: string, { tick, publications, environments, break
 
 const scored = (score: number | null): string => (score === null ? "" : `, score ${score}`);
 
-const breakerText = (untilMs: number | null, now: number): string =>
-	`open${untilMs === null ? "" : ` for ${age(untilMs - now)}`}: after too many rollbacks nothing advances by itself`;
+export function breakerText({ state, untilMs }: Pick<Breaker, "state" | "untilMs">, now: number, paint: Paint): string {
+	if (state === "closed") return state;
+	const left = untilMs === null ? "" : ` for ${age(untilMs - now)}`;
+	const said =
+		state === "open"
+			? `open${left}: after too many automatic rollbacks nothing advances by itself`
+			: `half open${left}: only the rollout with the smallest percent advances by itself`;
+	return paint("yellow", said);
+}
 
 function tickText(tick: { lastTickAgeMs: number | null; guarded: boolean } | undefined, paint: Paint): string {
 	if (tick === undefined) return NOT_KNOWN;

@@ -1,5 +1,4 @@
 import * as z from "zod";
-import { BREAKER_WINDOW_MS } from "../../core/rollouts/breaker";
 import { LEASE_MS } from "../../core/wire";
 import { type Detail, type SystemStatus, known } from "../answers";
 import { age } from "../output";
@@ -124,13 +123,13 @@ function rolloutCheck({ rollouts }: SystemStatus): Check {
 function breakerCheck({ breaker }: SystemStatus): Check {
 	const found = known(breaker);
 	if (!found) return notKnown("breaker", "the breaker");
-	return found.open
-		? warn(
-				"breaker",
-				`open: too many rollbacks within ${age(BREAKER_WINDOW_MS)}`,
-				"nothing advances by itself until it closes; find what they have in common",
-			)
-		: ok("breaker", "closed");
+	if (found.state === "closed") return ok("breaker", "closed");
+	const { rollbacks, within } = found.settings;
+	const many = `after ${rollbacks} or more automatic rollbacks within ${within}`;
+	const advice = "find what they have in common; once it is mended: tidegate breaker reset --reason …";
+	return found.state === "open"
+		? warn("breaker", `open ${many}: nothing advances by itself`, advice)
+		: warn("breaker", `half open ${many}: one rollout at a time advances by itself`, advice);
 }
 
 function alertCheck({ alerts }: SystemStatus): Check {

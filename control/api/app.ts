@@ -11,6 +11,7 @@ import { audit } from "./audit";
 import { callerOf, callerWithin } from "./auth";
 import { checks } from "./checks";
 import type { ApiEnv } from "./context";
+import { environments } from "./environments";
 import { explanations } from "./explain";
 import { deadLetters } from "./deliveries";
 import { deployment } from "./deployment";
@@ -100,6 +101,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1/rollouts", rolloutCommands);
 	app.route("/api/v1/rollouts", rolloutChecks);
 	app.route("/api/v1/checks", checks);
+	app.route("/api/v1/environments", environments);
 	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1", tokens);

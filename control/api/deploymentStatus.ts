@@ -1,6 +1,5 @@
 import * as z from "zod";
 import type { EnvironmentName } from "../../core/flags/model";
-import { BREAKER_WINDOW_MS, breakerOpenUntil } from "../../core/rollouts/breaker";
 import { LEASE_MS } from "../../core/wire";
 import { log, nameOf } from "../log";
 import type { MetricsSource, SystemSummary } from "../metrics/source";
@@ -9,9 +8,10 @@ import { environmentCheck, latestEnvironmentChecks } from "../store/environmentC
 import { listAlerts, listRollbacks, raisedAlert, rollback } from "../store/healthAlerts";
 import { pendingEnvironments, readHead } from "../store/publication";
 import { parsed, selectLive } from "../store/rollouts";
-import { rollbacksSince } from "../store/rolloutChanges";
-import { ENGINE } from "../tick/engine";
+import { listSettings, settingsIn } from "../store/settings";
+import { breakerIn, breakersAt } from "../tick/breakers";
 import { within } from "../within";
+import { breaker, breakerAnswer } from "./breaker";
 
 const PART_MS = 2_000;
 const ORIGINS_WINDOW_MS = 600_000;
@@ -35,9 +35,7 @@ export const status = z.object({
 	rollouts: part(
 		z.object({ running: z.int(), paused: z.int(), damaged: z.array(z.string()).describe("rollouts that cannot be read: roll them back") }),
 	).describe("live ones"),
-	breaker: part(z.object({ open: z.boolean(), untilMs: z.int().nullable() })).describe(
-		"open: too many rollbacks, so nothing advances by itself",
-	),
+	breaker: part(breaker),
 	origins: part(
 		z.array(
 			z.object({
@@ -64,7 +62,7 @@ export async function statusOf(
 	realNowMs: number,
 	only: string | null,
 ): Promise<Status> {
-	const [tick, publications, environments, rollouts, breaker, origins, alerts, rollbacks] = await Promise.all([
+	const [tick, publications, environments, rollouts, breakerNow, origins, alerts, rollbacks] = await Promise.all([
 		known("tick", async () => {
 			const { guardedAtMs } = await readHead(db);
 			const lastTickAgeMs = guardedAtMs === 0 ? null : realNowMs - guardedAtMs;
@@ -74,15 +72,14 @@ export async function statusOf(
 		known("environments", () => latestEnvironmentChecks(db, only)),
 		known("rollouts", async () => liveOf(await selectLive(db, environment))),
 		known("breaker", async () => {
-			const automatic = await rollbacksSince(db, ENGINE, nowMs - BREAKER_WINDOW_MS);
-			const untilMs = breakerOpenUntil(automatic.get(environment) ?? [], nowMs);
-			return { open: untilMs !== null, untilMs };
+			const settings = await listSettings(db);
+			return breakerAnswer(breakerIn(await breakersAt(db, settings, nowMs), environment), settingsIn(settings, environment));
 		}),
 		known("origins", async () => originsOf(await metrics.system(environment, realNowMs - ORIGINS_WINDOW_MS))),
 		known("alerts", () => listAlerts(db, environment, nowMs - EVENTS_WINDOW_MS, EVENTS_MAX)),
 		known("rollbacks", () => listRollbacks(db, environment, nowMs - EVENTS_WINDOW_MS, EVENTS_MAX)),
 	]);
-	return { tick, publications, environments, rollouts, breaker, origins, alerts, rollbacks };
+	return { tick, publications, environments, rollouts, breaker: breakerNow, origins, alerts, rollbacks };
 }
 
 /** A part that fails or hangs is told as such, and keeps no other from being told. */

@@ -25,6 +25,7 @@ export type Refusal =
 	| { readonly kind: "forbidden"; readonly why: Lacking }
 	| { readonly kind: "not_found"; readonly what: string }
 	| { readonly kind: "version_required"; readonly current: number }
+	| { readonly kind: "settings_mismatch"; readonly current: number }
 	| { readonly kind: "flag_active"; readonly flag: string; readonly rollout: string }
 	| { readonly kind: "flag_damaged"; readonly key: string }
 	| { readonly kind: "rollout_damaged"; readonly id: string }
@@ -121,6 +122,10 @@ export function problemOf(refusal: Refusal): Problem {
 			});
 		case "version_mismatch":
 			return problem(412, "Version mismatch", `the flag is at version ${refusal.current} now: read it again`, {
+				currentVersion: refusal.current,
+			});
+		case "settings_mismatch":
+			return problem(412, "Version mismatch", `the settings are at version ${refusal.current} now: read them again`, {
 				currentVersion: refusal.current,
 			});
 		case "flag_required":

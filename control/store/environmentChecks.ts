@@ -29,7 +29,8 @@ export const environmentCheck = z.object({
 	score: z.int().nullable().describe("0 to 100, the lowest of its live rollouts'; null: unknown"),
 	levels: z.partialRecord(z.enum(LEVELS), z.int()).describe("live rollouts by level"),
 	worst: z.array(z.string()).describe("rollouts at the environment's level, unless it is well"),
-	breakerUntilMs: z.int().nullable().describe("until when advances were stopped, as that tick knew it"),
+	breaker: z.enum(["closed", "open", "half_open", "unknown"]).default("unknown").describe("as that tick knew it"),
+	breakerUntilMs: z.int().nullable().describe("until when it was open or half open"),
 }) satisfies z.ZodType<EnvironmentFinding>;
 
 export type EnvironmentCheck = z.infer<typeof environmentCheck>;
@@ -71,5 +72,5 @@ const RAW = {
 function checkOf({ findings, ...row }: { atMs: number; level: string; score: number | null; findings: string }): EnvironmentCheck {
 	const found = parseJson(z.record(z.string(), z.unknown()), findings);
 	const { data } = environmentCheck.safeParse({ ...found, ...row });
-	return data ?? { atMs: row.atMs, level: "unknown", score: null, levels: {}, worst: [], breakerUntilMs: null };
+	return data ?? { atMs: row.atMs, level: "unknown", score: null, levels: {}, worst: [], breaker: "unknown", breakerUntilMs: null };
 }

@@ -6,6 +6,13 @@ export async function listEnvironments(db: Database): Promise<string[]> {
 	return (await db.select({ name: environments.name }).from(environments).orderBy(asc(environments.name))).map(({ name }) => name);
 }
 
+/** With the newest version that is published. */
+export async function listVersions(db: Database): Promise<{ name: string; version: number; isPending: boolean }[]> {
+	const { name, version, changed: newest } = environments;
+	const rows = await db.select({ name, version, newest }).from(environments).orderBy(asc(name));
+	return rows.map((row) => ({ name: row.name, version: row.version, isPending: row.newest > row.version }));
+}
+
 /** Parts of a batch: what makes publication pending, and what reaches the edges with the head at once. */
 
 export function changed(db: Database, environment: string, atMs: number): Statement {

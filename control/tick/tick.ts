@@ -1,13 +1,17 @@
 import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
-import type { Change, Hold } from "../../core/rollouts/decision";
+import { CALM, type ChecksFound, type Circumstances } from "../../core/rollouts/circumstances";
+import { type Change, type Hold, change as changeOf } from "../../core/rollouts/decision";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive, isWaiting } from "../../core/rollouts/state";
-import { BREAKER_WINDOW_MS, breakerOpenUntil } from "../../core/rollouts/breaker";
-import { paused, unguarded } from "../../core/rollouts/transitions";
+import { WAYS_BACK, advised } from "../../core/rollouts/advise";
+import { trialOf } from "../../core/rollouts/breaker";
+import { checksFound, checksNow } from "../../core/rollouts/planChecks";
+import { paused, rolledBack, unguarded } from "../../core/rollouts/transitions";
 import { findingOf } from "../../core/health/environment";
 import { LEASE_MS } from "../../core/wire";
+import type { CheckDeps } from "../checks/finding";
 import { log, nameOf } from "../log";
 import { prune } from "../metrics/prune";
 import type { MetricsSource } from "../metrics/source";
@@ -16,12 +20,15 @@ import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
 import { readHead, tickCompleted } from "../store/publication";
 import { flagWrites } from "../store/rolloutFlags";
+import { settingsIn } from "../store/settings";
 import { type StoredRollout, listActive } from "../store/rollouts";
-import { commitChange, recordFailure, rollbacksSince } from "../store/rolloutChanges";
+import { commitChange, recordFailure } from "../store/rolloutChanges";
 import { pruneReports } from "../store/checkReports";
 import { pruneResults } from "../store/checkResults";
 import { type Held, pruneChecks, recordCheck, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
+import { type Governed, breakerIn, governedAt } from "./breakers";
+import { check, knownResults } from "./check";
 import { deliver } from "./deliver";
 import { ENGINE } from "./engine";
 import { observe } from "./observe";
@@ -30,6 +37,7 @@ import { type Publisher, publish } from "./publish";
 export interface Tick extends Publisher {
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
+	readonly checks: CheckDeps;
 }
 
 const NOTHING_SEEN: Observation = { kind: "source_error", message: "no tick looked" };
@@ -62,6 +70,7 @@ export async function tick(given: Tick, now: number): Promise<void> {
 	if (isGuarded && !isWithheld) await completed(given, now);
 	// Last, since it waits for others; also of a tick that failed, which somebody may have to be told of.
 	await attempt("deliver", () => deliver(given));
+	if (isNext) await attempt("check", () => check(given.checks, now));
 }
 
 async function completed({ db, realNow }: Tick, now: number): Promise<void> {
@@ -88,14 +97,20 @@ async function attempt(step: string, work: () => Promise<void>): Promise<boolean
 async function guard(given: Tick, now: number, unguardedMs: number): Promise<void> {
 	const { rows, corrupt } = await listActive(given.db);
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
-	const breakers: Breakers = rows.length > 0 ? await breakersOf(given.db, now) : new Map<string, number | null>();
+	const governed = await governedAt(given.db, now);
+	const trials = trialsOf(rows);
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
+	const checks = await checksAt(given.db, rows);
 	const decided = rows.flatMap(
-		(row) => leaseLost(row, unguardedMs, now) ?? decideOne(row, observations.get(row.id), now, breakerOf(breakers, row.environment)) ?? [],
+		(row) =>
+			leaseLost(row, unguardedMs, now) ??
+			decideOne(row, observations.get(row.id), now, governed, { isTrial: trials.has(row.id), checks: checks(row) }) ??
+			[],
 	);
 	const changes = decided.filter((each) => each.decision.kind !== "hold");
 	// Whoever is being hurt comes first.
-	changes.sort((a, b) => Number(b.decision.kind === "roll_back") - Number(a.decision.kind === "roll_back"));
+	const isWayBack = ({ decision: { kind } }: Decided): boolean => kind === "roll_back" || WAYS_BACK.includes(kind);
+	changes.sort((a, b) => Number(isWayBack(b)) - Number(isWayBack(a)));
 	// Too many at once would cost this tick its end; what is left is decided again by the next one.
 	const [some, left] = [changes.slice(0, CHANGES_MAX), changes.slice(CHANGES_MAX)];
 	if (left.length > 0) log("changes_left", { count: left.length });
@@ -109,28 +124,21 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 		decision.kind === "hold" ? [{ row, hold: decision, percent: placeOf(row.plan, row.state).percent }] : [],
 	);
 	await recordHolds(given.db, held, now);
-	await attempt("environment_checks", () => checkEnvironments(given.db, decided, breakers, now));
+	await attempt("environment_checks", () => checkEnvironments(given.db, decided, governed, now));
 	// The lapse goes on, and so do the edges' retreats, until each of them is a state.
 	if (unpaused > 0) throw new Error(`${unpaused} unguarded rollouts could not be paused`);
 }
 
-/** By environment, until when nothing advances; or nobody knows. */
-type Breakers = ReadonlyMap<string, number | null> | "unknown";
-const breakerOf = (breakers: Breakers, environment: string): number | null | "unknown" =>
-	breakers === "unknown" ? "unknown" : (breakers.get(environment) ?? null);
-
-/** What cannot be known of the breaker stops advances, and never a rollback. */
-async function breakersOf(db: Tick["db"], now: number): Promise<Breakers> {
-	try {
-		const found = await rollbacksSince(db, ENGINE, now - BREAKER_WINDOW_MS);
-		return new Map([...found].map(([environment, times]) => [environment, breakerOpenUntil(times, now)]));
-	} catch (error) {
-		log("breaker_not_read", { error: nameOf(error) });
-		return "unknown";
-	}
+/** The one of each environment that goes on while its breaker is half open. */
+function trialsOf(rows: readonly StoredRollout[]): ReadonlySet<string> {
+	const running = rows.flatMap(({ id, environment, plan, state }) =>
+		state.status === "running" ? [{ id, environment, percent: placeOf(plan, state).percent }] : [],
+	);
+	const trials = [...Map.groupBy(running, (each) => each.environment).values()].map(trialOf);
+	return new Set(trials.filter((id) => id !== undefined));
 }
 
-async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], breakers: Breakers, now: number): Promise<void> {
+async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], { breakers }: Governed, now: number): Promise<void> {
 	const of = Map.groupBy(decided, ({ row }) => row.environment);
 	const found = (await listEnvironments(db)).map((environment) => {
 		const rollouts = (of.get(environment) ?? []).map(({ row, decision }) => ({
@@ -138,8 +146,7 @@ async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], br
 			level: decision.judgement?.level ?? ("unknown" as const),
 			score: decision.judgement?.score ?? null,
 		}));
-		const until = breakerOf(breakers, environment);
-		return [environment, findingOf(rollouts, until === "unknown" ? null : until)] as const;
+		return [environment, findingOf(rollouts, breakers === "unknown" ? breakers : breakerIn(breakers, environment))] as const;
 	});
 	await recordEnvironments(db, found, now);
 }
@@ -156,7 +163,8 @@ interface Decided {
  */
 function leaseLost(row: StoredRollout, unguardedMs: number, now: number): Decided | undefined {
 	const { plan, state } = row;
-	if (unguardedMs < LAPSE_MS || !isLive(state) || state.status === "rolling_back") return undefined;
+	if (unguardedMs < LAPSE_MS || !isLive(state)) return undefined;
+	if (state.status === "rolling_back") return broughtToItsEnd(row, now, `unguarded for ${printDuration(unguardedMs)}`);
 	const retreats = plan.on_control_loss === "retreat";
 	if (state.status === "paused" && (!retreats || state.retreated)) return undefined;
 	const message = `unguarded: no tick for ${printDuration(unguardedMs)} > ${printDuration(LAPSE_MS)}${retreats ? ", users went back to the baseline" : ""}`;
@@ -171,16 +179,22 @@ function decideOne(
 	row: StoredRollout,
 	observation: Observation | undefined,
 	now: number,
-	breakerUntilMs: number | null | "unknown",
+	{ settings, breakers }: Governed,
+	{ isTrial, checks }: Pick<Circumstances, "isTrial" | "checks">,
 ): Decided | undefined {
 	try {
 		const seen = isWaiting(row.state) ? NOTHING_SEEN : observation;
 		if (!seen) throw new Error("its plan cannot be read");
-		const decision = decide(row.plan, row.state, seen, now, { breakerUntilMs });
+		const breaker = breakers === "unknown" ? breakers : breakerIn(breakers, row.environment);
+		const taken = decide(row.plan, row.state, seen, now, { breaker, isTrial, checks });
+		const { automation } = settingsIn(settings, row.environment).settings;
+		// What waits to begin was started by a person.
+		const decision = automation === "advise" && !isWaiting(row.state) ? advised(taken, row.state) : taken;
 		return decision.kind === "none" ? undefined : { row, observation: seen, decision };
 	} catch (error) {
 		log("rollout_failed", { rollout: row.id, error: nameOf(error) });
-		if (row.state.status !== "running") return undefined;
+		if (row.state.status === "rolling_back") return broughtToItsEnd(row, now, "the way back could not be followed");
+		if (row.state.status !== "running" && row.state.status !== "awaiting_approval") return undefined;
 		const message = "the rollout could not be judged: see rollout_failed in the log";
 		const state = paused({ ...row.state, watch: { ...row.state.watch, tickedAtMs: now } }, now, ENGINE, message);
 		const alerts = [{ severity: "page" as const, kind: "engine_error" as const, message }];
@@ -189,6 +203,28 @@ function decideOne(
 			observation: observation ?? NOTHING_SEEN,
 			decision: { kind: "pause", reason: "engine_error", message, state, judgement: null, alerts },
 		};
+	}
+}
+
+/** A way back that cannot go on step by step ends at once. */
+function broughtToItsEnd(row: StoredRollout, now: number, why: string): Decided | undefined {
+	if (row.state.status !== "rolling_back") return undefined;
+	const message = `${why}, so everybody is back at once: ${row.state.reason}`;
+	const state = rolledBack(row.state, now, ENGINE, message);
+	return { row, observation: NOTHING_SEEN, decision: { ...changeOf("roll_back", "engine_error", message, state), strategy: "gradual" } };
+}
+
+/** What cannot be read has not passed. */
+async function checksAt(db: Tick["db"], rows: readonly StoredRollout[]): Promise<(row: StoredRollout) => ChecksFound> {
+	try {
+		const known = await knownResults(db, rows);
+		return ({ id, plan, state }) => {
+			const matter = checksNow(plan, state);
+			return matter ? checksFound(matter, known.get(id) ?? []) : CALM.checks;
+		};
+	} catch (error) {
+		log("checks_not_read", { error: nameOf(error) });
+		return ({ plan, state }) => ({ failed: null, pending: checksNow(plan, state) ? "the results of its checks could not be read" : null });
 	}
 }
 

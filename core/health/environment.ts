@@ -1,3 +1,4 @@
+import type { BreakerState } from "../rollouts/breaker";
 import { type Level, worstOf } from "./level";
 
 /** The most that a warning scores, as in level.ts. */
@@ -6,21 +7,23 @@ const WARNING_SCORE_MAX = 69;
 /** What one tick finds of a whole environment. */
 export interface EnvironmentFinding {
 	readonly level: Level;
-	/** The lowest of its rollouts', 100 with none live, 69 at most where an open breaker makes it a warning; null: none is known. */
+	/** The lowest of its rollouts', 100 with none live, 69 at most where the breaker makes it a warning; null: none is known. */
 	readonly score: number | null;
 	/** Live rollouts by level. */
 	readonly levels: Readonly<Partial<Record<Level, number>>>;
 	/** Those at the environment's level, unless it is well. */
 	readonly worst: readonly string[];
-	/** Until when advances are stopped; null: they are not. */
+	readonly breaker: BreakerState["kind"] | "unknown";
+	/** Until when it is open or half open; null: it is neither, as far as is known. */
 	readonly breakerUntilMs: number | null;
 }
 
-/** An environment is as well as the worst of its live rollouts; one without any is excellent. An open breaker is a warning. */
+/** An environment is as well as the worst of its live rollouts; one without any is excellent. A breaker that has not closed is a warning. */
 export function findingOf(
 	rollouts: readonly { readonly id: string; readonly level: Level; readonly score: number | null }[],
-	breakerUntilMs: number | null,
+	breaker: BreakerState | "unknown",
 ): EnvironmentFinding {
+	const breakerUntilMs = untilOf(breaker);
 	const found = rollouts.length === 0 ? "excellent" : worstOf(rollouts.map((each) => each.level));
 	const isLowered = breakerUntilMs !== null && isWell(found);
 	const level = isLowered ? "warning" : found;
@@ -38,8 +41,12 @@ export function findingOf(
 					.filter((each) => each.level === level)
 					.map(({ id }) => id)
 					.slice(0, 20),
+		breaker: breaker === "unknown" ? breaker : breaker.kind,
 		breakerUntilMs,
 	};
 }
+
+const untilOf = (breaker: BreakerState | "unknown"): number | null =>
+	breaker === "unknown" || breaker.kind === "closed" ? null : breaker.untilMs;
 
 const isWell = (level: Level): boolean => level === "good" || level === "excellent";

@@ -5,12 +5,17 @@ export const ALERTS = {
 	warn: {
 		no_data: "no outcome was counted for three ticks in a row",
 		warning: "a criterion is beyond its limit, or harm is suspected",
+		would_advance: "automation is advise: a rollout would go on, and somebody may advance it",
+		would_complete: "automation is advise: a rollout would be completed, and somebody may advance it",
+		would_step_back: "automation is advise: a rollout would go back a phase",
+		would_pause: "automation is advise: a rollout would be paused",
 		phase_timeout: "a phase takes longer than it may",
 		approval_timeout: "an approval is waited for longer than it may be",
 		unattributed: "more than 5 % of the outcomes count for nothing: they lack an attribute that rules look at",
 	},
 	page: {
 		no_data: "no outcome was counted for fifteen ticks in a row",
+		would_roll_back: "automation is advise: a rollout would be rolled back, and somebody must decide",
 		check_failed: "a critical check failed during a rollout, which goes no further",
 		split_broken: "users are not split as was planned: assignment or telemetry is broken",
 		control_breaches_too: "a limit is breached with and without the candidate: the variant is not to blame",

@@ -1,7 +1,11 @@
+import type { BreakerState } from "./breaker";
+
 /** What a decision depends on besides the rollout itself. */
 export interface Circumstances {
-	/** Until when the environment's breaker stops advances; null: it does not; "unknown": it could not be read. */
-	readonly breakerUntilMs: number | null | "unknown";
+	/** The environment's; "unknown": it could not be read. */
+	readonly breaker: BreakerState | "unknown";
+	/** While the breaker is half open: this is the one rollout that goes on all the same. */
+	readonly isTrial: boolean;
 	/** What the plan's checks for where it stands say. */
 	readonly checks: ChecksFound;
 }
@@ -12,4 +16,4 @@ export interface ChecksFound {
 	readonly pending: string | null;
 }
 
-export const CALM: Circumstances = { breakerUntilMs: null, checks: { failed: null, pending: null } };
+export const CALM: Circumstances = { breaker: { kind: "closed" }, isTrial: false, checks: { failed: null, pending: null } };

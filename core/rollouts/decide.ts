@@ -4,7 +4,7 @@ import { printNumber } from "../health/print";
 import { type Alert, raise } from "./alert";
 import { CALM, type Circumstances } from "./circumstances";
 import { concerns } from "./concerns";
-import { type ChangeReason, type Decision, change, hold } from "./decision";
+import { type ChangeReason, type Decision, type Learnt, change, hold } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { ENGINE } from "./engine";
 import { BASELINE_PHASE, type Plan } from "./plan";
@@ -51,7 +51,8 @@ export function decide(
 			? [{ severity: "page", kind: "breaker_open", message: decision.message }]
 			: [];
 	const own = decision.kind === "none" ? [] : decision.alerts;
-	return alerted(decision, [...concerns(judgement), ...own, ...stopped]);
+	const holding = [...concerns(judgement), ...own, ...stopped];
+	return learning(alerted(decision, holding), { state: next, holding });
 }
 
 function unreadable(plan: Plan, state: LiveState, message: string, now: number): Decision {
@@ -60,8 +61,16 @@ function unreadable(plan: Plan, state: LiveState, message: string, now: number):
 	const said = `metrics could not be read, ${watch.failedReads} times in a row: ${message}`;
 	const page: Alert[] = watch.failedReads >= FAILED_READS_MAX ? [{ severity: "page", kind: "source_error", message: said }] : [];
 	if (page.length > 0 && state.status === "running")
-		return alerted(change("pause", "source_error", said, paused(next, now, ENGINE, said), null), page, ["source_error"]);
+		return learning(alerted(change("pause", "source_error", said, paused(next, now, ENGINE, said), null), page, ["source_error"]), {
+			state: next,
+			holding: page,
+			told: ["source_error"],
+		});
 	return descend(plan, next, null, now) ?? alerted(hold("source_error", said, next, null), page, ["source_error"]);
+}
+
+function learning(decision: Decision, learnt: Learnt): Decision {
+	return decision.kind === "none" || decision.kind === "hold" ? decision : { ...decision, learnt };
 }
 
 /** The evidence is left untouched: its minutes are counted when data comes again. */

@@ -26,7 +26,9 @@ export type HoldReason =
 	| "manual_advance"
 	| "rolling_back"
 	| "breaker_open"
-	| "breaker_unknown";
+	| "breaker_half_open"
+	| "breaker_unknown"
+	| "advised";
 
 export type ChangeKind =
 	| "schedule"
@@ -89,6 +91,17 @@ export interface Change {
 	readonly strategy?: WayBackStrategy;
 	/** Flag → the version that it gets back. */
 	readonly restore?: Readonly<Record<string, number>>;
+	/** For whoever does not take the engine's change; absent of what people command. */
+	readonly learnt?: Learnt;
+}
+
+/** What a tick knows of a rollout that stays where it is. */
+export interface Learnt {
+	readonly state: LiveState;
+	/** Alerts that hold there. */
+	readonly holding: readonly Alert[];
+	/** The kinds that the tick could tell of; absent: all of them. */
+	readonly told?: readonly string[];
 }
 
 /** `none`: this tick has been applied before, or nothing is to be done. */

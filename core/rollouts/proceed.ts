@@ -191,11 +191,14 @@ export function measureBaseline(
 }
 
 /** Last of all: whoever reads of it knows that nothing else was in the way. */
-export function stoppedBy(plan: Plan, { tickedAtMs }: Pick<Watch, "tickedAtMs">, { breakerUntilMs }: Circumstances): Blocker | undefined {
-	if (breakerUntilMs === null) return undefined;
-	if (breakerUntilMs === "unknown") return ["breaker_unknown", "whether too many rollouts were rolled back could not be read"];
-	const left = printDuration(breakerUntilMs - tickedAtMs);
-	return ["breaker_open", `three rollbacks within an hour in ${plan.environment}: nothing advances by itself for another ${left}`];
+export function stoppedBy(plan: Plan, { tickedAtMs }: Pick<Watch, "tickedAtMs">, { breaker, isTrial }: Circumstances): Blocker | undefined {
+	if (breaker === "unknown") return ["breaker_unknown", "whether too many rollouts were rolled back could not be read"];
+	if (breaker.kind === "closed" || (breaker.kind === "half_open" && isTrial)) return undefined;
+	const why = `too many automatic rollbacks in ${plan.environment}`;
+	const left = printDuration(breaker.untilMs - tickedAtMs);
+	return breaker.kind === "open"
+		? ["breaker_open", `${why}: nothing advances by itself for another ${left}`]
+		: ["breaker_half_open", `${why}: for another ${left} only the rollout with the smallest percent advances by itself`];
 }
 
 /** What must be proven before an advance. At the end nothing: ruling out a doubling among the few users held back would take months. */

@@ -195,6 +195,32 @@ describe("a plan", () => {
 	});
 });
 
+describe("an environment", () => {
+	test("is set by a file, shown as one that can be set again, and its breaker is reset", async () => {
+		const file = join(folder, "staging.yaml");
+		writeFileSync(file, "breaker: { rollbacks: 5 }\ndefaults: { guards: [error_rate vs control <= +25%] }\n");
+		const set = await tidegate(`environment settings -e staging --file ${file} --reason calm`);
+		expect(set).toMatchObject({ exit: 0, out: expect.stringContaining("# staging: version 1") as string });
+		writeFileSync(file, set.out);
+		expect(await json(`environment settings -e staging --file ${file}`)).toMatchObject({
+			version: 2,
+			automation: "act",
+			breaker: { rollbacks: 5, within: "1h" },
+			defaults: { guards: ["error_rate vs control <= +25%"] },
+		});
+		writeFileSync(file, "defaults: { red_flags: [moon_rate > 3%] }\n");
+		expect(await tidegate(`environment settings -e staging --file ${file}`)).toMatchObject({
+			exit: 1,
+			err: expect.stringContaining(`${file}:1:25: /defaults/red_flags/0: unknown quantity "moon_rate"`) as string,
+		});
+		expect(await json("breaker reset -e staging --reason tried")).toMatchObject({
+			state: "closed",
+			resetAtMs: expect.any(Number) as number,
+		});
+		expect((await tidegate("environment")).out).toMatch(/production .*acts +closed\nstaging .*acts +closed/);
+	});
+});
+
 describe("a rollout", () => {
 	test("that is well is watched until it is completed: 0", async () => {
 		const id = await launch("healthy");

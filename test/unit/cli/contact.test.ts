@@ -4,6 +4,7 @@ import * as z from "zod";
 import { commands } from "../../../cli/commands";
 import { controlAt } from "../../../cli/controlApi";
 import { EXIT } from "../../../cli/exit";
+import { DEFAULT_SETTINGS } from "../../../core/environmentSettings";
 import { TOKEN, problem, standIn, tidegate } from "./world";
 
 describe("a command that cannot be carried out says why, and what to do", () => {
@@ -125,6 +126,7 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 	};
 	const report = { created: ["f"], changed: [], unchanged: [] };
 	const control = await standIn(({ path }) => {
+		if (path.includes("/settings")) return { body: { ...DEFAULT_SETTINGS, version: 0, damaged: false } };
 		if (path.includes("/import")) return { body: { ...report, segments: report, applied: false } };
 		return { body: path.includes("/flags/") ? flag : { rollouts: [draft], damaged: [] } };
 	});
@@ -133,6 +135,7 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		unkill: ["f"],
 		import: ["-"],
 		"plan apply": ["-", "--start"],
+		"environment settings": ["--file", "-"],
 		"emergency-rollback": ["--yes"],
 		"token create": ["x", "--role", "viewer"],
 		"token revoke": ["x"],
@@ -145,9 +148,10 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		flags: ["f"],
 		phases: [{ percent: 100, hold: "1h", criteria: ["error_rate < 3%"] }],
 	};
+	const bodies: Record<string, object> = { import: { flags: [] }, "environment settings": {} };
 	const done = await tidegate([...name.split(" "), ...(args[name] ?? (name.startsWith("rollout") ? ["x.1"] : [])), "--dry-run", "--json"], {
 		env: control.env,
-		stdin: JSON.stringify(name === "import" ? { flags: [] } : plan),
+		stdin: JSON.stringify(bodies[name] ?? plan),
 	});
 	expect(done).toMatchObject({ exit: EXIT.ok, err: "" });
 	expect(() => JSON.parse(done.out) as unknown).not.toThrow();

@@ -13,13 +13,20 @@ const answered = (body: unknown, over: Partial<Extract<Probe, { kind: "answered"
 });
 const SILENT: Probe = { kind: "unanswered", message: "gave no answer in 10 s" };
 
+const aBreaker = (state: string) => ({
+	state,
+	untilMs: state === "closed" ? null : 1,
+	settings: { rollbacks: 3, within: "1h", open: "30m", reset: "1h" },
+	resetAtMs: null,
+});
+
 function aSystem(over: Partial<SystemStatus> = {}): SystemStatus {
 	return {
 		tick: { lastTickAgeMs: 20_000, guarded: true },
 		publications: { pending: [] },
 		environments: [],
 		rollouts: { running: 1, paused: 0, damaged: [] },
-		breaker: { open: false, untilMs: null },
+		breaker: aBreaker("closed"),
 		alerts: [],
 		...over,
 	};
@@ -43,7 +50,9 @@ test.each<[name: string, over: Partial<SystemStatus>, status: string]>([
 	["publications", { publications: UNKNOWN }, "warn"],
 	["rollouts", { rollouts: { running: 0, paused: 1, damaged: [] } }, "warn"],
 	["rollouts", { rollouts: { running: 0, paused: 0, damaged: ["x.1"] } }, "fail"],
-	["breaker", { breaker: { open: true, untilMs: 1 } }, "warn"],
+	["breaker", { breaker: aBreaker("open") }, "warn"],
+	["breaker", { breaker: aBreaker("half_open") }, "warn"],
+	["breaker", { breaker: UNKNOWN }, "warn"],
 	["alerts", { alerts: alert(true) }, "warn"],
 	["alerts", { alerts: alert(false) }, "ok"],
 ])("%s with %j: %s", (name, over, status) => expect(statusOf(systemChecks(aSystem(over)), name)).toBe(status));

@@ -607,7 +607,7 @@ test.each([
 });
 
 test("where it cannot be known how many were rolled back nothing advances, and harm still rolls back", () => {
-	const unknown = { breakerUntilMs: "unknown" } as const;
+	const unknown = { breaker: "unknown", isTrial: true } as const;
 	expect(decide(aPlan(), aState(), anEvidence(), NOW_MS)).toMatchObject({ kind: "advance" });
 	expect(decide(aPlan(), aState(), anEvidence(), NOW_MS, unknown)).toMatchObject({ kind: "hold", reason: "breaker_unknown" });
 	expect(decide(aPlan(), aState({ guard: { e: 100 } }), anEvidence(), NOW_MS, unknown)).toMatchObject({ kind: "roll_back" });

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { BUCKETS, bucketOf, seedOf } from "../../../core/flags/bucket";
 import { startGuard, strataOf } from "../../../core/health/guard";
 import type { Evidence, FirstHarms, Observation } from "../../../core/health/observation";
-import { breakerOpenUntil } from "../../../core/rollouts/breaker";
+import { type BreakerState, DEFAULT_BREAKER, breakerAt } from "../../../core/rollouts/breaker";
 import { command } from "../../../core/rollouts/command";
 import { decide } from "../../../core/rollouts/decide";
 import type { Decision } from "../../../core/rollouts/decision";
@@ -178,15 +178,16 @@ test("flapping: a rollback is final; a relaunch starts at the smallest phase, in
 });
 
 test("too many rollbacks: three in an hour stop what advances by itself for half an hour, and never a rollback", () => {
-	const until = breakerOpenUntil([NOW_MS - 50 * MINUTE_MS, NOW_MS - 20 * MINUTE_MS, NOW_MS - 10 * MINUTE_MS], NOW_MS);
-	expect(until).toBe(NOW_MS + 20 * MINUTE_MS);
-	const tick = (state: LiveState, breakerUntilMs: number | null) => decide(aPlan(), state, anEvidence(), NOW_MS, { breakerUntilMs });
-	expect(tick(aState(), null)).toMatchObject({ kind: "advance" });
-	expect(tick(aState(), until)).toMatchObject({
+	const three = [NOW_MS - 50 * MINUTE_MS, NOW_MS - 20 * MINUTE_MS, NOW_MS - 10 * MINUTE_MS];
+	const open = breakerAt(three, DEFAULT_BREAKER, NOW_MS);
+	expect(open).toEqual({ kind: "open", untilMs: NOW_MS + 20 * MINUTE_MS });
+	const tick = (state: LiveState, breaker: BreakerState) => decide(aPlan(), state, anEvidence(), NOW_MS, { breaker, isTrial: false });
+	expect(tick(aState(), { kind: "closed" })).toMatchObject({ kind: "advance" });
+	expect(tick(aState(), open)).toMatchObject({
 		kind: "hold",
 		reason: "breaker_open",
 		alerts: [{ severity: "page", kind: "breaker_open" }],
 	});
-	expect(tick(aState({ phase: 2 }), until)).toMatchObject({ kind: "hold", reason: "breaker_open" });
-	expect(tick(aState({ guard: { e: 81 } }), until)).toMatchObject({ kind: "roll_back", reason: "harm_proven" });
+	expect(tick(aState({ phase: 2 }), open)).toMatchObject({ kind: "hold", reason: "breaker_open" });
+	expect(tick(aState({ guard: { e: 81 } }), open)).toMatchObject({ kind: "roll_back", reason: "harm_proven" });
 });

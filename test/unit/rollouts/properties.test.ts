@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ArmQuantiles, ArmSums, Evidence, FirstHarms, Observation, Scored } from "../../../core/health/observation";
+import type { BreakerState } from "../../../core/rollouts/breaker";
 import { decide } from "../../../core/rollouts/decide";
 import type { Decision } from "../../../core/rollouts/decision";
 import { type Plan, servedIn } from "../../../core/rollouts/plan";
@@ -241,7 +242,8 @@ function lived(plan: Plan, seen: readonly Observation[], minutes: readonly Minut
 	return seen.map((observation, i) => {
 		const [passed, isOpen] = minutes[i] ?? [1, false];
 		now += passed * MINUTE_MS;
-		const circumstances = { breakerUntilMs: isOpen ? now + 1 : null };
+		const breaker: BreakerState = isOpen ? { kind: "open", untilMs: now + 1 } : { kind: "closed" };
+		const circumstances = { breaker, isTrial: false };
 		const before = frozen(state);
 		const decision = decide(plan, before, observation, now, circumstances);
 		if (isLive(before)) {

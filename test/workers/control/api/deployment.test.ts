@@ -27,6 +27,7 @@ const aFinding = (change: Partial<EnvironmentFinding> = {}): EnvironmentFinding 
 	score: 80,
 	levels: { good: 1 },
 	worst: [],
+	breaker: "closed",
 	breakerUntilMs: null,
 	...change,
 });
@@ -358,7 +359,9 @@ describe("the system's status", () => {
 	});
 
 	test("tells a breaker that three automatic rollbacks have opened, with no rollout left too", async () => {
-		expect((await status()).breaker).toEqual({ open: false, untilMs: null });
+		const settings = { rollbacks: 3, within: "1h", open: "30m", reset: "1h" };
+		const closed = { state: "closed", untilMs: null, settings, resetAtMs: null };
+		expect((await status()).breaker).toEqual(closed);
 		for (const [i, actor] of ["tidegate", "admin", "tidegate", "tidegate"].entries()) {
 			// oxlint-disable-next-line no-await-in-loop -- few rows
 			const { id } = await createRollout();
@@ -371,9 +374,11 @@ describe("the system's status", () => {
 				.run();
 		}
 		const untilMs = NOW_MS - 7 * MINUTE_MS + 30 * MINUTE_MS;
-		expect((await status()).breaker).toEqual({ open: true, untilMs });
-		expect((await status({ nowMs: untilMs })).breaker).toEqual({ open: false, untilMs: null });
-		expect((await status({}, "staging")).breaker).toEqual({ open: false, untilMs: null });
+		expect((await status()).breaker).toEqual({ ...closed, state: "open", untilMs });
+		const halfOpen = { ...closed, state: "half_open", untilMs: untilMs + 30 * MINUTE_MS };
+		expect((await status({ nowMs: untilMs })).breaker).toEqual(halfOpen);
+		expect((await status({ nowMs: halfOpen.untilMs })).breaker).toEqual(closed);
+		expect((await status({}, "staging")).breaker).toEqual(closed);
 	});
 
 	test("tells the last hour's rollbacks, automatic and by hand, newest first", async () => {

@@ -123,7 +123,7 @@ describe("health metrics", () => {
 	const METRICS = "/health/metrics";
 	const nowMs = 1_800_000_000_000;
 	const db = opened(env.DB);
-	const finding = { level: "good", score: 80, levels: {}, worst: [], breakerUntilMs: null } as const;
+	const finding = { level: "good", score: 80, levels: {}, worst: [], breaker: "closed", breakerUntilMs: null } as const;
 	const rows = [
 		aPerformance({ requests: 200, sum: 4 }),
 		aPerformance({ metric: "fallback", requests: 50, sum: 5 }),

@@ -21,10 +21,13 @@ export const START_MS = 1_800_000_000_000;
 export const db: Database = open(env.DB);
 
 export function aTick(change: Partial<{ kv: KVNamespace; metrics: MetricsSource; notifier: Notifier; db: Database }> = {}): Tick {
-	return { db, kv: env.SNAPSHOTS, realNow: () => Date.now(), metrics: embedded(env.DB), notifier: webhook(false), ...change };
+	const metrics = embedded(env.DB);
+	const realNow = (): number => Date.now();
+	const checks = { db, metrics, allowPrivate: false, realNow };
+	return { db, kv: env.SNAPSHOTS, realNow, metrics, notifier: webhook(false), checks, ...change };
 }
 
-type PlanChange = Partial<z.input<typeof storedPlan>>;
+export type PlanChange = Partial<z.input<typeof storedPlan>>;
 
 export function aPlan(name: string, change: PlanChange = {}): Plan {
 	return storedPlan.parse({

@@ -2,11 +2,13 @@ import { and, eq, gt, sql } from "drizzle-orm";
 import type { Alert } from "../../core/rollouts/alert";
 import type { Change } from "../../core/rollouts/decision";
 import { isLive } from "../../core/rollouts/state";
+import type { WayBackStrategy } from "../../core/rollouts/wayBack";
 import { type Act, audited, plain } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid } from "./environments";
 import type { StoredFlag } from "./flags";
+import { recordedRollback } from "./rollbacks";
 import type { StoredRollout } from "./rollouts";
 import { activeFlags, flagVersions, flags, outbox, rolloutEvents, rollouts } from "./schema";
 
@@ -20,6 +22,8 @@ export interface RolloutChange {
 	/** For start: the flags as they were checked. For complete: the flags whose fallthrough becomes the candidate. */
 	readonly flags: readonly StoredFlag[];
 	readonly candidate: string;
+	/** Of a rollback; default immediate. */
+	readonly strategy?: WayBackStrategy;
 }
 
 /** One transaction. False: somebody changed this rollout (or, at a start, its flags) first, and nothing was written. */
@@ -54,6 +58,7 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 			})
 			.where(eq(rollouts.id, row.id)),
 		...exposureStatements(db, given),
+		...rollbackStatements(db, given),
 		audited(db, act, `rollouts/${row.id}`, `rollout.${change.kind}`, row.state, after),
 		db.insert(outbox).values({
 			atMs: act.atMs,
@@ -134,6 +139,17 @@ export async function rollBackDamaged(
 		db.delete(activeFlags).where(eq(activeFlags.rollout, row.id)),
 		overlaid(db, row.environment, "baseline", row.id, realNow),
 		headChanged(db),
+		recordedRollback(db, {
+			rollout: row.id,
+			revision: row.revision + 1,
+			environment: row.environment,
+			strategy: "immediate",
+			trigger: "operator",
+			actor: act.actor,
+			atMs: act.atMs,
+			realNow,
+			detectMs: null,
+		}),
 		audited(db, act, `rollouts/${row.id}`, "rollout.roll_back", before, state),
 		db.insert(outbox).values({
 			atMs: act.atMs,
@@ -159,6 +175,15 @@ async function committed(db: Database, statements: readonly Statement[]): Promis
 		if (["rollout_events", "active_flags", "flag_versions"].some((table) => isConflict(error, table))) return false;
 		throw error;
 	}
+}
+
+/** Comes after the exposure's statements: the head's revision is the one that they have made. */
+function rollbackStatements(db: Database, { row, change, act, realNow, strategy = "immediate" }: RolloutChange): Statement[] {
+	if (change.kind !== "roll_back") return [];
+	const detectMs = isLive(row.state) ? Math.max(0, act.atMs - row.state.sinceMs) : null;
+	const { actor, atMs } = act;
+	const of = { rollout: row.id, revision: row.revision + 1, environment: row.environment };
+	return [recordedRollback(db, { ...of, strategy, trigger: change.reason, actor, atMs, realNow, detectMs })];
 }
 
 /** What the change does to flags, overlay and snapshot. */

@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
+import { type SQL, and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
 import { DEFAULT_CANDIDATE, candidateOf } from "../../core/rollouts/exposure";
 import { type Plan, storedPlan } from "../../core/rollouts/plan";
 import { rolloutState } from "../../core/rollouts/state";
@@ -102,6 +102,11 @@ export function selectLive(db: Database, environment?: string) {
 		.from(rollouts)
 		.where(and(inArray(rollouts.status, LIVE), environment === undefined ? undefined : eq(rollouts.environment, environment)))
 		.orderBy(asc(rollouts.id));
+}
+
+/** As selectLive, by a condition. */
+export function selectAmong(db: Database, condition: SQL | undefined) {
+	return db.select(RAW).from(rollouts).where(condition).orderBy(asc(rollouts.id));
 }
 
 type Raw = Awaited<ReturnType<typeof selectLive>>[number];

@@ -41,6 +41,7 @@ const ROUTES = [
 	"put /api/v1/segments/{key}/keys",
 	"post /api/v1/explain",
 	"post /api/v1/compare-snapshots",
+	"post /api/v1/deployment/rollback/manual",
 	"get /api/v1/rollouts",
 	"post /api/v1/rollouts",
 	"get /api/v1/rollouts/{id}",

@@ -88,7 +88,7 @@ async function measure(instance, environment) {
 	};
 	for (let i = 0; i < share; i++) await run(FLAGS_EACH, runs);
 	const isFirst = instance === instances[0] && environment === ENVIRONMENTS[0];
-	for (let i = 0; isFirst && i < SINGLE_RUNS; i++) await run(1, singles);
+	for (let i = 0; i < (isFirst ? SINGLE_RUNS : 0); i++) await run(1, singles);
 	answers += traffic.answers();
 	await traffic.stop();
 }

@@ -1,6 +1,6 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import type { Point, SystemPoint } from "../core/telemetry";
-import type { Head as HeadData, HeadSource, PointStore } from "../core/wire";
+import type { EdgeSeen, Head as HeadData, HeadSource, PointStore } from "../core/wire";
 import { type Composition, api } from "./api/app";
 import { analyticsEngine } from "./metrics/analyticsEngine";
 import { analyticsEngineApi } from "./metrics/analyticsEngineApi";
@@ -10,6 +10,7 @@ import type { MetricsSource } from "./metrics/source";
 import type { Notifier } from "./notify/notifier";
 import { webhook } from "./notify/webhook";
 import { open } from "./store/database";
+import { recordEdge } from "./store/edges";
 import { bodyOf, readHead } from "./store/publication";
 import { tick } from "./tick/tick";
 
@@ -51,8 +52,11 @@ function clock(env: Env, request: Request): number {
 
 /** The edge's source of truth: the head, and bodies that KV could not give. */
 export class Head extends WorkerEntrypoint<Env> implements HeadSource {
-	async head(): Promise<HeadData> {
-		return (await readHead(open(this.env.DB))).head;
+	async head(seen?: EdgeSeen): Promise<HeadData> {
+		const db = open(this.env.DB);
+		const { head } = await readHead(db);
+		if (seen) this.ctx.waitUntil(recordEdge(db, seen, realNow()));
+		return head;
 	}
 	async body(environment: string, version: number): Promise<string | null> {
 		return bodyOf(open(this.env.DB), environment, version);

@@ -27,9 +27,19 @@ export interface Head {
 	readonly keys: Readonly<Record<string, SdkKey>>;
 }
 
+/** What an isolate of the edge says of itself when it asks for the head. */
+export interface EdgeSeen {
+	/** Drawn by the isolate itself. */
+	readonly isolate: string;
+	/** Cloudflare's location; empty: not known. */
+	readonly colo: string;
+	/** Of the head that it serves by as it asks; 0: none yet. */
+	readonly revision: number;
+}
+
 /** Control's `Head` entrypoint. */
 export interface HeadSource {
-	head(): Promise<Head>;
+	head(seen?: EdgeSeen): Promise<Head>;
 	/** The body of a version for an edge that KV gave none or a damaged one; null when control no longer has that version. */
 	body(environment: string, version: number): Promise<string | null>;
 }

@@ -8,7 +8,7 @@ const BULK_EVERY = 20;
 /** Users who ask all edges for an environment's flags, steadily, until they are stopped. Keeps when the candidate was last answered. */
 export function startTraffic({ edges, sdkKey, flags }) {
 	const seen = edges.map(() => ({ candidateAtMs: -Infinity, allCandidatesAtMs: -Infinity, bulkWithoutAtMs: -Infinity, answers: 0 }));
-	let isOver = false;
+	const over = new AbortController();
 	let failure;
 	const ask = async (edge, path, user) => {
 		const response = await fetch(`${edges[edge]}/ofrep/v1/evaluate/flags${path}`, {
@@ -22,7 +22,7 @@ export function startTraffic({ edges, sdkKey, flags }) {
 	};
 	const lane = async (edge, number) => {
 		const mine = seen[edge];
-		for (let i = number; !isOver; i++) {
+		for (let i = number; !over.signal.aborted; i++) {
 			const user = `user-${(i * 7_919) % 10_007}`;
 			const isBulk = number === 0 && i % BULK_EVERY === 0;
 			const sentAtMs = performance.now();
@@ -63,7 +63,7 @@ export function startTraffic({ edges, sdkKey, flags }) {
 		},
 		answers: () => seen.reduce((sum, { answers }) => sum + answers, 0),
 		async stop() {
-			isOver = true;
+			over.abort();
 			await Promise.all(lanes);
 			if (failure) throw failure;
 		},

@@ -13,6 +13,7 @@ import { log, nameOf } from "../log";
 import { prune } from "../metrics/prune";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
+import { pruneEdges } from "../store/edges";
 import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
 import { getFlags } from "../store/flags";
@@ -69,6 +70,7 @@ async function completed({ db, realNow }: Tick, now: number): Promise<void> {
 	await attempt("prune", () => prune(db.$client, now, realNow()));
 	await attempt("prune_checks", () => pruneChecks(db, now));
 	await attempt("prune_deliveries", () => pruneDeliveries(db, realNow()));
+	await attempt("prune_edges", () => pruneEdges(db, realNow()));
 }
 
 /** One step that fails is logged, and keeps no other from being taken. */

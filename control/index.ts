@@ -8,6 +8,7 @@ import { embedded, recordPoints } from "./metrics/embedded";
 import { recordSystem } from "./metrics/embeddedSystem";
 import type { MetricsSource } from "./metrics/source";
 import type { Notifier } from "./notify/notifier";
+import { type StepCaller, stepCaller } from "./notify/stepCaller";
 import { webhook } from "./notify/webhook";
 import { open } from "./store/database";
 import { recordEdge } from "./store/edges";
@@ -44,6 +45,7 @@ function metricsOf(env: Env): MetricsSource {
 }
 
 const notifierOf = (env: Env): Notifier => webhook(env.WEBHOOKS_ALLOW_PRIVATE === "1");
+const stepsOf = (env: Env): StepCaller => stepCaller(env.WEBHOOKS_ALLOW_PRIVATE === "1");
 
 function clock(env: Env, request: Request): number {
 	const moved = env.DEV_CLOCK === "1" ? request.headers.get("x-tidegate-now") : null;
@@ -77,6 +79,6 @@ export default {
 	fetch: (request, env, context) => app.fetch(request, env, context),
 	async scheduled(event, env): Promise<void> {
 		const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
-		await tick({ ...publisher, metrics: metricsOf(env), notifier: notifierOf(env) }, event.scheduledTime);
+		await tick({ ...publisher, metrics: metricsOf(env), notifier: notifierOf(env), steps: stepsOf(env) }, event.scheduledTime);
 	},
 } satisfies ExportedHandler<Env>;

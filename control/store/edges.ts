@@ -23,7 +23,7 @@ const edgeSeen = z.object({
 export async function recordEdge(db: Database, said: EdgeSeen, realNow: number): Promise<void> {
 	try {
 		const seen = edgeSeen.parse(said);
-		await db
+		const { meta } = await db
 			.insert(edges)
 			.values({ ...seen, seenAtMs: realNow })
 			.onConflictDoUpdate({
@@ -32,6 +32,7 @@ export async function recordEdge(db: Database, said: EdgeSeen, realNow: number):
 				set: { colo: seen.colo, revision: sql`max(${edges.revision}, excluded.revision)`, seenAtMs: realNow },
 				setWhere: sql`excluded.revision > ${edges.revision} OR ${edges.seenAtMs} < ${realNow - RENEWED_MS}`,
 			});
+		if (meta.changes > 0) await markSafe(db, realNow);
 	} catch (error) {
 		log("edge_not_recorded", { error: error instanceof z.ZodError ? "what it says of itself cannot be read" : nameOf(error) });
 	}
@@ -53,4 +54,15 @@ export async function servingEdges(db: Database, realNow: number): Promise<reado
 
 export async function pruneEdges(db: Database, realNow: number): Promise<void> {
 	await db.delete(edges).where(lt(edges.seenAtMs, realNow - KEPT_MS));
+}
+
+/** Rollbacks that every isolate which serves has heard of, as of now. That nobody serves says nothing. */
+export async function markSafe(db: Database, realNow: number): Promise<void> {
+	await db.$client
+		.prepare(
+			`UPDATE rollbacks SET edge_safe_at_ms = max(recorded_at_ms, ?2) WHERE due_at_ms IS NOT NULL AND edge_safe_at_ms IS NULL
+				AND head_revision <= (SELECT min(revision) FROM edges WHERE seen_at_ms >= ?1)`,
+		)
+		.bind(realNow - SERVING_MS, realNow)
+		.run();
 }

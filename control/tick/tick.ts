@@ -13,6 +13,7 @@ import { log, nameOf } from "../log";
 import { prune } from "../metrics/prune";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
+import type { StepCaller } from "../notify/stepCaller";
 import { pruneEdges } from "../store/edges";
 import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
@@ -26,10 +27,12 @@ import { deliver } from "./deliver";
 import { ENGINE } from "./engine";
 import { observe } from "./observe";
 import { type Publisher, publish } from "./publish";
+import { verify } from "./verify";
 
 export interface Tick extends Publisher {
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
+	readonly steps: StepCaller;
 }
 
 const NOTHING_SEEN: Observation = { kind: "source_error", message: "no tick looked" };
@@ -60,6 +63,7 @@ export async function tick(given: Tick, now: number): Promise<void> {
 	const isWithheld = unguardedMs >= LAPSE_MS && unpublished.length > 0;
 	if (isWithheld) log("guard_withheld", { unpublished });
 	if (isGuarded && !isWithheld) await completed(given, now);
+	await attempt("verify", () => verify(given, now));
 	// Last, since it waits for others; also of a tick that failed, which somebody may have to be told of.
 	await attempt("deliver", () => deliver(given));
 }

@@ -6,6 +6,7 @@ import type { Point } from "../../../../core/telemetry";
 import { embedded, recordPoints } from "../../../../control/metrics/embedded";
 import type { MetricsSource } from "../../../../control/metrics/source";
 import type { Notifier } from "../../../../control/notify/notifier";
+import { type StepCaller, stepCaller } from "../../../../control/notify/stepCaller";
 import { webhook } from "../../../../control/notify/webhook";
 import { type Database, open } from "../../../../control/store/database";
 import { createFlag, getFlags } from "../../../../control/store/flags";
@@ -19,8 +20,18 @@ export const START_MS = 1_800_000_000_000;
 
 export const db: Database = open(env.DB);
 
-export function aTick(change: Partial<{ kv: KVNamespace; metrics: MetricsSource; notifier: Notifier; db: Database }> = {}): Tick {
-	return { db, kv: env.SNAPSHOTS, realNow: () => Date.now(), metrics: embedded(env.DB), notifier: webhook(false), ...change };
+export function aTick(
+	change: Partial<{ kv: KVNamespace; metrics: MetricsSource; notifier: Notifier; steps: StepCaller; db: Database }> = {},
+): Tick {
+	return {
+		db,
+		kv: env.SNAPSHOTS,
+		realNow: () => Date.now(),
+		metrics: embedded(env.DB),
+		notifier: webhook(false),
+		steps: stepCaller(false),
+		...change,
+	};
 }
 
 export function aPlan(name: string, change: Partial<Plan> = {}): Plan {

@@ -15,7 +15,7 @@ const INSTANCES = isQuick ? 1 : 2;
 const EDGES = 2;
 const RUNS = isQuick ? 2 : 52;
 /** Rollouts of a flag each take a thousand starts to prepare. */
-const SINGLE_RUNS = isQuick ? 0 : 2;
+const SINGLE_RUNS = isQuick ? 0 : 1;
 const AT_ONCE = 8;
 /** So long nobody may be answered the candidate any more before it counts as over. */
 const QUIET_MS = 2_000;

@@ -57,3 +57,8 @@ export const HEAD_KEY = "head";
 /** Break-glass: an overlay written by hand when control is down. */
 export const overrideKey = (environment: string): string => `override/${environment}`;
 export const bodyKey = (environment: string, version: number): string => `snapshot/${environment}/${version}`;
+
+/** Several edges serve: what one of them does is no news of all. */
+export function isSpread(edges: readonly Pick<EdgeSeen, "colo">[]): boolean {
+	return edges.length >= 3 || new Set(edges.map(({ colo }) => colo)).size >= 2;
+}

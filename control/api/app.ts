@@ -11,6 +11,7 @@ import type { ApiEnv } from "./context";
 import { explanations } from "./explain";
 import { deadLetters } from "./deliveries";
 import { deployment } from "./deployment";
+import { deploymentFeatures } from "./deploymentFeatures";
 import { deploymentRollback } from "./deploymentRollback";
 import { flags } from "./flags";
 import { health } from "./health";
@@ -88,6 +89,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1/metrics", metrics);
 	app.route("/api/v1/rollouts", rollouts);
 	app.route("/api/v1/deployment", deployment);
+	app.route("/api/v1/deployment", deploymentFeatures);
 	app.route("/api/v1/deployment", deploymentRollback);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1/webhooks", webhooks);

@@ -56,7 +56,7 @@ const health = z.object({
 	percent: z.number(),
 	judgement: z.unknown().describe("verdicts and evidence, with their arithmetic"),
 });
-const detail = z.object({
+export const detail = z.object({
 	...summary.shape,
 	plan: z.unknown().describe("as it was approved"),
 	state: z.unknown(),
@@ -198,7 +198,8 @@ rollouts.openapi(
 /** Somebody else was faster each time: far more often than ticks and people can be. */
 const WAY_BACK_TRIES = 6;
 
-async function carryOut(db: Database, id: string, kind: Command["kind"], act: Act, realNow: number): Promise<"done" | "lost"> {
+/** One try of a command: `lost` says that somebody else has changed the rollout first, and nothing was written. */
+export async function carryOut(db: Database, id: string, kind: Command["kind"], act: Act, realNow: number): Promise<"done" | "lost"> {
 	const row = await getRollout(db, id).catch(damagedOr(undefined));
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
@@ -297,7 +298,7 @@ async function existing(db: Database, id: string): Promise<StoredRollout> {
 }
 
 /** What a way back has made of a rollout; of one that cannot be read, what is left. */
-async function detailAfter(db: Database, id: string) {
+export async function detailAfter(db: Database, id: string) {
 	const row = await getRollout(db, id).catch(damagedOr(undefined));
 	if (row) return detailOf(db, row);
 	const left = (await getDamaged(db, id)) ?? refuse({ kind: "not_found", what: `rollout ${id}` });

@@ -4,7 +4,7 @@ import { type RolloutState, isLive } from "../../core/rollouts/state";
 import type { Act } from "./audit";
 import { isConflict } from "./conflict";
 import type { Database } from "./database";
-import { parsed, selectAmong } from "./rollouts";
+import { AT_REST, parsed, selectAmong } from "./rollouts";
 import { activeFlags, flags, head, rollouts } from "./schema";
 
 /** Everything that is live taken back in one transaction, however much it is. */
@@ -49,7 +49,7 @@ async function attempt(db: Database, given: Emergency, act: Act, realNow: number
 	const named = JSON.stringify(of.kind === "all" ? [] : of.keys);
 	const isNamed = sql`IN (SELECT value FROM json_each(${named}))`;
 	const [rows, held, knownFlags, knownRollouts, heads] = await db.batch([
-		selectAmong(db, and(eq(rollouts.environment, environment), notInArray(rollouts.status, DONE), amongThose(environment, of))),
+		selectAmong(db, and(eq(rollouts.environment, environment), notInArray(rollouts.status, AT_REST), amongThose(environment, of))),
 		db
 			.select({ flag: activeFlags.flag })
 			.from(activeFlags)
@@ -78,9 +78,6 @@ async function attempt(db: Database, given: Emergency, act: Act, realNow: number
 		headRevision: committed?.headRevision ?? heads[0]?.revision ?? 0,
 	};
 }
-
-/** Not started, or ended: nothing to take back. */
-const DONE = ["draft", "rolled_back", "completed", "cancelled"];
 
 function amongThose(environment: string, of: Emergency["of"]) {
 	if (of.kind === "all") return undefined;

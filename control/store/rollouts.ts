@@ -12,6 +12,8 @@ export type StoredRollout = typeof rollouts.$inferSelect;
 
 const RELAUNCH_WITHIN_MS = 30 * 86_400_000;
 const LIVE = ["running", "paused"];
+/** Not started, or ended: all others hold their flags. */
+export const AT_REST = ["draft", "rolled_back", "completed", "cancelled"];
 /** All columns, their JSON as text. */
 const RAW = { ...getTableColumns(rollouts), plan: sql<string>`${rollouts.plan}`, state: sql<string>`${rollouts.state}` };
 

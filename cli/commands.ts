@@ -5,6 +5,7 @@ import { explain } from "./commands/explain";
 import { flagsGet, flagsList, kill, unkill } from "./commands/flags";
 import { login, logout } from "./commands/login";
 import { apply, difference, validate } from "./commands/plan";
+import { rollbacks } from "./commands/rollbacks";
 import { events, list, show, told } from "./commands/rollout";
 import { status } from "./commands/status";
 import { exportFlags, importFlags } from "./commands/transfer";
@@ -30,6 +31,7 @@ export const commands: readonly Command[] = [
 	events,
 	...told,
 	emergencyRollback,
+	rollbacks,
 	exportFlags,
 	importFlags,
 ];

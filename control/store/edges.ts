@@ -8,7 +8,7 @@ import { edges } from "./schema";
 /** Isolates of the edge, by what they say of themselves when they ask for the head. */
 
 /** One that was heard of within this time is taken to be serving. */
-export const SERVING_MS = 120_000;
+const SERVING_MS = 120_000;
 /** What has not changed is written so often. */
 const RENEWED_MS = 60_000;
 const KEPT_MS = 3_600_000;

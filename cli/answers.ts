@@ -184,3 +184,46 @@ export const checkSummary = z.looseObject({
 export type CheckSummary = z.infer<typeof checkSummary>;
 
 export const checkReport = z.looseObject({ name: z.string(), status: z.string() });
+export const takenBack = z.looseObject({
+	rolledBack: z.array(z.string()),
+	killed: z.array(z.string()),
+	notInRollout: z.array(z.string()),
+	unknown: z.array(z.string()),
+});
+export type TakenBack = z.infer<typeof takenBack>;
+
+export const deploymentStatus = z.looseObject({ rollouts: z.array(z.looseObject({ rollout: z.string() })), damaged: z.array(z.string()) });
+
+const durations = z.looseObject({
+	count: z.number(),
+	p50Ms: z.number().nullable(),
+	p95Ms: z.number().nullable(),
+	maxMs: z.number().nullable(),
+});
+export const rollbackStatistics = z.looseObject({
+	days: z.number(),
+	count: z.number(),
+	automatic: z.number(),
+	manual: z.number(),
+	byTrigger: z.record(z.string(), z.number()),
+	timeToDetect: durations,
+	timeToSafe: durations,
+	ended: z.number(),
+	verified: z.number(),
+});
+export const rollbackHistory = z.looseObject({
+	rollbacks: z.array(
+		z.looseObject({
+			rollout: z.string(),
+			strategy: z.string(),
+			trigger: z.string(),
+			actor: z.string(),
+			recordedAtMs: z.number(),
+			edgeSafeAtMs: z.number().nullable(),
+			verifiedAtMs: z.number().nullable(),
+			failure: z.string().nullable(),
+			isFollowed: z.boolean(),
+			steps: z.array(z.looseObject({ status: z.string() })),
+		}),
+	),
+});

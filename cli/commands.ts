@@ -7,6 +7,7 @@ import { explain } from "./commands/explain";
 import { flagsGet, flagsList, kill, unkill } from "./commands/flags";
 import { login, logout } from "./commands/login";
 import { apply, difference, validate } from "./commands/plan";
+import { rollbacks } from "./commands/rollbacks";
 import { events, list, show, told } from "./commands/rollout";
 import { status } from "./commands/status";
 import { exportFlags, importFlags } from "./commands/transfer";
@@ -41,6 +42,7 @@ export const commands: readonly Command[] = [
 	environmentSettings,
 	breakerShow,
 	breakerReset,
+	rollbacks,
 	exportFlags,
 	importFlags,
 	...token,

@@ -35,7 +35,9 @@ export const OPTIONS = {
 	},
 	detail: { type: "string", takes: "<text>", about: "what a report says besides" },
 	limit: { type: "string", takes: "<count>", about: "at most so many" },
-	flags: { type: "string", takes: "<a,b>", about: "kill these flags, and leave rollouts alone" },
+	flags: { type: "string", takes: "<a,b>", about: "only the rollouts that hold these flags" },
+	kill: { type: "boolean", about: "with --flags: switch them off besides" },
+	days: { type: "string", takes: "<count>", about: "of the last so many days" },
 	context: { type: "string", takes: "<key=value>", multiple: true, about: "an attribute; key:=value reads the value as JSON" },
 	"context-json": { type: "string", takes: "<object>", about: "the whole context as a JSON object" },
 	file: { type: "string", short: "f", takes: "<file>", about: "what to write, as YAML or JSON; - is stdin" },
@@ -120,9 +122,12 @@ export function durationOf(options: Options, name: "interval" | "timeout" | "pat
 	return ms;
 }
 
-export function countOf({ limit }: Options, fallback: number, max: number): number {
-	if (limit === undefined) return fallback;
-	const count = /^\d{1,6}$/.test(limit) ? Number(limit) : 0;
-	if (count < 1 || count > max) throw usageError(`--limit takes a number from 1 to ${max}, not "${limit}"`);
+export const countOf = ({ limit }: Options, fallback: number, max: number): number => numberIn("limit", limit, fallback, max);
+export const daysOf = ({ days }: Options, fallback: number, max: number): number => numberIn("days", days, fallback, max);
+
+function numberIn(name: OptionName, text: string | undefined, fallback: number, max: number): number {
+	if (text === undefined) return fallback;
+	const count = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+	if (count < 1 || count > max) throw usageError(`--${name} takes a number from 1 to ${max}, not "${text}"`);
 	return count;
 }

@@ -1,6 +1,6 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import type { Point, SystemPoint } from "../core/telemetry";
-import type { Head as HeadData, HeadSource, PointStore } from "../core/wire";
+import type { EdgeSeen, Head as HeadData, HeadSource, PointStore } from "../core/wire";
 import { type Composition, api } from "./api/app";
 import type { CheckDeps } from "./checks/finding";
 import { analyticsEngine } from "./metrics/analyticsEngine";
@@ -9,8 +9,10 @@ import { embedded, recordPoints } from "./metrics/embedded";
 import { recordSystem } from "./metrics/embeddedSystem";
 import type { MetricsSource } from "./metrics/source";
 import type { Notifier } from "./notify/notifier";
+import { type StepCaller, stepCaller } from "./notify/stepCaller";
 import { webhook } from "./notify/webhook";
 import { open } from "./store/database";
+import { recordEdge } from "./store/edges";
 import { bodyOf, readHead } from "./store/publication";
 import { looks } from "./tick/looks";
 import { tick } from "./tick/tick";
@@ -56,6 +58,7 @@ function metricsOf(env: Env): MetricsSource {
 }
 
 const notifierOf = (env: Env): Notifier => webhook(env.WEBHOOKS_ALLOW_PRIVATE === "1");
+const stepsOf = (env: Env): StepCaller => stepCaller(env.WEBHOOKS_ALLOW_PRIVATE === "1");
 
 const checksOf = (env: Env): CheckDeps => ({
 	db: open(env.DB),
@@ -71,8 +74,11 @@ function clock(env: Env, request: Request): number {
 
 /** The edge's source of truth: the head, and bodies that KV could not give. */
 export class Head extends WorkerEntrypoint<Env> implements HeadSource {
-	async head(): Promise<HeadData> {
-		return (await readHead(open(this.env.DB))).head;
+	async head(seen?: EdgeSeen): Promise<HeadData> {
+		const db = open(this.env.DB);
+		const { head } = await readHead(db);
+		if (seen) this.ctx.waitUntil(recordEdge(db, seen, realNow()));
+		return head;
 	}
 	async body(environment: string, version: number): Promise<string | null> {
 		return bodyOf(open(this.env.DB), environment, version);
@@ -93,7 +99,7 @@ export default {
 	fetch: (request, env, context) => app.fetch(request, env, context),
 	async scheduled(event, env): Promise<void> {
 		const publisher = { db: open(env.DB), kv: env.SNAPSHOTS, realNow };
-		const given = { ...publisher, metrics: metricsOf(env), notifier: notifierOf(env), checks: checksOf(env) };
+		const given = { ...publisher, metrics: metricsOf(env), notifier: notifierOf(env), steps: stepsOf(env), checks: checksOf(env) };
 		const look = (now: number): Promise<void> => tick(given, now);
 		const wait = (ms: number): Promise<void> => scheduler.wait(ms);
 		await looks(env.TICK_LOOKS === "2" ? 2 : 1, event.scheduledTime, look, { realNow, wait });

@@ -27,9 +27,19 @@ export interface Head {
 	readonly keys: Readonly<Record<string, SdkKey>>;
 }
 
+/** What an isolate of the edge says of itself when it asks for the head. */
+export interface EdgeSeen {
+	/** Drawn by the isolate itself. */
+	readonly isolate: string;
+	/** Cloudflare's location; empty: not known. */
+	readonly colo: string;
+	/** Of the head that it serves by as it asks; 0: none yet. */
+	readonly revision: number;
+}
+
 /** Control's `Head` entrypoint. */
 export interface HeadSource {
-	head(): Promise<Head>;
+	head(seen?: EdgeSeen): Promise<Head>;
 	/** The body of a version for an edge that KV gave none or a damaged one; null when control no longer has that version. */
 	body(environment: string, version: number): Promise<string | null>;
 }
@@ -47,3 +57,8 @@ export const HEAD_KEY = "head";
 /** Break-glass: an overlay written by hand when control is down. */
 export const overrideKey = (environment: string): string => `override/${environment}`;
 export const bodyKey = (environment: string, version: number): string => `snapshot/${environment}/${version}`;
+
+/** Several edges serve: what one of them does is no news of all. */
+export function isSpread(edges: readonly Pick<EdgeSeen, "colo">[]): boolean {
+	return edges.length >= 3 || new Set(edges.map(({ colo }) => colo)).size >= 2;
+}

@@ -94,6 +94,8 @@ export async function startDev({
 	const timer = tickMs > 0 ? setInterval(() => void onTime().catch((error) => log(`[cron] ${error.message}`)), tickMs) : undefined;
 	return {
 		tick,
+		/** Control's D1. */
+		database: () => mf.getD1Database("DB", control),
 		async stop() {
 			clearInterval(timer);
 			await Promise.all(contexts.map((each) => each.dispose()));

@@ -27,6 +27,7 @@ export default {
 		const sources: Sources = {
 			control: env.HEAD,
 			store: storeOf(env.SNAPSHOTS),
+			colo: () => coloOf(request),
 			now: () => Date.now(),
 			wait: (ms, signal) => scheduler.wait(ms, signal ? { signal } : {}),
 			waitUntil: (work) => ctx.waitUntil(work),
@@ -43,8 +44,12 @@ export default {
 
 function pointsOf(request: Request, env: Env): PointStore {
 	if (env.TELEMETRY_STORE !== "analytics_engine" || !env.OUTCOMES) return env.TELEMETRY;
+	return analyticsEngine(env.OUTCOMES, { colo: coloOf(request), route: "", source: "events" });
+}
+
+function coloOf(request: Request): string {
 	const { colo } = request.cf ?? {};
-	return analyticsEngine(env.OUTCOMES, { colo: typeof colo === "string" ? colo : "", route: "", source: "events" });
+	return typeof colo === "string" ? colo : "";
 }
 
 /** In development a header moves the clock that stamps events, and no other. */

@@ -26,10 +26,12 @@ interface Environment {
 
 /** What an isolate knows: plain data, shared by its requests. */
 export interface Isolate {
+	/** Drawn with its first question for the head: outside of a request workerd has no randomness. */
+	id: string;
 	readonly head: Held<Head>;
 	readonly environments: Map<string, Environment>;
 }
-export const coldIsolate = (): Isolate => ({ head: nothingHeld(2 * TIMEOUT_MS), environments: new Map() });
+export const coldIsolate = (): Isolate => ({ id: "", head: nothingHeld(2 * TIMEOUT_MS), environments: new Map() });
 
 /** What a request evaluates with. */
 export interface Serving {
@@ -103,7 +105,7 @@ async function refreshHead(isolate: Isolate, from: Sources, waiting: Waiting): P
 	// Break-glass works without control and D1: it is read with each refresh, whatever comes of that.
 	const overrides = [...isolate.environments].map(([name, environment]) => refreshOverride(isolate, from, name, environment));
 	await attempt(isolate.head, waiting, startedAtMs, "head_refresh", async () => {
-		const { head, isConfirmed } = await newestHead(from);
+		const { head, isConfirmed } = await newestHead(isolate, from);
 		const isAdopted = adopt(isolate, head, isConfirmed, startedAtMs);
 		// Begun before any other request sees the new head: none of them has to wait for a body then.
 		if (isAdopted && waiting === "behind") bodies = refreshBodiesBehind(isolate, from);
@@ -136,9 +138,11 @@ function watchGuard(isolate: Isolate, name: string, environment: Environment, no
 }
 
 /** Control's head, or KV's when control is down: that one is no confirmation, since it may be minutes old. */
-async function newestHead(from: Sources): Promise<{ head: Head; isConfirmed: boolean }> {
+async function newestHead(isolate: Isolate, from: Sources): Promise<{ head: Head; isConfirmed: boolean }> {
 	try {
-		const head: unknown = await within(TIMEOUT_MS, from.control.head(), from.wait);
+		isolate.id ||= crypto.randomUUID();
+		const seen = { isolate: isolate.id, colo: from.colo(), revision: isolate.head.value?.revision ?? 0 };
+		const head: unknown = await within(TIMEOUT_MS, from.control.head(seen), from.wait);
 		if (!isHead(head)) throw new Error("what control answered is no head");
 		return { head, isConfirmed: true };
 	} catch (error) {

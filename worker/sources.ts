@@ -13,6 +13,8 @@ export interface SnapshotStore {
 export interface Sources {
 	readonly control: HeadSource;
 	readonly store: SnapshotStore;
+	/** Where the request came in; asked for only when the head is. */
+	readonly colo: () => string;
 	/** Real time, whatever clock events are stamped with. */
 	readonly now: () => number;
 	readonly wait: Wait;

@@ -1,156 +1,141 @@
 import { randomUUID } from "node:crypto";
-import { detail, flag, listed } from "../answers";
+import { type TakenBack, deploymentStatus, takenBack } from "../answers";
 import type { Answer, Call, Command } from "../command";
 import { wouldSend } from "../command";
 import { type Control, type Write, problemIn } from "../controlApi";
-import { EXIT, type ExitCode, Stop, usageError } from "../exit";
-import type { Paint } from "../output";
-import { switching } from "./flags";
-import { commandWrite } from "./rollout";
+import { EXIT, Stop, usageError } from "../exit";
 
 const REASON = "emergency rollback";
 const TRIES = 3;
-const AT_ONCE = 8;
+/** What starts while it is looked is ended as well, so often. */
+const ROUNDS = 3;
 const PAUSE_MS = 500;
-const LISTED_MAX = 1_000;
+const FLAGS_MAX = 1_000;
 
 export const emergencyRollback: Command = {
 	name: "emergency-rollback",
 	takes: "",
-	about: "Rolls back every live rollout of an environment, or kills the flags that are named",
-	options: ["environment", "flags", "reason", "yes", "dry-run"],
+	about: "Rolls back every live rollout of an environment, or those that hold the flags that are named",
+	options: ["environment", "flags", "kill", "reason", "yes", "dry-run"],
 	examples: [
 		'tidegate emergency-rollback --yes --reason "checkout is down"',
 		"tidegate emergency-rollback --flags new-checkout,new-search --yes",
+		"tidegate emergency-rollback --flags new-checkout --kill --yes",
 		"tidegate emergency-rollback --dry-run",
 	],
 	notes:
-		"Asks first where stdin is a terminal, unless --yes. What fails for a moment is tried again, and at the end it is looked whether anything is live still: 0 says that nothing is.\nWhere control itself is down: docs/runbooks/break-glass.md.",
+		"One call and one transaction, however much it is. Asks first where stdin is a terminal, unless --yes. What fails for a moment is tried again, and then it is looked whether anything is live still: 0 says that nothing is.\nWhere control itself is down: docs/runbooks/break-glass.md.",
 	async run(call) {
 		const control = call.control();
 		const flags = flagsNamed(call);
-		const reason = call.options.reason ?? REASON;
-		const wayBack = async (): Promise<Step[]> =>
-			flags ? flags.map((key) => killing(key, call, reason)) : rollingBack(await liveIn(control, call.environment), reason);
-		const steps = await wayBack();
-		if (steps.length === 0)
-			return { json: { environment: call.environment, done: [], failed: [] }, text: `nothing is live in ${call.environment}` };
-		if (call.options["dry-run"])
-			return wouldSend(
-				control,
-				steps.map(({ write }) => write),
-			);
-		await confirmed(call, steps, flags !== undefined);
-		const outcomes = await carryOut(call, control, steps);
-		const others = flags ? [] : await startedMeanwhile(call, control, outcomes, reason);
-		return answerOf(call, [...outcomes, ...others], call.paint);
+		const write = emergencyWrite(call, flags);
+		if (call.options["dry-run"]) return wouldSend(control, [write]);
+		if (!(await isWanted(call, control, flags))) return nothingLive(call);
+		return carryOut(call, control, write);
 	},
 };
 
-interface Step {
-	readonly name: string;
-	readonly write: Write;
-}
-interface Outcome {
-	readonly name: string;
-	/** undefined: done. */
-	readonly error: Stop | undefined;
-}
-
-function flagsNamed({ options: { flags } }: Call): string[] | undefined {
-	if (flags === undefined) return undefined;
+function flagsNamed({ options: { flags, kill } }: Call): string[] | undefined {
+	if (flags === undefined) {
+		if (kill) throw usageError("--kill switches off what --flags names, as in --flags new-checkout --kill");
+		return undefined;
+	}
 	const named = [...new Set(flags.split(",").map((each) => each.trim()))];
 	if (named.includes("")) throw usageError("--flags takes keys with commas between them, as in --flags new-checkout,new-search");
+	if (named.length > FLAGS_MAX) throw usageError(`--flags takes ${FLAGS_MAX} keys at most: without it everything is rolled back`);
 	return named;
 }
 
-const killing = (key: string, call: Call, reason: string): Step => ({
-	name: key,
-	write: switching({ args: [key], environment: call.environment, options: { ...call.options, reason } }, false),
-});
-
-const rollingBack = (ids: readonly string[], reason: string): Step[] =>
-	ids.map((id) => ({ name: id, write: commandWrite(id, "roll_back", reason) }));
-
-/** A look at what is live still; that it could not be had is a failure beside what was done. */
-async function startedMeanwhile(call: Call, control: Control, before: readonly Outcome[], reason: string): Promise<Outcome[]> {
-	const live = await liveIn(control, call.environment).catch((error: unknown) => {
-		if (error instanceof Stop) return error;
-		throw error;
-	});
-	if (live instanceof Stop) return [{ name: "what else may be live", error: live }];
-	const late = live.filter((id) => !before.some(({ name }) => name === id));
-	return carryOut(call, control, rollingBack(late, reason));
+function emergencyWrite({ environment, options: { reason = "", kill } }: Call, flags: readonly string[] | undefined): Write {
+	const what = flags ? { flags, ...(kill ? { kill } : {}) } : { all: true };
+	return { method: "POST", path: "/deployment/rollback/manual", body: { environment, ...what, reason: reason.trim() || REASON } };
 }
 
-/** Those that cannot be read too: a rollback works for them. */
-async function liveIn(control: Control, environment: string): Promise<string[]> {
-	const found = await Promise.all(
-		["running", "paused"].map((status) => control.get("/rollouts", listed, { environment, status, limit: LISTED_MAX })),
-	);
-	return [...new Set(found.flatMap(({ rollouts, damaged }) => [...rollouts.map(({ id }) => id), ...damaged]))].sort();
-}
-
-async function confirmed({ world, options, environment }: Call, steps: readonly Step[], isKill: boolean): Promise<void> {
-	if (options.yes || !world.stdin.isTTY) return;
-	const what = isKill ? "Kill" : "Roll back";
-	const answer = await world.ask(`${what} in ${environment}: ${steps.map(({ name }) => name).join(", ")}? [y/N] `, false);
+/** False: there is nothing that could be rolled back. A person who does not want it ends the command. */
+async function isWanted({ world, options, environment }: Call, control: Control, flags: readonly string[] | undefined): Promise<boolean> {
+	if (options.yes || !world.stdin.isTTY) return true;
+	const live = flags ? undefined : await namesOfLive(control, environment);
+	if (live?.length === 0) return false;
+	const what = flags ? `what holds ${flags.join(", ")}` : (live?.join(", ") ?? "everything that is live");
+	const verb = options.kill ? "Kill, and roll back" : "Roll back";
+	const answer = await world.ask(`${verb} in ${environment}: ${what}? [y/N] `, false);
 	if (!/^y(es)?$/i.test(answer.trim())) throw new Stop(EXIT.failure, "nothing was sent");
+	return true;
 }
 
-/** All of them, some at a time: one that fails keeps no other from being carried out. */
-async function carryOut(call: Call, control: Control, steps: readonly Step[]): Promise<Outcome[]> {
-	const outcomes: Outcome[] = [];
-	const left = [...steps];
-	const lane = async (): Promise<void> => {
-		for (let step = left.shift(); step; step = left.shift()) {
-			// oxlint-disable-next-line no-await-in-loop -- a lane takes one after another
-			outcomes.push({ name: step.name, error: await insist(call, control, step) });
+/** undefined: it cannot be told, which is no reason not to end it. */
+async function namesOfLive(control: Control, environment: string): Promise<string[] | undefined> {
+	try {
+		const { rollouts, damaged } = await control.get("/deployment/status", deploymentStatus, { environment });
+		return [...rollouts.map(({ rollout }) => rollout), ...damaged].sort();
+	} catch (error) {
+		if (error instanceof Stop && error.exit === EXIT.failure) return undefined;
+		throw error;
+	}
+}
+
+/** Sent again until it finds nothing more: that is the look at what is live still. */
+async function carryOut(call: Call, control: Control, write: Write): Promise<Answer> {
+	const first = await insist(call, control, write);
+	const found = [first];
+	for (let round = 1; found.at(-1)?.rolledBack.length !== 0; round++) {
+		try {
+			if (round >= ROUNDS) throw new Stop(EXIT.failure, "rollouts are being started all the time: run it again");
+			// oxlint-disable-next-line no-await-in-loop -- looks again after each round
+			found.push(await insist(call, control, write));
+		} catch (error) {
+			if (!(error instanceof Stop)) throw error;
+			return answerOf(call, first, found, error);
 		}
-	};
-	await Promise.all(Array.from({ length: AT_ONCE }, lane));
-	return outcomes.sort((a, b) => (a.name < b.name ? -1 : 1));
+	}
+	return answerOf(call, first, found, undefined);
 }
 
-/** Both ways back may be asked for twice, so what may not have arrived is sent again. */
-async function insist({ world }: Call, control: Control, { write }: Step): Promise<Stop | undefined> {
+/** It may be asked for twice, so what may not have arrived is sent again. */
+async function insist({ world }: Call, control: Control, write: Write): Promise<TakenBack> {
 	const key = randomUUID();
-	const schema = write.method === "PATCH" ? flag : detail;
 	for (let tries = 1; ; tries++) {
 		try {
 			// oxlint-disable-next-line no-await-in-loop -- tried again
-			await control.send<unknown>(write, schema, key);
-			return undefined;
+			return await control.send(write, takenBack, key);
 		} catch (error) {
 			if (!(error instanceof Stop)) throw error;
 			const isPassing = error.exit === EXIT.unreachable || problemIn(error)?.type.endsWith(":changed_meanwhile") === true;
-			if (!isPassing || tries >= TRIES || world.interrupted.aborted) return error;
+			if (!isPassing || tries >= TRIES || world.interrupted.aborted)
+				throw new Stop(error.exit, `${error.message}\nRun it again; where control is down: docs/runbooks/break-glass.md`, error.details);
 			// oxlint-disable-next-line no-await-in-loop -- see above
 			await world.sleep(PAUSE_MS * tries);
 		}
 	}
 }
 
-function answerOf({ environment, options }: Call, outcomes: readonly Outcome[], paint: Paint): Answer {
-	const failed = outcomes.flatMap(({ name, error }) => (error ? [{ name, error }] : []));
-	const done = outcomes.filter(({ error }) => !error).map(({ name }) => name);
-	const verb = options.flags === undefined ? "rolled back" : "killed";
+const nothingLive = ({ environment }: Call): Answer => ({
+	json: { environment, done: [], failed: [], rolledBack: [], killed: [], notInRollout: [] },
+	text: `nothing is live in ${environment}`,
+});
+
+/** What was named is told as the first call found it. `lost`: why it is not known whether anything is live still. */
+function answerOf(call: Call, { notInRollout, unknown }: TakenBack, found: readonly TakenBack[], lost: Stop | undefined): Answer {
+	const { environment, options, paint } = call;
+	const rolledBack = found.flatMap((each) => each.rolledBack).sort();
+	const killed = found.flatMap((each) => each.killed).sort();
+	const failed = [
+		...unknown.map((name) => ({ name, message: `there is no flag ${name} in ${environment}` })),
+		...(lost ? [{ name: "what else may be live", message: lost.message }] : []),
+	];
+	if (rolledBack.length + killed.length + failed.length + notInRollout.length === 0) return nothingLive(call);
+	const isTold = !options.kill;
 	const lines = [
-		...done.map((name) => `${paint("green", "✔")} ${name} is ${verb}`),
-		...failed.map(({ name, error }) => `${paint("red", "✕")} ${name} is NOT ${verb}: ${error.message}`),
-		failed.length > 0
-			? `${failed.length} of ${outcomes.length} failed: run it again. Where control is down: docs/runbooks/break-glass.md`
-			: "edges serve it within 10 s",
+		...rolledBack.map((id) => `${paint("green", "✔")} ${id} is rolled back`),
+		...killed.map((key) => `${paint("green", "✔")} ${key} is killed`),
+		...(isTold ? notInRollout.map((key) => `  ${key} is in no rollout: with --kill it is switched off`) : []),
+		...failed.map(({ name, message }) => `${paint("red", "✕")} ${name}: ${message}`),
+		...(rolledBack.length + killed.length > 0 ? ["edges serve it within 10 s"] : []),
+		...(rolledBack.length + killed.length + failed.length === 0 && !isTold ? ["they are off already, and in no rollout"] : []),
 	];
 	return {
-		json: { environment, done, failed: failed.map(({ name, error }) => ({ name, message: error.message })) },
+		json: { environment, done: [...rolledBack, ...killed], failed, rolledBack, killed, notInRollout },
 		text: lines.join("\n"),
-		exit: failed.length > 0 ? exitOf(failed.map(({ error }) => error)) : EXIT.ok,
+		exit: failed.length === 0 ? EXIT.ok : lost && unknown.length === 0 ? lost.exit : EXIT.failure,
 	};
-}
-
-/** Theirs, where it is one and the same. */
-function exitOf(errors: readonly Stop[]): ExitCode {
-	const [first] = errors;
-	return first && errors.every(({ exit }) => exit === first.exit) ? first.exit : EXIT.failure;
 }

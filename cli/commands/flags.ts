@@ -68,10 +68,7 @@ export const unkill: Command = {
 	},
 };
 
-export function switching(
-	{ args: [key = ""], environment, options }: Pick<Call, "args" | "environment" | "options">,
-	enabled: boolean,
-): Write {
+function switching({ args: [key = ""], environment, options }: Pick<Call, "args" | "environment" | "options">, enabled: boolean): Write {
 	return {
 		method: "PATCH",
 		path: `/flags/${encodeURIComponent(key)}`,

@@ -15,6 +15,8 @@ import { environments } from "./environments";
 import { explanations } from "./explain";
 import { deadLetters } from "./deliveries";
 import { deployment } from "./deployment";
+import { deploymentFeatures } from "./deploymentFeatures";
+import { deploymentRollback } from "./deploymentRollback";
 import { flags } from "./flags";
 import { health } from "./health";
 import { keys } from "./keys";
@@ -103,6 +105,8 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1/checks", checks);
 	app.route("/api/v1/environments", environments);
 	app.route("/api/v1/deployment", deployment);
+	app.route("/api/v1/deployment", deploymentFeatures);
+	app.route("/api/v1/deployment", deploymentRollback);
 	app.route("/api/v1/keys", keys);
 	app.route("/api/v1", tokens);
 	app.route("/api/v1/webhooks", webhooks);

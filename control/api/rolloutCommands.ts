@@ -117,13 +117,13 @@ const WAY_BACK_TRIES = 6;
 
 interface Sender {
 	readonly act: Act;
-	readonly idempotencyKey: string | undefined;
+	readonly idempotencyKey?: string | undefined;
 	readonly isAdmin: boolean;
 }
 
 type Carried = "done" | "repeated" | "lost";
 
-async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
+export async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
 	const { command: kind } = wanted;
 	const { act, idempotencyKey } = sender;
 	if (idempotencyKey !== undefined) {

@@ -10,6 +10,7 @@ import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid } from "./environments";
 import type { StoredFlag } from "./flags";
+import { recordedRollback } from "./rollbacks";
 import { type FlagWrite, heldBy, written } from "./rolloutFlags";
 import type { StoredRollout } from "./rollouts";
 import { activeFlags, outbox, rolloutEvents, rollouts } from "./schema";
@@ -62,6 +63,7 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 			})
 			.where(eq(rollouts.id, row.id)),
 		...exposureStatements(db, given),
+		...rollbackStatements(db, given),
 		audited(db, act, `rollouts/${row.id}`, `rollout.${change.kind}`, row.state, after),
 		db.insert(outbox).values({
 			atMs: act.atMs,
@@ -147,6 +149,17 @@ export async function rollBackDamaged(
 		db.delete(activeFlags).where(eq(activeFlags.rollout, row.id)),
 		overlaid(db, row.environment, "baseline", row.id, realNow),
 		headChanged(db),
+		recordedRollback(db, {
+			rollout: row.id,
+			revision: row.revision + 1,
+			environment: row.environment,
+			strategy: "immediate",
+			trigger: "operator",
+			actor: act.actor,
+			atMs: act.atMs,
+			realNow,
+			detectMs: null,
+		}),
 		audited(db, act, `rollouts/${row.id}`, "rollout.roll_back", before, state),
 		db.insert(outbox).values({
 			atMs: act.atMs,
@@ -172,6 +185,16 @@ async function committed(db: Database, statements: readonly Statement[]): Promis
 		if (["rollout_events", "active_flags", "flag_versions"].some((table) => isConflict(error, table))) return false;
 		throw error;
 	}
+}
+
+/** Comes after the exposure's statements: the head's revision is the one that they have made. */
+function rollbackStatements(db: Database, { row, change, act, realNow }: RolloutChange): Statement[] {
+	if (change.kind !== "roll_back" && change.kind !== "drop_flags") return [];
+	const { strategy = "immediate" } = change;
+	const detectMs = isLive(row.state) ? Math.max(0, act.atMs - row.state.sinceMs) : null;
+	const { actor, atMs } = act;
+	const of = { rollout: row.id, revision: row.revision + 1, environment: row.environment };
+	return [recordedRollback(db, { ...of, strategy, trigger: change.reason, actor, atMs, realNow, detectMs })];
 }
 
 /** What the change does to flags, overlay and snapshot. */

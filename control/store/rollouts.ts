@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
+import { type SQL, and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
 import { DEFAULT_CANDIDATE, candidateOf } from "../../core/rollouts/exposure";
 import { type Plan, storedPlan } from "../../core/rollouts/plan";
 import { ACTIVE, LIVE, rolloutState } from "../../core/rollouts/state";
@@ -11,6 +11,8 @@ import { activeFlags, healthChecks, rolloutEvents, rollouts } from "./schema";
 export type StoredRollout = typeof rollouts.$inferSelect;
 
 const RELAUNCH_WITHIN_MS = 30 * 86_400_000;
+/** Not started, or ended: all others hold their flags. */
+export const AT_REST = ["draft", "rolled_back", "completed", "cancelled"];
 /** All columns, their JSON as text. */
 const RAW = { ...getTableColumns(rollouts), plan: sql<string>`${rollouts.plan}`, state: sql<string>`${rollouts.state}` };
 
@@ -101,6 +103,11 @@ export function selectLive(db: Database, environment?: string) {
 		.from(rollouts)
 		.where(and(inArray(rollouts.status, LIVE), environment === undefined ? undefined : eq(rollouts.environment, environment)))
 		.orderBy(asc(rollouts.id));
+}
+
+/** As selectLive, by a condition. */
+export function selectAmong(db: Database, condition: SQL | undefined) {
+	return db.select(RAW).from(rollouts).where(condition).orderBy(asc(rollouts.id));
 }
 
 type Raw = Awaited<ReturnType<typeof selectLive>>[number];

@@ -16,6 +16,8 @@ import { log, nameOf } from "../log";
 import { prune } from "../metrics/prune";
 import type { MetricsSource } from "../metrics/source";
 import type { Notifier } from "../notify/notifier";
+import type { StepCaller } from "../notify/stepCaller";
+import { pruneEdges } from "../store/edges";
 import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
 import { readHead, tickCompleted } from "../store/publication";
@@ -33,10 +35,12 @@ import { deliver } from "./deliver";
 import { ENGINE } from "./engine";
 import { observe } from "./observe";
 import { type Publisher, publish } from "./publish";
+import { verify } from "./verify";
 
 export interface Tick extends Publisher {
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
+	readonly steps: StepCaller;
 	readonly checks: CheckDeps;
 }
 
@@ -68,6 +72,7 @@ export async function tick(given: Tick, now: number): Promise<void> {
 	const isWithheld = unguardedMs >= LAPSE_MS && unpublished.length > 0;
 	if (isWithheld) log("guard_withheld", { unpublished });
 	if (isGuarded && !isWithheld) await completed(given, now);
+	await attempt("verify", () => verify(given, now));
 	// Last, since it waits for others; also of a tick that failed, which somebody may have to be told of.
 	await attempt("deliver", () => deliver(given));
 	if (isNext) await attempt("check", () => check(given.checks, now));
@@ -81,6 +86,7 @@ async function completed({ db, realNow }: Tick, now: number): Promise<void> {
 	await attempt("prune_check_results", () => pruneResults(db, now));
 	await attempt("prune_check_reports", () => pruneReports(db, now));
 	await attempt("prune_deliveries", () => pruneDeliveries(db, realNow()));
+	await attempt("prune_edges", () => pruneEdges(db, realNow()));
 }
 
 /** One step that fails is logged, and keeps no other from being taken. */

@@ -9,6 +9,7 @@ export const ALERTS = {
 		would_complete: "automation is advise: a rollout would be completed, and somebody may advance it",
 		would_step_back: "automation is advise: a rollout would go back a phase",
 		would_pause: "automation is advise: a rollout would be paused",
+		rollback_unverified: "a rollback could not be verified in 15 minutes, since no edge was asked anything",
 		phase_timeout: "a phase takes longer than it may",
 		approval_timeout: "an approval is waited for longer than it may be",
 		unattributed: "more than 5 % of the outcomes count for nothing: they lack an attribute that rules look at",
@@ -23,6 +24,8 @@ export const ALERTS = {
 		source_error: "metrics could not be read for five ticks in a row",
 		engine_error: "a rollout could not be judged, and was paused",
 		unguarded: "no tick for 15 minutes: a rollout was paused, since nobody has watched it",
+		rollback_step_failed: "a step after a rollback failed, and those after it were not carried out",
+		rollback_unverified: "a rollback could not be verified in 15 minutes: an edge may serve the candidate still",
 		rollback_failed: "a rollback could not be written twice; it is tried again every minute",
 	},
 } as const satisfies Record<string, Readonly<Record<string, string>>>;

@@ -44,5 +44,8 @@ export function wayBackBy(object: typeof z.strictObject) {
 	});
 }
 
+/** As it is stored with a plan. */
+export const storedWayBack = wayBackBy(z.object);
+
 export type WayBack = z.infer<ReturnType<typeof wayBackBy>>;
 export type RollbackStep = WayBack["steps"][number];

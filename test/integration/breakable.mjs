@@ -39,7 +39,7 @@ const entrypoint = (Inner) => class extends Inner {
 	constructor(ctx, env) {
 		super(ctx, wrapped(env));
 	}
-	async head() { return outage.control ? gone("control") : super.head(); }
+	async head(...asked) { return outage.control ? gone("control") : super.head(...asked); }
 	async body(...args) { return outage.control ? gone("control") : super.body(...args); }
 	async record(...args) { return outage.control ? gone("control") : super.record(...args); }
 };

@@ -72,7 +72,7 @@ async function until(what: string, isSo: () => boolean | Promise<boolean>): Prom
 	throw new Error(`not after 30 s: ${what}`);
 }
 
-const FLAGS = ["cart", "healthy", "harmful", "unwanted", "first", "second", "forsaken"];
+const FLAGS = ["cart", "healthy", "harmful", "unwanted", "first", "second", "forsaken", "third"];
 
 const planOf = (name: string): string => `rollout: ${name}
 environment: production
@@ -295,12 +295,26 @@ test("status and doctor see what is live, and how everything is", async () => {
 
 test("an emergency ends all that is live, and then nothing is", async () => {
 	await launch("second");
-	const dry = await json<{ requests: { url: string }[] }>("emergency-rollback --dry-run");
-	expect(dry.requests.map(({ url }) => url.split("/").at(-2))).toEqual(["first.1", "second.1"]);
-	expect(await json("emergency-rollback --reason test")).toEqual({ environment: "production", done: ["first.1", "second.1"], failed: [] });
+	const dry = await json<{ requests: { url: string; body: unknown }[] }>("emergency-rollback --dry-run");
+	expect(dry.requests).toMatchObject([{ body: { environment: "production", all: true } }]);
+	expect(await json("rollout list --status running")).toHaveLength(2);
+	expect(await json("emergency-rollback --reason test")).toEqual({
+		environment: "production",
+		done: ["first.1", "second.1"],
+		failed: [],
+		rolledBack: ["first.1", "second.1"],
+		killed: [],
+		notInRollout: [],
+	});
 	expect(await json("rollout list --status running")).toEqual([]);
 	expect(await tidegate("emergency-rollback")).toMatchObject({ exit: 0, out: "nothing is live in production\n" });
-	expect(await json("emergency-rollback --flags cart,nobody")).toMatchObject({ done: ["cart"], failed: [{ name: "nobody" }] });
+	const id = await launch("third");
+	expect(await json("emergency-rollback --flags third,cart")).toMatchObject({ done: [id], notInRollout: ["cart"], failed: [] });
+	expect(await json("emergency-rollback --flags cart,nobody --kill")).toMatchObject({ done: ["cart"], failed: [{ name: "nobody" }] });
+	const { statistics, history } = await json<{ statistics: unknown; history: unknown[] }>("rollbacks");
+	expect(statistics).toMatchObject({ count: 4, manual: 4, byStrategy: { full: 2, immediate: 2 } });
+	expect(history[0]).toMatchObject({ rollout: id, trigger: "operator" });
+	expect((await tidegate("rollbacks")).out).toMatch(/third\.1 +immediate +operator +admin/);
 });
 
 test("when control dies, watching ends with 5, and everything else says that it cannot be reached", async () => {

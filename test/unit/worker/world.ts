@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { HeadSource } from "../../../core/wire";
+import type { EdgeSeen, HeadSource } from "../../../core/wire";
 import { coldIsolate, serving, currentHead, type Serving } from "../../../worker/snapshots";
 import type { SnapshotStore, Sources } from "../../../worker/sources";
 import type { Published } from "../../workers/edge/fixture";
@@ -31,6 +31,8 @@ export function aWorld(published: Published) {
 		},
 		/** Longer than a request polls: then some requests find the head there and the body still under way. */
 		answersAfterMs: 1,
+		/** What the isolate has said of itself to control. */
+		said: [] as EdgeSeen[],
 		calls: { head: 0, kvHead: 0, body: 0, kvBody: 0, override: 0 },
 		/** Lets time pass: the clock only, no timer. */
 		later: (ms: number): void => void (skippedMs += ms),
@@ -49,8 +51,9 @@ export function aWorld(published: Published) {
 		},
 	};
 	const control: HeadSource = {
-		head: () => {
+		head: (seen) => {
 			world.calls.head++;
+			if (seen) world.said.push(seen);
 			return answer(world.control.health, world.control.head as never);
 		},
 		body: (environment, version) => {
@@ -79,6 +82,7 @@ export function aWorld(published: Published) {
 	const sources: Sources = {
 		control,
 		store,
+		colo: () => "ZRH",
 		now: () => Date.now() + skippedMs,
 		wait: (ms, signal) => pause(ms, undefined, signal ? { signal } : {}),
 		waitUntil: (work) => {

@@ -31,6 +31,7 @@ export async function anEdge(published: Published, change: { nowMs?: number; use
 	const sources: Sources = {
 		control: { head: () => parts.askHead(), body: async () => null },
 		store: storeOf(env.SNAPSHOTS),
+		colo: () => "ZRH",
 		now: () => Date.now() + skippedMs,
 		wait,
 		waitUntil: (work) => void works.push(work),

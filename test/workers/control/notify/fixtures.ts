@@ -113,7 +113,7 @@ export async function deliveriesOf({ id }: { readonly id: string }): Promise<Del
 }
 
 export async function forgetAll(): Promise<void> {
-	await env.DB.batch(["webhooks", "webhook_deliveries", "outbox"].map((table) => env.DB.prepare(`DELETE FROM ${table}`)));
+	await env.DB.batch(["webhooks", "webhook_deliveries", "outbox", "rollbacks"].map((table) => env.DB.prepare(`DELETE FROM ${table}`)));
 }
 
 /** A database whose writes of that table's rows fail so many times. */

@@ -5,8 +5,10 @@ import { command } from "../../../../core/rollouts/command";
 import { type Plan, storedPlan } from "../../../../core/rollouts/plan";
 import type { Point } from "../../../../core/telemetry";
 import { embedded, recordPoints } from "../../../../control/metrics/embedded";
+import type { CheckDeps } from "../../../../control/checks/finding";
 import type { MetricsSource } from "../../../../control/metrics/source";
 import type { Notifier } from "../../../../control/notify/notifier";
+import { type StepCaller, stepCaller } from "../../../../control/notify/stepCaller";
 import { webhook } from "../../../../control/notify/webhook";
 import { type Database, open } from "../../../../control/store/database";
 import { createFlag, getFlags } from "../../../../control/store/flags";
@@ -20,11 +22,13 @@ export const START_MS = 1_800_000_000_000;
 
 export const db: Database = open(env.DB);
 
-export function aTick(change: Partial<{ kv: KVNamespace; metrics: MetricsSource; notifier: Notifier; db: Database }> = {}): Tick {
+type Changes = Partial<{ kv: KVNamespace; metrics: MetricsSource; notifier: Notifier; steps: StepCaller; db: Database; checks: CheckDeps }>;
+
+export function aTick(change: Changes = {}): Tick {
 	const metrics = embedded(env.DB);
 	const realNow = (): number => Date.now();
 	const checks = { db, metrics, allowPrivate: false, realNow };
-	return { db, kv: env.SNAPSHOTS, realNow, metrics, notifier: webhook(false), checks, ...change };
+	return { db, kv: env.SNAPSHOTS, realNow, metrics, notifier: webhook(false), steps: stepCaller(false), checks, ...change };
 }
 
 export type PlanChange = Partial<z.input<typeof storedPlan>>;

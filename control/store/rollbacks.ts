@@ -1,0 +1,128 @@
+import { and, eq, sql } from "drizzle-orm";
+import * as z from "zod";
+import type { Alert } from "../../core/rollouts/alert";
+import type { ChangeReason } from "../../core/rollouts/decision";
+import { type StepResult, stepResult } from "../../core/rollouts/verification";
+import { type RollbackStep, type WayBackStrategy, storedWayBack } from "../../core/rollouts/wayBack";
+import { plain } from "./audit";
+import type { Database, Statement } from "./database";
+import { parseJson } from "./json";
+import { head, rollbacks } from "./schema";
+
+/** Ways back that were taken: written with the change, followed by ticks until users are known to be safe. */
+
+export interface TakenBack {
+	readonly rollout: string;
+	readonly revision: number;
+	readonly environment: string;
+	readonly strategy: WayBackStrategy;
+	readonly trigger: ChangeReason;
+	readonly actor: string;
+	readonly atMs: number;
+	readonly realNow: number;
+	/** From the begin of the phase to the decision; null: not known. */
+	readonly detectMs: number | null;
+}
+
+/** Comes after `headChanged` in its batch: an edge is safe once it has heard of that revision. */
+export function recordedRollback(db: Database, { realNow, ...row }: TakenBack): Statement {
+	const headRevision = sql<number>`(SELECT ${head.revision} FROM ${head})`;
+	return db.insert(rollbacks).values({ ...row, recordedAtMs: realNow, headRevision, steps: [], dueAtMs: realNow });
+}
+
+const steps = z.object({ steps: storedWayBack.shape.steps });
+const results = z.array(stepResult);
+
+/** One that is followed still. */
+export interface Followed {
+	readonly rollout: string;
+	readonly revision: number;
+	readonly environment: string;
+	readonly trigger: string;
+	readonly recordedAtMs: number;
+	readonly headRevision: number;
+	readonly edgeSafeAtMs: number | null;
+	readonly dueAtMs: number;
+	readonly failure: string | null;
+	/** The plan's, and what has become of them. */
+	readonly steps: readonly RollbackStep[];
+	readonly results: readonly StepResult[];
+}
+
+/** Those that are due, the first one first. */
+export async function listDue(db: Database, realNow: number, limit: number): Promise<Followed[]> {
+	const { results: rows } = await db.$client
+		.prepare(
+			`SELECT r.rollout, r.revision, r.environment, r."trigger", r.recorded_at_ms AS recordedAtMs, r.head_revision AS headRevision,
+				r.edge_safe_at_ms AS edgeSafeAtMs, r.due_at_ms AS dueAtMs, r.failure, r.steps AS results,
+				CASE WHEN json_valid(rollouts.plan) THEN rollouts.plan -> '$.rollback' END AS wayBack
+			FROM rollbacks AS r LEFT JOIN rollouts ON rollouts.id = r.rollout WHERE r.due_at_ms <= ?1 ORDER BY r.due_at_ms, r.rollout LIMIT ?2`,
+		)
+		.bind(realNow, limit)
+		.all<Omit<Followed, "steps" | "results"> & { readonly wayBack: string | null; readonly results: string }>();
+	return rows.map(({ wayBack: way, results: found, ...row }) => ({
+		...row,
+		steps: (way === null ? undefined : parseJson(steps, way))?.steps ?? [],
+		results: parseJson(results, found) ?? [],
+	}));
+}
+
+/** Whoever gets it carries out its steps until then. False: somebody else does. */
+export async function claimSteps(db: Database, { rollout, revision, dueAtMs }: Followed, untilMs: number): Promise<boolean> {
+	const claimed = await db.$client
+		.prepare("UPDATE rollbacks SET due_at_ms = ?4 WHERE rollout = ?1 AND revision = ?2 AND due_at_ms = ?3")
+		.bind(rollout, revision, dueAtMs, untilMs)
+		.run();
+	return claimed.meta.changes > 0;
+}
+
+export async function recordSteps(db: Database, followed: Followed, found: readonly StepResult[], dueAtMs: number): Promise<void> {
+	await db
+		.update(rollbacks)
+		.set({ steps: plain(found), dueAtMs })
+		.where(and(eq(rollbacks.rollout, followed.rollout), eq(rollbacks.revision, followed.revision)));
+}
+
+/** How following one ends, or why it cannot be verified any more. */
+export interface Settled {
+	readonly followed: Followed;
+	/** null: users are safe. */
+	readonly failure: string | null;
+	/** Still followed, to learn when the edge was safe. */
+	readonly goesOn: boolean;
+	/** Told with the first one only, where several failed for the same reason. */
+	readonly alert: Alert | null;
+}
+
+/** Many at once. One that another tick has settled meanwhile stays as it is, and nobody is told of it twice. */
+export async function settleRollbacks(db: Database, settled: readonly Settled[], now: number, realNow: number): Promise<void> {
+	if (settled.length === 0) return;
+	const rows = settled.map(({ followed: { rollout, revision, environment }, failure, goesOn, alert }) => ({
+		rollout,
+		revision,
+		failure,
+		goesOn,
+		type: alert && `alert.${alert.severity}`,
+		payload: alert && { rollout, environment, kind: alert.kind, message: alert.message },
+	}));
+	const json = JSON.stringify(rows);
+	const unsettled = "r.verified_at_ms IS NULL AND r.failure IS NULL AND r.due_at_ms IS NOT NULL";
+	const { $client: client } = db;
+	await client.batch([
+		client
+			.prepare(
+				`INSERT INTO outbox (at_ms, type, subject, payload) SELECT ?2, j.value ->> 'type', r.rollout, j.value -> 'payload'
+				FROM json_each(?1) AS j JOIN rollbacks AS r ON r.rollout = j.value ->> 'rollout' AND r.revision = j.value ->> 'revision'
+				WHERE j.value ->> 'type' IS NOT NULL AND ${unsettled}`,
+			)
+			.bind(json, now),
+		client
+			.prepare(
+				`UPDATE rollbacks AS r SET failure = coalesce(r.failure, j.value ->> 'failure'), due_at_ms = CASE WHEN j.value ->> 'goesOn' THEN ?2 END,
+					verified_at_ms = CASE WHEN j.value ->> 'failure' IS NULL AND r.failure IS NULL THEN ?2 END
+				FROM json_each(?1) AS j
+				WHERE r.rollout = j.value ->> 'rollout' AND r.revision = j.value ->> 'revision' AND r.verified_at_ms IS NULL AND r.due_at_ms IS NOT NULL`,
+			)
+			.bind(json, realNow),
+	]);
+}

@@ -1,4 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { type FieldError, flagKey } from "../../core/flags/model";
 import { parseInstant } from "../../core/flags/instant";
 import { COMMANDS, type Command, type CommandKind, command } from "../../core/rollouts/command";
@@ -6,6 +7,8 @@ import { durationMs } from "../../core/rollouts/duration";
 import { type Plan, duration, phaseName } from "../../core/rollouts/plan";
 import { isActive, isLive } from "../../core/rollouts/state";
 import { STRATEGIES } from "../../core/rollouts/wayBack";
+import { log, nameOf } from "../log";
+import { followFull } from "../tick/full";
 import type { Act } from "../store/audit";
 import type { Database } from "../store/database";
 import type { StoredFlag } from "../store/flags";
@@ -14,7 +17,7 @@ import { commitChange, rollBackDamaged } from "../store/rolloutChanges";
 import { flagWrites } from "../store/rolloutFlags";
 import { activeRolloutsOf, eventByKey, getDamaged, getRollout, latestCheck, launchOf } from "../store/rollouts";
 import { checkedPlan } from "./checkedPlan";
-import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
+import { type ApiEnv, actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { orRefuse, refuse } from "./refusals";
 import { detail, detailAfter } from "./rolloutAnswers";
 
@@ -88,11 +91,20 @@ rolloutCommands.openapi(
 			const outcome = await carryOut(db, id, wanted, { act, idempotencyKey, isAdmin: c.get("caller").role === "admin" }, realNow());
 			if (outcome === "lost" && isWayBack && tries < WAY_BACK_TRIES) continue;
 			if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
+			// oxlint-disable-next-line no-await-in-loop -- comes with the end
+			if (outcome === "done" && wanted.strategy === "full") await othersBack(c);
 			if (outcome === "done") publishBehind(c);
 			return c.json(await detailAfter(db, id), 200, outcome === "repeated" ? { "idempotent-replayed": "true" } : {});
 		}
 	},
 );
+
+/** Of a full rollback; what could not be taken back here is by the next tick. */
+async function othersBack(c: Context<ApiEnv>): Promise<void> {
+	const { db, realNow } = c.get("deps");
+	const act = actOf(c, "a full rollback of the environment");
+	await followFull(db, act, realNow()).catch((error: unknown) => log("full_rollback_left", { error: nameOf(error) }));
+}
 
 /** Fields that say something of another command, or of another way back. */
 function misplaced(wanted: Given): FieldError[] {

@@ -78,9 +78,16 @@ export async function commitChange(db: Database, given: RolloutChange): Promise<
 				status: after.status,
 			},
 		}),
+		...(change.strategy === "full" ? [restartAsked(db, row, change.message, act.atMs)] : []),
 		...change.alerts.map((alert) => alerted(db, row, alert, act.atMs)),
 	];
 	return committed(db, statements);
+}
+
+/** A full rollback asks whoever runs the origins to restart them. */
+function restartAsked(db: Database, { id, environment }: StoredRollout, message: string, atMs: number): Statement {
+	const payload = { rollout: id, environment, message };
+	return db.insert(outbox).values({ atMs, type: "environment.restart_requested", subject: `environments/${environment}`, payload });
 }
 
 /** What somebody is to be told of a rollout, delivered from the outbox. */

@@ -1,4 +1,5 @@
-import { dueChecks, resultsFor, type CheckResult } from "../../core/checks/result";
+import { isFor } from "../../core/checks/model";
+import { dueChecks, isHolding, resultsFor, type CheckResult } from "../../core/checks/result";
 import { metricsBy } from "../../core/metric";
 import { placeOf } from "../../core/rollouts/command";
 import { phaseName } from "../../core/rollouts/plan";
@@ -7,7 +8,7 @@ import type { CheckDeps } from "../checks/finding";
 import { runChecks } from "../checks/run";
 import { type StageResults, recordResults, resultsOf } from "../store/checkResults";
 import type { Database } from "../store/database";
-import { listActive, type StoredRollout } from "../store/rollouts";
+import { getRollout, listActive, type StoredRollout } from "../store/rollouts";
 
 /** Rollouts whose checks are made side by side. */
 const AT_ONCE = 4;
@@ -69,6 +70,17 @@ async function made(
 		metrics: metricsBy(plan.metrics),
 	};
 	return { rollout, stage, sinceMs, results: due.length > 0 ? await runChecks(deps, context, due, now) : [] };
+}
+
+/** Whether the critical checks of a rolled back rollout's plan pass now, those that need no person. */
+export async function passesAfter(deps: CheckDeps, rollout: string, now: number): Promise<boolean> {
+	const row = await getRollout(deps.db, rollout);
+	if (!row) return true;
+	const { environment, plan } = row;
+	const checks = plan.checks.filter((each) => each.critical && isFor(each, "before") && !("manual" in each));
+	if (checks.length === 0) return true;
+	const context = { environment, rollout, phase: null, percent: 0, flags: plan.flags, metrics: metricsBy(plan.metrics) };
+	return (await runChecks(deps, context, checks, now)).every((each) => !isHolding(each));
 }
 
 /** Every check that matters now with what is known of it, for people. */

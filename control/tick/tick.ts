@@ -30,9 +30,10 @@ import { pruneResults } from "../store/checkResults";
 import { type Held, pruneChecks, recordCheck, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
 import { type Governed, breakerIn, governedAt } from "./breakers";
-import { check, knownResults } from "./check";
+import { check, knownResults, passesAfter } from "./check";
 import { deliver } from "./deliver";
 import { ENGINE } from "./engine";
+import { followFull } from "./full";
 import { observe } from "./observe";
 import { type Publisher, publish } from "./publish";
 import { verify } from "./verify";
@@ -67,12 +68,16 @@ export async function tick(given: Tick, now: number): Promise<void> {
 	const isNext = now >= lastTickMs;
 	if (!isNext) log("tick_out_of_order", { now, lastTickMs });
 	const isGuarded = isNext && (await attempt("guard", () => guard(given, now, unguardedMs)));
+	await attempt("full", async () => {
+		const reason = "a full rollback of the environment";
+		await followFull(given.db, { actor: ENGINE, reason, correlationId: `tick/${now}`, atMs: now }, given.realNow());
+	});
 	const unpublished = await publish(given);
 	// Edges that took users back by themselves must not hear of a guard before they can have the body that says the same.
 	const isWithheld = unguardedMs >= LAPSE_MS && unpublished.length > 0;
 	if (isWithheld) log("guard_withheld", { unpublished });
 	if (isGuarded && !isWithheld) await completed(given, now);
-	await attempt("verify", () => verify(given, now));
+	await attempt("verify", () => verify({ ...given, passes: (followed) => passesAfter(given.checks, followed.rollout, now) }, now));
 	// Last, since it waits for others; also of a tick that failed, which somebody may have to be told of.
 	await attempt("deliver", () => deliver(given));
 	if (isNext) await attempt("check", () => check(given.checks, now));

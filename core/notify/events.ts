@@ -51,6 +51,7 @@ const ofAlerts = (severity: Alert["severity"]): [type: string, when: string][] =
 export const EVENTS: Readonly<Record<string, string>> = {
 	...Object.fromEntries(Object.values(CHANGES).map(({ type, when }) => [type, when])),
 	...Object.fromEntries([...ofAlerts("warn"), ...ofAlerts("page")]),
+	"environment.restart_requested": "a full rollback asks for a restart of the environment's origins",
 	"webhook.disabled": "a subscriber answered 410 Gone and is told nothing any more",
 	"webhook.test": "somebody tries a subscriber; sent to that one only",
 };

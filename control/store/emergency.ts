@@ -152,7 +152,7 @@ async function write(
 ): Promise<{ readonly killed: readonly string[]; readonly headRevision: number }> {
 	const parameters = inParameters(ends);
 	const each = (statement: (json: string) => D1PreparedStatement): D1PreparedStatement[] => parameters.map(statement);
-	const strategy = of.kind === "all" ? "full" : "immediate";
+	const strategy = of.kind === "all" ? "emergency" : "immediate";
 	const { $client: client } = db;
 	const at = { client, environment, act, realNow };
 	// As of the same moment: what will be killed, and the revision that the head has before it gets its next one.

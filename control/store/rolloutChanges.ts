@@ -204,14 +204,22 @@ function rollbackStatements(db: Database, { row, change, act, realNow }: Rollout
 	return [recordedRollback(db, { ...of, strategy, trigger: change.reason, actor, atMs, realNow, detectMs })];
 }
 
+/** What edges are told of it; nothing of a plan whose criteria do not parse. */
+function toldOf({ id, plan }: StoredRollout, state: RolloutState): string {
+	try {
+		return JSON.stringify(liveRollout(id, plan, state)) ?? "";
+	} catch {
+		return "";
+	}
+}
+
 /** What the change does to flags, overlay and snapshot. */
 function exposureStatements(db: Database, { row, change, act, realNow, held = [], writes = [] }: RolloutChange): Statement[] {
-	const { environment, id, plan, state: before } = row;
+	const { environment, id, state: before } = row;
 	const after = change.state;
 	const statements: Statement[] = [];
-	const serves = (state: RolloutState): string => JSON.stringify(liveRollout(id, plan, state)) ?? "";
 	// What edges are told differs: pausing moves nobody, except into a retreat.
-	if (serves(before) !== serves(after) || writes.length > 0) statements.push(changed(db, environment, act.atMs));
+	if (toldOf(row, before) !== toldOf(row, after) || writes.length > 0) statements.push(changed(db, environment, act.atMs));
 	if (!isActive(before) && isActive(after)) statements.push(...held.map((flag) => heldBy(db, flag, id)));
 	if (isActive(before) && !isActive(after)) statements.push(db.delete(activeFlags).where(eq(activeFlags.rollout, id)));
 	const dropped = isLive(before) && isLive(after) ? after.dropped.filter((flag) => !before.dropped.includes(flag)) : [];

@@ -103,26 +103,44 @@ describe("of a rollout", () => {
 		recordResults(db, [{ rollout, stage, sinceMs: 0, results: [aResult({ atMs: 1, ...change })] }]);
 	const confirmAt = (id: string, name: string): string => `${ROLLOUTS}/${id}/checks/${name}/confirm`;
 
-	test("the checks of its current stage are shown, before it is live those of stage 0", async () => {
-		const { id } = await createRollout();
-		await record(id, 0, { name: "before", status: "failed", durationMs: 12 });
-		await record(id, 1, { name: "during", durationMs: 7 });
+	const http = { http: "https://origin.example/health" };
+	const MANUAL = { name: "told", manual: "support knows" };
+	/** It waits for its checks, which nobody has made yet. */
+	async function waiting(checks: readonly object[]): Promise<{ id: string; sinceMs: number }> {
+		const { id } = await createRollout({ checks });
+		const { state } = (await command(id, "start")) as unknown as { state: { status: string; sinceMs: number } };
+		expect(state.status).toBe("validating");
+		return { id, sinceMs: state.sinceMs };
+	}
+
+	test("what matters in its current stage is shown, and what was not made yet is pending", async () => {
+		const { id, sinceMs } = await waiting([
+			{ name: "before", ...http },
+			{ name: "later", ...http },
+			{ name: "during", ...http, when: "during" },
+		]);
+		await record(id, 0, { name: "before", status: "failed", durationMs: 12, atMs: sinceMs });
+		await record(id, 0, { name: "unknown", atMs: sinceMs });
 		expect(await done("GET", `${ROLLOUTS}/${id}/checks`)).toMatchObject({
 			rollout: id,
 			stage: 0,
 			failed: ["before"],
+			pending: ["later"],
+			passed: [],
 			can_deploy: false,
 			execution_time_ms: 12,
 		});
-		const { state } = (await command(id, "start")) as unknown as { state: { stage: number } };
-		await record(id, state.stage, { name: "during", durationMs: 7 });
-		expect(await done("GET", `${ROLLOUTS}/${id}/checks`)).toMatchObject({ stage: state.stage, passed: ["during"], can_deploy: true });
 		await refused(404, "GET", `${ROLLOUTS}/nobody.1/checks`);
 	});
 
-	test("what waits for a person is confirmed, and twice is once", async () => {
+	test("of one that has none nothing holds it", async () => {
 		const { id } = await createRollout();
-		await record(id, 0, { name: "told", status: "pending", attempts: 0 });
+		expect(await done("GET", `${ROLLOUTS}/${id}/checks`)).toMatchObject({ stage: 0, checks: [], can_deploy: true });
+	});
+
+	test("what waits for a person is confirmed, and twice is once", async () => {
+		const { id, sinceMs } = await waiting([MANUAL]);
+		await record(id, 0, { name: "told", status: "pending", attempts: 0, atMs: sinceMs });
 		expect(await done("GET", `${ROLLOUTS}/${id}/checks`)).toMatchObject({ pending: ["told"], can_deploy: false });
 		for (const reason of ["on Monday", "again"])
 			// oxlint-disable-next-line no-await-in-loop -- one, then the same again
@@ -138,10 +156,13 @@ describe("of a rollout", () => {
 	});
 
 	test("nothing else is: what a machine finds, what is not there, what belongs to another stage", async () => {
-		const { id } = await createRollout();
-		await record(id, 0, { name: "e2e", status: "pending" });
-		await record(id, 0, { name: "smoke", status: "failed" });
-		await record(id, 3, { name: "told", status: "pending", attempts: 0 });
+		const { id, sinceMs } = await waiting([
+			{ name: "e2e", reported: "e2e" },
+			{ name: "smoke", ...http },
+		]);
+		await record(id, 0, { name: "e2e", status: "pending", atMs: sinceMs });
+		await record(id, 0, { name: "smoke", status: "failed", atMs: sinceMs });
+		await record(id, 3, { name: "told", status: "pending", attempts: 0, atMs: sinceMs });
 		for (const name of ["e2e", "smoke"])
 			// oxlint-disable-next-line no-await-in-loop -- two
 			expect((await refused(409, "POST", confirmAt(id, name), { body: {} })).type).toBe("urn:tidegate:problem:nothing_to_confirm");

@@ -55,11 +55,11 @@ describe("the metrics of an environment", () => {
 			"discrepancy",
 			"satisfaction",
 		]);
-		expect(metrics.findIndex(({ standard }) => !standard)).toBe(4);
+		expect(metrics.findIndex(({ standard }) => !standard)).toBe(5);
 		const own = metrics.filter(({ standard }) => !standard).map((each) => each.key);
 		expect(own).toContain(key);
 		expect(own).toEqual([...own].sort());
-		expect((await list("staging")).metrics).toHaveLength(4);
+		expect((await list("staging")).metrics).toHaveLength(5);
 	});
 
 	test("say what criteria may say of them", async () => {

@@ -58,7 +58,7 @@ describe("all at once", () => {
 		for (const table of [
 			"rollout_events WHERE kind = 'roll_back'",
 			"audit WHERE action = 'rollout.roll_back'",
-			"outbox WHERE type = 'rollout.roll_back'",
+			"outbox WHERE type = 'rollout.rolled_back'",
 			"rollbacks WHERE strategy = 'full'",
 		])
 			// oxlint-disable-next-line no-await-in-loop -- four questions

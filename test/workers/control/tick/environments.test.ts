@@ -43,11 +43,11 @@ const changesOf = async (id: string): Promise<string[]> => (await listEvents(db,
 
 async function told(id: string): Promise<string[]> {
 	const rows = await env.DB.prepare(
-		"SELECT type, payload ->> 'kind' AS kind FROM outbox WHERE subject = ? AND type LIKE 'alert.%' ORDER BY id",
+		"SELECT type FROM outbox WHERE subject = ? AND type NOT LIKE 'rollout.%' AND type <> 'alert.phase_timeout' ORDER BY id",
 	)
 		.bind(id)
-		.all<{ type: string; kind: string }>();
-	return rows.results.map(({ type, kind }) => `${type} ${kind}`);
+		.all<{ type: string }>();
+	return rows.results.map(({ type }) => type);
 }
 
 /** One that two minutes of healthy outcomes take on. */
@@ -185,7 +185,7 @@ describe("in an environment that is only advised", () => {
 			message: expect.stringMatching(/^would roll back: error_rate vs control/) as string,
 			level: "failure",
 		});
-		expect(await told(row.id)).toEqual(["alert.page would_roll_back"]);
+		expect(await told(row.id)).toEqual(["page.would_roll_back"]);
 		expect(await breakerFound()).toMatchObject({ level: "failure", breaker: "closed" });
 	});
 
@@ -196,7 +196,7 @@ describe("in an environment that is only advised", () => {
 		await outcomes(row, HEALTHY, "b");
 		await tick(aTick(), nextMinute());
 		expect(await changesOf(row.id)).toEqual([]);
-		expect(await told(row.id)).toEqual(["alert.warn would_advance"]);
+		expect(await told(row.id)).toEqual(["alert.would_advance"]);
 		expect((await live(row.id)).watch.exposures).toEqual([{ served: 5_000, candidate: 100, control: 1_900 }]);
 		await set({ automation: "act" });
 		await outcomes(row, HEALTHY, "c");

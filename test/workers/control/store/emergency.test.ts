@@ -59,7 +59,7 @@ describe("all at once", () => {
 			"rollout_events WHERE kind = 'roll_back'",
 			"audit WHERE action = 'rollout.roll_back'",
 			"outbox WHERE type = 'rollout.rolled_back'",
-			"rollbacks WHERE strategy = 'full'",
+			"rollbacks WHERE strategy = 'emergency'",
 		])
 			// oxlint-disable-next-line no-await-in-loop -- four questions
 			expect(await count(`SELECT count(*) AS n FROM ${table}`), table).toBe(1_000);

@@ -11,6 +11,8 @@ export interface EnvironmentHead {
 	readonly publishedAtMs: number;
 	/** Real time at which the last tick completed. */
 	readonly guardedAtMs: number;
+	/** Hosts that are proxied by the environment's routes; absent: none. */
+	readonly hosts?: readonly string[];
 }
 
 export interface SdkKey {
@@ -48,6 +50,34 @@ export interface HeadSource {
 export interface PointStore {
 	record(environment: string, points: readonly Point[]): Promise<void>;
 	recordSystem(environment: string, points: readonly SystemPoint[]): Promise<void>;
+}
+
+/** One request that two origins were asked. Bodies are redacted, cookies and authorization are in none. */
+export interface ComparedSample {
+	/** Method and path. */
+	readonly input: string;
+	readonly legacy: string;
+	readonly candidate: string;
+	readonly differences: readonly { readonly at: string; readonly legacy: unknown; readonly candidate: unknown }[];
+}
+
+/** What comparing has found since it was last told, of a route, or of a flag whose application compares. */
+export interface Compared {
+	readonly subject: string;
+	readonly phase: string;
+	readonly queries: number;
+	readonly discrepancies: number;
+	readonly errors: number;
+	/** Sums over those with both latencies. */
+	readonly legacyMs: number;
+	readonly candidateMs: number;
+	readonly timed: number;
+	readonly samples: readonly ComparedSample[];
+}
+
+/** Control's `Comparisons` entrypoint. */
+export interface ComparisonStore {
+	record(environment: string, compared: readonly Compared[]): Promise<void>;
 }
 
 /** So long without a completed tick, nobody guards a rollout. */

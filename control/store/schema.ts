@@ -325,6 +325,70 @@ export const edges = sqliteTable(
 	(t) => [index("edges_seen").on(t.seenAtMs)],
 );
 
+/** Where requests of a host go. */
+export const gatewayRoutes = sqliteTable(
+	"gateway_routes",
+	{
+		environment: text("environment").notNull(),
+		key: text("key").notNull(),
+		version: integer("version").notNull(),
+		host: text("host").notNull(),
+		config: json(anything)("config").notNull(),
+		updatedAtMs: integer("updated_at_ms").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.key] }), index("gateway_routes_host").on(t.host)],
+);
+
+/** Switched by hand, and never for ever. */
+export const gatewayProtections = sqliteTable(
+	"gateway_protections",
+	{
+		environment: text("environment").notNull(),
+		key: text("key").notNull(),
+		config: json(anything)("config").notNull(),
+		untilMs: integer("until_ms").notNull(),
+		updatedAtMs: integer("updated_at_ms").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.key] })],
+);
+
+/** What comparing found, a row a route or flag and day (UTC). */
+export const compareDays = sqliteTable(
+	"compare_days",
+	{
+		environment: text("environment").notNull(),
+		/** A route's key, or a flag's where the application compares. */
+		subject: text("subject").notNull(),
+		/** 2026-01-31 */
+		day: text("day").notNull(),
+		queries: integer("queries").notNull(),
+		discrepancies: integer("discrepancies").notNull(),
+		/** The candidate gave no answer that could be compared. */
+		errors: integer("errors").notNull(),
+		legacyMs: real("legacy_ms").notNull(),
+		candidateMs: real("candidate_ms").notNull(),
+		/** Of those with both latencies. */
+		timed: integer("timed").notNull(),
+		/** The phase of its rollout, as last seen. */
+		phase: text("phase").notNull(),
+	},
+	(t) => [primaryKey({ columns: [t.environment, t.subject, t.day] })],
+);
+
+/** Some of what differed: at most 100 a subject and day. */
+export const compareSamples = sqliteTable(
+	"compare_samples",
+	{
+		id: integer("id").primaryKey({ autoIncrement: true }),
+		environment: text("environment").notNull(),
+		subject: text("subject").notNull(),
+		day: text("day").notNull(),
+		atMs: integer("at_ms").notNull(),
+		sample: json(anything)("sample").notNull(),
+	},
+	(t) => [index("compare_samples_day").on(t.environment, t.subject, t.day)],
+);
+
 /** An environment's own metrics. */
 export const metricDefinitions = sqliteTable(
 	"metric_definitions",

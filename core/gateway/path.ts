@@ -1,0 +1,48 @@
+/** Paths of routes: parts of text, ":" for any one part, and at the end "*" for all that are left. */
+
+export const ANY = ":";
+export const REST = "*";
+
+/** "/users/:id/*" → ["users", ":", "*"]; undefined: it is no such path. */
+export function parsePath(text: string): readonly string[] | undefined {
+	if (!text.startsWith("/") || text.length > 500) return undefined;
+	const parts = text === "/" ? [] : text.slice(1).split("/");
+	const found: string[] = [];
+	for (const [i, part] of parts.entries()) {
+		const isLast = i === parts.length - 1;
+		if (part === REST) {
+			if (!isLast) return undefined;
+			found.push(REST);
+		} else if (part.startsWith(ANY)) {
+			if (!/^:[A-Za-z_]\w*$/.test(part)) return undefined;
+			found.push(ANY);
+		} else {
+			if (!(isLast && part === "") && !/^[A-Za-z0-9._~!$&'()+,;=@%-]+$/.test(part)) return undefined;
+			found.push(part);
+		}
+	}
+	return found;
+}
+
+/** How a request's path is cut: "/a//b/" → ["a", "", "b", ""]. It is taken as it came, since the origin takes it so too. */
+export const partsOf = (pathname: string): readonly string[] => (pathname === "/" ? [] : pathname.slice(1).split("/"));
+
+export function matchesPath(path: readonly string[], parts: readonly string[]): boolean {
+	for (let i = 0; i < path.length; i++) {
+		const wanted = path[i];
+		if (wanted === REST) return true;
+		const part = parts[i];
+		if (part === undefined || (wanted === ANY ? part === "" : part !== wanted)) return false;
+	}
+	return parts.length === path.length;
+}
+
+/** The longest match wins: more parts before fewer, and part by part a text before ":" before "*". Negative: `a` comes first. */
+export function comparePaths(a: readonly string[], b: readonly string[]): number {
+	const rank = (part: string | undefined): number => (part === undefined ? 3 : part === REST ? 2 : part === ANY ? 1 : 0);
+	for (let i = 0; i < Math.max(a.length, b.length); i++) {
+		const difference = rank(a[i]) - rank(b[i]);
+		if (difference !== 0) return difference;
+	}
+	return 0;
+}

@@ -1,9 +1,12 @@
+import type { PackedGateway } from "../gateway/packed";
+import { type Routes, routesOf } from "../gateway/routes";
 import { endOfLine, keysOf, lineOf } from "./body";
 import { targetingKeyOf } from "./bucketingKey";
 import { isListed } from "./listed";
 import { sharing } from "./share";
 import { type Context, type Segments, type Trace, matches } from "./match";
 import {
+	GATEWAY_LINE,
 	MEASURED_LINE,
 	type Measured,
 	type MeasuredRollout,
@@ -34,8 +37,11 @@ export interface Snapshot extends Ruleset {
 	segments(): readonly string[];
 	/** Whose outcomes are stored; a damaged line measures nothing. */
 	measured(): Measured;
+	/** Where the requests of its hosts go; a damaged line routes nothing. */
+	gateway(): Routes;
 }
 
+const NO_GATEWAY: PackedGateway = { routes: [], protections: [] };
 const NOTHING_MEASURED: Measured = { rollouts: [], flags: [], metrics: [] };
 
 /** Before signals it was a list of rollouts: their outcomes are stored, and nothing of them is harm until the next publication. */
@@ -65,6 +71,7 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 	let keys: readonly string[] | undefined;
 	let everyFlag: readonly (PackedFlag | "corrupt")[] | undefined;
 	let measured: Measured | undefined;
+	let routes: Routes | undefined;
 	let nesting = 0;
 	let visits = 0;
 
@@ -133,6 +140,13 @@ export function openSnapshot(bytes: Uint8Array, decode: (bytes: Uint8Array) => s
 				measured = found === undefined || found === "corrupt" ? NOTHING_MEASURED : readMeasured(found);
 			}
 			return measured;
+		},
+		gateway() {
+			if (routes === undefined) {
+				const found = read(GATEWAY_LINE);
+				routes = routesOf(found === undefined || found === "corrupt" ? NO_GATEWAY : (found as PackedGateway));
+			}
+			return routes;
 		},
 	};
 	return snapshot;

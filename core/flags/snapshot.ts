@@ -1,3 +1,4 @@
+import type { PackedGateway } from "../gateway/packed";
 import type { Signal } from "../health/signal";
 import type { MetricShape } from "../metric";
 import { BUCKETS, hashText, seedOf } from "./bucket";
@@ -10,6 +11,8 @@ import type { Segment } from "./segment";
 export const SCHEMA = 1;
 /** The line that holds what the edge needs to attribute events. `!` sorts before every flag's key and is in none. */
 export const MEASURED_LINE = "!measured";
+/** The line with the routes of the environment's hosts; only where there are any. */
+export const GATEWAY_LINE = "!gateway";
 /** Segments have two lines each, `$name` and, with listed keys, `$name#`; both sort before every flag's key. */
 export const segmentLine = (key: string): string => `$${key}`;
 export const listedLine = (key: string): string => `$${key}#`;
@@ -133,6 +136,7 @@ export interface EnvironmentState {
 	readonly damaged: readonly string[];
 	readonly rollouts: readonly LiveRollout[];
 	readonly metrics: readonly MetricShape[];
+	readonly gateway?: PackedGateway;
 }
 
 /** Stands for a flag or a segment that nobody can evaluate. */
@@ -179,6 +183,11 @@ export function pack(
 		if (listed !== "") lines.push([listedLine(segment.key), listed]);
 	}
 	if (measured.rollouts.length + measured.flags.length + measured.metrics.length > 0) lines.push([MEASURED_LINE, JSON.stringify(measured)]);
+	const { routes = [], protections = [] } = state.gateway ?? {};
+	if (routes.length + protections.length > 0) {
+		const sorted = <T extends { readonly key: string }>(all: readonly T[]): T[] => [...all].sort((a, b) => compare(a.key, b.key));
+		lines.push([GATEWAY_LINE, JSON.stringify({ routes: sorted(routes), protections: sorted(protections) } satisfies PackedGateway)]);
+	}
 	lines.sort(([a], [b]) => compare(a, b));
 	const firstLine = JSON.stringify(header);
 	const hash = (key: string, json: string): string => hashText(json, hashText(key, state.version)).toString(16).padStart(8, "0");

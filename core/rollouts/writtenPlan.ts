@@ -5,7 +5,7 @@ import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
 import { type Plan, duration, fieldsBy, percent } from "./plan";
 import { signalKeysOf } from "./planCriteria";
-import { type Source, writePhases } from "./strategies";
+import { COMPARE, type Source, writePhases } from "./strategies";
 
 /** A plan as people write it, in YAML or JSON: its strategy writes the phases, and from then on all plans are alike. */
 
@@ -53,7 +53,7 @@ export const plan = z.strictObject({
 		.describe("schedule: percent by day or time"),
 	warm: duration.optional().describe("blue-green: how long blue is kept for going back; default 1h"),
 	compare: z
-		.strictObject({ hold: duration.default("24h"), criteria: limits.default(["discrepancy_rate <= 0%"]) })
+		.strictObject({ hold: duration.default(COMPARE.hold), criteria: limits.default(COMPARE.criteria) })
 		.optional()
 		.describe("compare-first: the phase in which answers are only compared"),
 });

@@ -30,7 +30,7 @@ const STEP_MS = HOUR_MS / 4;
 beforeAll(importFlags);
 beforeEach(() => daysPass(2));
 
-test("healthy, it goes through its four phases and ends with every flag on for everybody", { timeout: 120_000 }, async () => {
+test("healthy, it goes through its four phases and ends with every flag on for everybody", async () => {
 	const { id } = await applied(file);
 	await commanded(id, "start");
 	const town = { id, flags: FLAGS, stepMs: STEP_MS };

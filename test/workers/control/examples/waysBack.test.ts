@@ -33,7 +33,8 @@ test("feature: only the flag whose own guard fired goes back, and the others are
 	const { id } = await applied(feature);
 	await commanded(id, "start");
 	const flags = ["assistant-drafts", "assistant-search", "assistant-summaries"];
-	const told = harming(({ flag }) => flag === "assistant-search", 0.05);
+	const all = harming(({ flag }) => flag === "assistant-search", 0.05);
+	const told: typeof all = (visit) => ({ error: all(visit).error ?? 0 });
 	const scenes = await live({ id, flags, stepMs: 10 * MINUTE_MS, visits: 500, told, reports: flags }, isCompleted);
 	expect((await changesOf(id)).map(([kind]) => kind)).toContain("drop_flags");
 	expect((await eventsOf(id)).filter(({ kind }) => kind === "drop_flags")).toMatchObject([

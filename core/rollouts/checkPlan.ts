@@ -4,7 +4,8 @@ import type { FieldError } from "../flags/model";
 import { type Role, type VersusBaseline, type VersusControl, parseCriterion, printCriterion } from "../health/criteria";
 import { metricsBy } from "../metric";
 import { SLOTS_MAX } from "../telemetry";
-import { type Plan, joinedFlags, servedIn } from "./plan";
+import { durationMs } from "./duration";
+import { type Plan, joinedFlags, servedIn, timeoutOf } from "./plan";
 import { criteriaIn, flagOf, guardText, limitText, signalKeysOf } from "./planCriteria";
 
 /** What the schema of single fields cannot say. Empty: the plan can run, as far as it alone can tell. */
@@ -57,6 +58,9 @@ function checkPhases(of: Plan): FieldError[] {
 			at("percent", `${each.percent} % falls below the ${before.percent} % of a phase before, for the same users`);
 		if (each.percent === 0 && !each.shadow) at("percent", "0 % serves nobody");
 		if (each.percent > 0 && each.shadow) at("percent", "nobody is served the candidate in a shadow phase: write 0");
+		const mustLastMs = durationMs(each.hold) ?? 0;
+		if (each.timeout !== undefined && timeoutOf(of, i).afterMs <= mustLastMs)
+			at("timeout", `ends before the hold of ${each.hold} is over: the phase would always be late`);
 		if (each.percent > of.target_percent) at("percent", `${each.percent} % is beyond the target_percent of ${of.target_percent} %`);
 	});
 	const later = new Set(of.phases.slice(1).flatMap(({ flags }) => flags));

@@ -108,8 +108,9 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 function start(plan: Plan, given: Command, now: number): Outcome {
 	const { by, reason, launch = 1, author = "", versions = {}, startsAtMs = 0, fromPhase = 0, manual = false } = given;
 	if (!plan.phases[fromPhase]) return err({ kind: "no_such_phase", phases: plan.phases.map((_, i) => phaseName(plan, i)) });
-	const how = { launch, author, versions: { ...versions }, fromPhase, manual, launchedAtMs: now };
-	const atMs = Math.max(startsAtMs, notBeforeMs(plan, fromPhase, now));
+	const launchedAtMs = Math.max(startsAtMs, now);
+	const how = { launch, author, versions: { ...versions }, fromPhase, manual, launchedAtMs };
+	const atMs = Math.max(launchedAtMs, notBeforeMs(plan, fromPhase, launchedAtMs));
 	if (atMs > now) return ok(change("schedule", "operator", reason, scheduled(how, atMs, by)));
 	const next = entered(plan, how, now, by);
 	return ok(change(next.status === "running" ? "start" : "validate", "operator", reason, next));

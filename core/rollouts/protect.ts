@@ -22,15 +22,16 @@ export function protect(plan: Plan, state: LiveState, judgement: Judgement, now:
 		const flags = strategy === "feature" ? flagsToBlame(plan, state, judgement) : [];
 		return takeBack(plan, state, { strategy, flags }, because, now);
 	};
-	if (harm.proven || harm.tripled) return back("harm_proven", proofOf(judgement, state.alpha), harm.tripled);
 	const breached = verdicts.filter((each) => each.status === "breached");
-	if (breached.length === 0) return undefined;
 	const ofVariant = breached.filter((each) => !shared.includes(each.criterion));
-	const worst = ofVariant.find((each) => each.role === "red_flag") ?? ofVariant[0];
-	if (worst) {
-		const isRedFlag = worst.role === "red_flag";
-		return back(isRedFlag ? "red_flag_breached" : "limit_breached", `${worst.criterion}: ${worst.message}`, isRedFlag);
-	}
+	const redFlag = ofVariant.find((each) => each.role === "red_flag");
+	if (harm.tripled) return back("harm_proven", proofOf(judgement, state.alpha), true);
+	// A failure comes before what is only critical, or the way back would take its time.
+	if (redFlag) return back("red_flag_breached", `${redFlag.criterion}: ${redFlag.message}`, true);
+	if (harm.proven) return back("harm_proven", proofOf(judgement, state.alpha), false);
+	if (breached.length === 0) return undefined;
+	const [worst] = ofVariant;
+	if (worst) return back("limit_breached", `${worst.criterion}: ${worst.message}`, false);
 	if (state.status === "rolling_back") return undefined;
 
 	const message = `${shared.join(", ")}: breached by the candidate and by the control, so the variant is not to blame`;

@@ -47,6 +47,19 @@ async function sent(
 }
 
 describe("a point", () => {
+	test("is stored once more for a guard of the flag that it names, and is one event all the same", async () => {
+		const scoped = { ...ERROR_SIGNAL, key: "error@natal", metric: "error@natal" };
+		const rollouts = [aRollout({ flags: { natal: "true", synastry: "true" }, signals: [ERROR_SIGNAL, scoped] })];
+		const flags = [aFlag({ key: "natal" }), aFlag({ key: "synastry" })];
+		const edge = await anEdge(await publish([aState({ flags, rollouts })]), { nowMs: now });
+		await edge.post("/v1/events", { events: [anEvent({ id: "e1", value: true }), anEvent({ flag: "synastry" })] });
+		expect(edge.recorded.flatMap(({ points }) => points)).toMatchObject([
+			{ id: "e1", metric: "error", harms: [{ signal: "error", slot: 0 }], first: true },
+			{ id: "e1", metric: "error@natal", harms: [{ signal: "error@natal", slot: 0 }], first: false },
+			{ id: null, metric: "error", harms: [], first: true },
+		]);
+	});
+
 	test("says who was in which arm, what happened, and nothing about who it was", async () => {
 		const { status, body, points } = await sent([anEvent({ id: "e1", value: true }), anEvent({ targetingKey: control })]);
 		expect([status, body]).toEqual([202, { accepted: 2, rejected: [] }]);
@@ -224,7 +237,7 @@ describe("an event", () => {
 		[
 			"an unknown metric",
 			anEvent({ metric: "constructor" }),
-			'unknown metric "constructor": metric takes one of error, fallback, latency_ms, satisfaction',
+			'unknown metric "constructor": metric takes one of discrepancy, error, fallback, latency_ms, satisfaction',
 		],
 		["a metric that is not known yet", anEvent({ metric: "basket" }), "a new one is known here within 10 s"],
 		["a long unknown metric", anEvent({ metric: "x".repeat(1_000) }), `unknown metric "${"x".repeat(63)}": `],

@@ -1,6 +1,6 @@
 import { attribute } from "../core/flags/attribution";
 import type { MeasuredRollout } from "../core/flags/snapshot";
-import { isHarm } from "../core/metric";
+import { isHarm, scopedMetric } from "../core/metric";
 import type { Harm, Point } from "../core/telemetry";
 import type { PointStore } from "../core/wire";
 import { type Audience, isVisible } from "./audience";
@@ -93,23 +93,36 @@ async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHa
 		// What would be refused is not worked out.
 		if (points.length > POINTS_MAX) return "too_many";
 		const attributions = attribute(snapshot, overlay, event, (flag) => isVisible(audience, flag));
-		const { id, metric, value } = event;
+		const { id, flag: named, metric, value } = event;
 		for (const [i, { unit: bucketed, by, ...place }] of attributions.entries()) {
 			// Nobody in particular: a user who is not known is not hashed.
 			const unit = bucketed === "" ? "" : (units.get(bucketed) ?? (await unitOf(bucketed, userHashKey)));
 			units.set(bucketed, unit);
-			const harms = by ? harmsOf(by, place.arm, metric, value) : [];
-			const scored = by !== undefined && by.scored.includes(metric) && place.arm !== "unattributed";
-			points.push({ ...place, id, metric, unit, value, harms, scored, first: i === 0 });
+			const point: Point = { ...place, id, metric, unit, value, first: i === 0, ...readingOf(by, place.arm, metric, value) };
+			points.push(point);
+			const own = by && isEvidence(place.arm) && named !== undefined ? guardedAs(by, metric, named) : undefined;
+			// What the flag served is told by the point before: this one is for the flag's guards alone.
+			if (own !== undefined)
+				points.push({ ...point, metric: own, flag: "", variant: "", first: false, ...readingOf(by, place.arm, own, value) });
 		}
 	}
 	return points.length > POINTS_MAX ? "too_many" : points;
 }
 
-/** The rollout's signals that take the value for harm. */
-function harmsOf({ signals }: MeasuredRollout, arm: Point["arm"], metric: string, value: number): Harm[] {
-	if (arm !== "candidate" && arm !== "control") return [];
-	return signals.flatMap(({ key, slot, metric: own, harm }) =>
-		own === metric && harm !== null && isHarm(harm[arm], value) ? { signal: key, slot } : [],
+const isEvidence = (arm: Point["arm"]): arm is "candidate" | "control" => arm === "candidate" || arm === "control";
+
+/** What the rollout takes the value for: the signals that it is harm to, and whether it is scored. */
+function readingOf(by: MeasuredRollout | undefined, arm: Point["arm"], metric: string, value: number): Pick<Point, "harms" | "scored"> {
+	if (!by || !isEvidence(arm)) return { harms: [], scored: false };
+	const harms = by.signals.flatMap(({ key, slot, metric: own, harm }): Harm[] =>
+		own === metric && harm !== null && isHarm(harm[arm], value) ? [{ signal: key, slot }] : [],
 	);
+	return { harms, scored: by.scored.includes(metric) };
+}
+
+/** The metric of the guards that read only events which name this flag, where there are any; mostly not, so its name is not made to find out. */
+function guardedAs({ signals }: MeasuredRollout, metric: string, flag: string): string | undefined {
+	for (const { metric: own } of signals)
+		if (own.length === metric.length + 1 + flag.length && own === scopedMetric(metric, flag)) return own;
+	return undefined;
 }

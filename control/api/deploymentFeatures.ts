@@ -63,6 +63,7 @@ deploymentFeatures.openapi(
 								isSpread: z.boolean().describe("several edges serve, so what one isolate does is no news of all"),
 								behind: z.int().describe("isolates that have not said that they have heard of the newest head"),
 								headRevision: z.int(),
+								oldestRevision: z.int().nullable().describe("the oldest that one of them serves by; null: there are none"),
 							})
 							.describe("heard of within 2 minutes"),
 					}),
@@ -83,6 +84,7 @@ deploymentFeatures.openapi(
 		]);
 		const results = await knownResults(db, live.rows);
 		const colos = new Set(edges.map(({ colo }) => colo)).size;
+		const oldestRevision = edges.length > 0 ? Math.min(...edges.map(({ revision }) => revision)) : null;
 		const behind = edges.filter(({ revision }) => revision < head.revision).length;
 		return c.json(
 			{
@@ -90,7 +92,7 @@ deploymentFeatures.openapi(
 				rollouts: live.rows.map((row) => liveAnswer(row, checks, results, c.get("now"))),
 				damaged: live.damaged,
 				flags,
-				edges: { isolates: edges.length, colos, isSpread: isSpread(edges), behind, headRevision: head.revision },
+				edges: { isolates: edges.length, colos, isSpread: isSpread(edges), behind, headRevision: head.revision, oldestRevision },
 			},
 			200,
 		);

@@ -92,13 +92,15 @@ async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHa
 		// What would be refused is not worked out.
 		if (points.length > POINTS_MAX) return "too_many";
 		const attributions = attribute(snapshot, overlay, event, (flag) => isVisible(audience, flag));
-		const { id } = event;
 		for (const [i, { unit: bucketed, by, ...place }] of attributions.entries()) {
 			// Nobody in particular: a user who is not known is not hashed.
 			const unit = bucketed === "" ? "" : (units.get(bucketed) ?? (await unitOf(bucketed, userHashKey)));
 			units.set(bucketed, unit);
-			const measurements = measurementsOf({ by, arm: place.arm }, event);
-			points.push(...measurements.map((measured, k) => ({ ...place, ...measured, id, unit, first: i === 0 && k === 0 })));
+			for (const [k, measured] of measurementsOf({ by, arm: place.arm }, event).entries()) {
+				// What the flag served is told by the first: another is for the flag's guards alone.
+				const served = k === 0 ? place : { ...place, flag: "", variant: "" };
+				points.push({ ...served, ...measured, id: event.id, unit, first: i === 0 && k === 0 });
+			}
 		}
 	}
 	return points.length > POINTS_MAX ? "too_many" : points;

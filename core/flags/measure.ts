@@ -1,6 +1,7 @@
 import { isHarm, scopedMetric } from "../metric";
 import type { Point } from "../telemetry";
 import type { Attribution } from "./attribution";
+import type { MeasuredRollout } from "./snapshot";
 
 /** What of a point an event's metric and value decide. */
 export type Measurement = Pick<Point, "metric" | "value" | "harms" | "scored">;
@@ -20,7 +21,13 @@ export function measurementsOf(
 		);
 		return { metric: name, value, harms, scored: by.scored.includes(name) };
 	};
-	const scoped = flag === undefined ? undefined : scopedMetric(metric, flag);
-	const isAsked = by !== undefined && arm !== "unattributed" && by.signals.some((signal) => signal.metric === scoped);
-	return scoped !== undefined && isAsked ? [of(metric), of(scoped)] : [of(metric)];
+	const own = by && flag !== undefined && (arm === "candidate" || arm === "control") ? guardedAs(by, metric, flag) : undefined;
+	return own === undefined ? [of(metric)] : [of(metric), of(own)];
+}
+
+/** The metric of the guards that read only events which name this flag, where there are any; mostly not, so its name is not made to find out. */
+function guardedAs({ signals }: MeasuredRollout, metric: string, flag: string): string | undefined {
+	for (const { metric: own } of signals)
+		if (own.length === metric.length + 1 + flag.length && own === scopedMetric(metric, flag)) return own;
+	return undefined;
 }

@@ -42,7 +42,18 @@ describe("GET /status", () => {
 				level: "unknown",
 				score: null,
 				flags: [one.flag],
-				next: { phase: "phase_2", percent: 20, holdLeftMs: 600_000 },
+				next: {
+					kind: "phase",
+					phase: "phase_2",
+					percent: 20,
+					audience: null,
+					flags: [],
+					holdLeftMs: 600_000,
+					notBeforeMs: null,
+					approvals: { needed: 0, given: [], author: "admin" },
+					checks: [],
+					waitsFor: ["hold"],
+				},
 			},
 		]);
 		expect(damaged).toEqual([hurt.id]);

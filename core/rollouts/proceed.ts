@@ -6,6 +6,7 @@ import { type Judgement, armsServed } from "../health/judge";
 import { SUSPICION } from "../health/level";
 import { type Evidence, silentArm } from "../health/observation";
 import { printNumber } from "../health/print";
+import type { VerdictStatus } from "../health/verdict";
 import type { Circumstances } from "./circumstances";
 import { type Decision, type HoldReason, change, hold } from "./decision";
 import { durationMs, printDuration } from "./duration";
@@ -19,12 +20,14 @@ import { awaitingApproval, completed, enterPhase, placeText } from "./transition
 
 /** Onwards: a phase that has shown enough is left for the next one. */
 
-type Blocker = readonly [HoldReason, string];
+type Blocker = readonly [reason: HoldReason, message: string, isUnseen?: boolean];
 
 /** What a plan may choose to leave out once a phase took too long. */
 const PROOFS: readonly HoldReason[] = ["doubling_not_ruled_out", "margin_not_proven"];
-/** What was not seen moves nobody, in neither direction. */
-const UNSEEN: readonly HoldReason[] = ["no_data", "not_enough_users", "split_broken"];
+/** What was not seen moves nobody, in neither direction; a hold counts only time that was. */
+const UNSEEN: readonly HoldReason[] = ["hold_not_served", "no_data", "not_enough_users", "split_broken"];
+/** Verdicts that say what is, not what is missing. */
+const SEEN: readonly VerdictStatus[] = ["beyond", "breached"];
 
 export function proceed(
 	plan: Plan,
@@ -39,7 +42,8 @@ export function proceed(
 	const late = state.status === "running" && blocker ? lateBy(plan, state, now) : undefined;
 	const mayLeaveOut = late?.policy === "advance" && blocker && PROOFS.includes(blocker[0]);
 	if (blocker && !mayLeaveOut) {
-		if (late?.policy === "rollback" && !UNSEEN.includes(blocker[0]))
+		const isUnseen = UNSEEN.includes(blocker[0]) || blocker[2] === true;
+		if (late?.policy === "rollback" && !isUnseen)
 			return takeBack(
 				plan,
 				state,
@@ -144,7 +148,12 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		({ role, status }) =>
 			!(status === "met" || status === "not_applicable" || status === "not_reported" || (role === "red_flag" && status !== "beyond")),
 	);
-	if (unmet) return [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`];
+	if (unmet)
+		return [
+			unmet.role === "guard" ? "guard_unmet" : "criterion_unmet",
+			`${unmet.criterion}: ${unmet.message}`,
+			!SEEN.includes(unmet.status),
+		];
 	return isLast || isFull ? undefined : proofLeft(plan, state, evidence);
 }
 
@@ -183,7 +192,7 @@ export function measureBaseline(
 	const captured = captureBaseline(plan, evidence);
 	if ("missing" in captured) return hold("measuring_baseline", `baseline: ${held}, but ${captured.missing}`, state, judgement);
 	const stopped = stoppedBy(plan, state.watch, circumstances);
-	if (stopped) return hold(...stopped, state, judgement);
+	if (stopped) return hold(stopped[0], stopped[1], state, judgement);
 	const first = state.fromPhase;
 	const values = criteriaIn(plan).baselines.map(({ text }, i) => `${text}: ${printNumber(captured.values[i] ?? 0)}`);
 	const message = `baseline ${held}: ${values.join(", ")}; on to ${plan.phases[first]?.percent ?? 0} %`;

@@ -2,7 +2,8 @@ import type { Judgement } from "../health/judge";
 import { printNumber } from "../health/print";
 import { type ChangeReason, type Decision, change, hold } from "./decision";
 import { ENGINE } from "./engine";
-import { type Plan, servedIn } from "./plan";
+import { hasRisen } from "./exposure";
+import type { Plan } from "./plan";
 import type { LiveState } from "./state";
 import { flagsToBlame, takeBack } from "./takeBack";
 import { enterPhase } from "./transitions";
@@ -35,8 +36,7 @@ export function protect(plan: Plan, state: LiveState, judgement: Judgement, now:
 	if (state.status === "rolling_back") return undefined;
 
 	const message = `${shared.join(", ")}: breached by the candidate and by the control, so the variant is not to blame`;
-	const rose = state.before !== null && servedIn(plan, state.phase) > state.before.served;
-	if (rose && state.phase > 0 && state.status === "running" && state.watch.ticks <= OVERLOAD_TICKS)
+	if (hasRisen(plan, state) && state.phase > 0 && state.status === "running" && state.watch.ticks <= OVERLOAD_TICKS)
 		return change(
 			"step_back",
 			"shared_overload",

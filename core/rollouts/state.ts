@@ -54,6 +54,8 @@ const servedBefore = z.object({
 	served: z.number(),
 	sinceMs: z.number(),
 	rings: z.array(ring).readonly().exactOptional(),
+	/** Its flags then, where others have joined since. */
+	flags: z.array(z.string()).readonly().exactOptional(),
 });
 
 const approval = z.object({ by: z.string(), atMs: z.number(), reason: z.string() });

@@ -28,7 +28,7 @@ test.each<[argv: string, says: string]>([
 	["kill a --reason x --reason y", "--reason is given twice"],
 	["rollout list --limit many", "--limit takes a number from 1 to 1000"],
 	["rollout list --limit 0", "--limit takes a number from 1 to 1000"],
-	["rollout list --status live", "it is one of draft, running"],
+	["rollout list --status live", "it is one of draft, scheduled"],
 	["rollout watch x.1 --interval soon", '--interval takes a duration as in 90s, 5m or 2h, not "soon"'],
 	["emergency-rollback --flags a,,b", "--flags takes keys with commas between them"],
 	["explain f --context plan", "write key=value, or key:=value"],

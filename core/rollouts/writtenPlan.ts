@@ -91,21 +91,31 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 	if (phases.length === 0 || flags.length === 0) return { plan: undefined, errors };
 	const guards = preset === "quick" && given.guards.length === 0 ? ["latency_ms p95 vs control <= +20%"] : given.guards;
 	const all: Plan = { ...rest, guards, flags, phases, metrics: [...own] };
-	errors.push(...eachOnce(checkPlan(all).map((each) => inWritten(each, sources, given.criteria.length))));
+	errors.push(...eachOnce(checkPlan(all).map((each) => inWritten(each, sources, given))));
 	if (errors.length > 0) return { plan: all, errors };
 	const named = new Set(signalKeysOf(all).map(({ metric }) => unscopedMetric(metric)));
 	return { plan: { ...all, metrics: own.filter(({ key }) => named.has(key)) }, errors };
 }
 
 /** A phase that a strategy wrote is no field of the plan: its mistake lies in what it was written from. */
-function inWritten({ pointer, message }: FieldError, sources: readonly Source[], ofAll: number): FieldError {
+function inWritten({ pointer, message }: FieldError, sources: readonly Source[], given: WrittenPlan): FieldError {
 	const [, index, field = ""] = /^\/phases\/(\d+)(.*)$/.exec(pointer) ?? [];
 	const source = index === undefined ? undefined : sources[Number(index)];
 	if (!source) return { pointer, message };
+	const ofAll = given.criteria.length;
 	const [, place] = /^\/criteria\/(\d+)$/.exec(field) ?? [];
 	if (place !== undefined && Number(place) < ofAll) return { pointer: `/criteria/${place}`, message };
+	const ownTimeout = source.kind === "fields" && isNamed(given, `${source.pointer}${field}`);
+	if (field === "/timeout" && !ownTimeout) return { pointer: field, message };
 	if (source.kind === "value") return { pointer: source.pointer, message };
 	return { pointer: `${source.pointer}${place === undefined ? field : `/criteria/${Number(place) - ofAll}`}`, message };
+}
+
+/** Somebody wrote that field. */
+function isNamed(given: WrittenPlan, pointer: string): boolean {
+	const parts = pointer.split("/").slice(1);
+	const value = parts.reduce<unknown>((of, part) => (of as Readonly<Record<string, unknown>> | undefined)?.[part], given);
+	return value !== undefined;
 }
 
 /** What is wrong with something that all phases have is told once. */

@@ -1,8 +1,20 @@
 import { beforeAll, expect, test } from "vitest";
 import approvals from "../../../../examples/approvals.yaml?raw";
-import { type FlagBody, auditOf, done, flagAt } from "../api/harness";
+import { type FlagBody, done, flagAt } from "../api/harness";
 import { MINUTE_MS } from "../tick/fixtures";
-import { applied, changesOf, commanded, expectNobodyMovesBack, expectShares, importFlags, live, served, sharesOf } from "./town";
+import {
+	applied,
+	changesOf,
+	commanded,
+	expectAudited,
+	expectNobodyMovesBack,
+	expectShares,
+	importFlags,
+	isCompleted,
+	live,
+	served,
+	sharesOf,
+} from "./town";
 
 beforeAll(importFlags);
 
@@ -22,7 +34,7 @@ test("two others let it go on, it ends at its target, and the split that it leav
 	await commanded(id, "approve", {}, ben);
 	scenes.push(...(await live(town, ({ phase }) => phase === "third")), ...(await live(town, isAsking)));
 	await commanded(id, "approve", {}, anna);
-	scenes.push(...(await live(town, ({ status }) => status === "completed")));
+	scenes.push(...(await live(town, isCompleted)));
 	expectShares([...new Set(sharesOf(scenes, "new-recommendations"))], [10, 30, 60]);
 	expectNobodyMovesBack(scenes);
 	const [before, after] = scenes.slice(-2).map(({ candidates }) => candidates.get("new-recommendations"));
@@ -45,7 +57,6 @@ test("two others let it go on, it ends at its target, and the split that it leav
 		"advance",
 		"complete",
 	]);
-	const kinds = (await changesOf(id)).map(([kind]) => `rollout.${kind}`);
-	expect((await auditOf(`rollouts/${id}`)).map(({ action }) => action)).toEqual(["rollout.created", ...kinds]);
+	await expectAudited(id);
 	expect((await served()).snapshot.measured().rollouts).toEqual([]);
 });

@@ -1,25 +1,27 @@
 import { beforeAll, beforeEach, expect, test } from "vitest";
 import blueGreen from "../../../../examples/blue-green.yaml?raw";
-import canary from "../../../../examples/canary.yaml?raw";
-import canaryQuick from "../../../../examples/canary-quick.yaml?raw";
 import compareFirst from "../../../../examples/compare-first.yaml?raw";
 import percentage from "../../../../examples/percentage.yaml?raw";
 import ring from "../../../../examples/ring.yaml?raw";
 import schedule from "../../../../examples/schedule.yaml?raw";
 import { tick } from "../../../../control/tick/tick";
-import { type FlagBody, ROLLOUTS, auditOf, done, flagAt, pointersOf, refused } from "../api/harness";
+import { ROLLOUTS, done, pointersOf, refused } from "../api/harness";
 import { MINUTE_MS, aTick } from "../tick/fixtures";
 import {
 	DAY_MS,
 	HOUR_MS,
 	applied,
 	at,
+	calm,
 	changesOf,
 	commanded,
 	daysPass,
+	expectAudited,
 	expectNobodyMovesBack,
 	expectShares,
 	importFlags,
+	isCompleted,
+	kindsOf,
 	live,
 	now,
 	sharesOf,
@@ -30,51 +32,12 @@ import {
 beforeAll(importFlags);
 beforeEach(() => daysPass(2));
 
-const isCompleted = ({ status }: { readonly status: string }): boolean => status === "completed";
-const ADVANCES = (count: number): string[] => ["start", ...Array.from({ length: count - 1 }, () => "advance"), "complete"];
-const fallthroughOf = async (key: string): Promise<unknown> => (await done<FlagBody>("GET", flagAt(key))).fallthrough;
-
-/** One audit row for each change, in their order. */
-async function expectAudited(id: string): Promise<void> {
-	const kinds = (await changesOf(id)).map(([kind]) => `rollout.${kind}`);
-	expect((await auditOf(`rollouts/${id}`)).map(({ action }) => action)).toEqual(["rollout.created", ...kinds]);
-}
-
-test("canary: six steps of five minutes each", async () => {
-	const { id } = await applied(canary);
-	await commanded(id, "start");
-	const flags = ["new-checkout"];
-	const scenes = await live({ id, flags, stepMs: MINUTE_MS, visits: 1_000 }, isCompleted);
-	expectShares(sharesOf(scenes, "new-checkout"), [1, 5, 10, 25, 50, 95, 100]);
-	const changes = await changesOf(id);
-	expect(changes.map(([kind]) => kind)).toEqual(ADVANCES(6));
-	for (const [i, [, minute]] of changes.entries()) expect(minute - (changes[i - 1]?.[1] ?? minute - 5)).toBeGreaterThanOrEqual(5);
-	expectNobodyMovesBack(scenes);
-	await expectAudited(id);
-	expect(await fallthroughOf("new-checkout")).toBe("true");
-});
-
-test("canary, quick: a tenth, then everybody", async () => {
-	const { id } = await applied(canaryQuick);
-	await commanded(id, "start");
-	const flags = ["checkout-hotfix"];
-	const told = ({ random }: { readonly random: () => number }) => ({
-		error: Number(random() < 0.004),
-		latency_ms: 200 + 600 * random() ** 2,
-	});
-	const scenes = await live({ id, flags, stepMs: MINUTE_MS, visits: 700, told }, isCompleted);
-	expectShares([...new Set(sharesOf(scenes, "checkout-hotfix"))], [10, 95, 100]);
-	expect((await changesOf(id)).map(([kind]) => kind)).toEqual(ADVANCES(2));
-	expectNobodyMovesBack(scenes);
-	await expectAudited(id);
-});
-
 test("percentage: the percents that are written, half an hour each", async () => {
 	const { id } = await applied(percentage);
 	await commanded(id, "start");
 	const scenes = await live({ id, flags: ["new-search"], stepMs: 5 * MINUTE_MS, visits: 900, told: calm }, isCompleted);
 	expectShares(sharesOf(scenes, "new-search"), [10, 30, 60, 95, 100]);
-	expect(await changesOf(id)).toEqual(ADVANCES(4).map((kind, i) => [kind, 30 * i]));
+	expect(await changesOf(id)).toEqual(kindsOf(4).map((kind, i) => [kind, 30 * i]));
 	expectNobodyMovesBack(scenes);
 	await expectAudited(id);
 });
@@ -100,7 +63,7 @@ test("ring: each ring is served within its segment, and keeps what it was given"
 	expect(shares.map((groups, i) => groups.map((share, k) => Math.abs(share - (WANTED[i]?.[k] ?? 9)) < 0.1))).toEqual(
 		WANTED.map((groups) => groups.map(() => true)),
 	);
-	expect(await changesOf(id)).toEqual(ADVANCES(3).map((kind, i) => [kind, [0, 60, 180, 540][i]]));
+	expect(await changesOf(id)).toEqual(kindsOf(3).map((kind, i) => [kind, [0, 60, 180, 540][i]]));
 	expectNobodyMovesBack(scenes);
 	await expectAudited(id);
 });
@@ -155,8 +118,3 @@ test("compare-first: it can be planned, and says why it cannot be started", asyn
 	const problem = await refused(422, "POST", `${ROLLOUTS}/${id}/commands`, { body: { command: "start", reason: "now" }, headers: at() });
 	expect(pointersOf(problem)).toEqual(["/compare"]);
 });
-
-/** Nobody is harmed at all, so no phase takes longer than its hold. */
-function calm({ random }: { readonly random: () => number }) {
-	return { error: 0, latency_ms: 200 + 500 * random() ** 2 };
-}

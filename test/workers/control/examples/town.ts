@@ -15,7 +15,7 @@ import { publish } from "../../../../control/tick/publish";
 import { tick } from "../../../../control/tick/tick";
 import flagsFile from "../../../../examples/flags.json?raw";
 import { randomOf } from "../../../unit/rollouts/simulation";
-import { type RolloutBody, ROLLOUTS, done } from "../api/harness";
+import { type RolloutBody, ROLLOUTS, auditOf, done } from "../api/harness";
 import { MINUTE_MS, aTick, db } from "../tick/fixtures";
 
 /** Users of a small town under a rollout of examples/, with moved time: what they are served comes from the published snapshot, and so does what they report. */
@@ -54,6 +54,9 @@ export const healthy: Told = ({ random }) => ({
 	...(random() < 0.3 ? { fallback: Number(random() < 0.03) } : {}),
 	...(random() < 0.3 ? { satisfaction: 8.2 + 1.2 * random() } : {}),
 });
+
+/** Nobody is harmed at all, so no phase takes longer than its hold. */
+export const calm: Told = ({ random }) => ({ error: 0, latency_ms: 200 + 500 * random() ** 2 });
 
 /** What the candidate does to its users from some moment on. */
 export const harming =
@@ -214,4 +217,15 @@ export const sharesOf = (scenes: readonly Scene[], flag: string): readonly numbe
 export function expectShares(shares: readonly number[], wanted: readonly number[]): void {
 	const near = shares.map((share, i) => (Math.abs(share - (wanted[i] ?? -Infinity)) <= 2 ? wanted[i] : share));
 	expect(near).toEqual(wanted);
+}
+
+export const isCompleted = ({ status }: Pick<RolloutBody, "status">): boolean => status === "completed";
+
+/** The changes of a healthy rollout of so many phases. */
+export const kindsOf = (phases: number): string[] => ["start", ...Array.from({ length: phases - 1 }, () => "advance"), "complete"];
+
+/** One audit row for each change, in their order. */
+export async function expectAudited(id: string): Promise<void> {
+	const kinds = (await changesOf(id)).map(([kind]) => `rollout.${kind}`);
+	expect((await auditOf(`rollouts/${id}`)).map(({ action }) => action)).toEqual(["rollout.created", ...kinds]);
 }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type * as fc from "fast-check";
 import { expect } from "vitest";
 import { servedTo } from "../../../core/flags/rings";
+import { bucketsOf } from "../../../core/flags/snapshot";
 import { logEvidenceOf } from "../../../core/health/guard";
 import type { Observation } from "../../../core/health/observation";
 import { WAYS_BACK } from "../../../core/rollouts/advise";
@@ -51,7 +52,7 @@ function expectSame(found: unknown, expected: unknown): void {
 	if (!isDeepStrictEqual(found, expected)) expect(found).toEqual(expected);
 }
 
-/** In every combination of segments; some of the keys are excluded by plans and people. */
+/** Some of them are excluded by plans and people. */
 const USERS = [[], ["internal"], ["beta"], SEGMENTS].flatMap((segments) =>
 	["user-1", "user-2", "user-3"].map((key) => ({ key, segments })),
 );
@@ -85,6 +86,8 @@ function checkState(real: Real, before: RolloutState, after: RolloutState): void
 	if (FINAL.includes(before.status)) expectSame(after, before);
 	if (!isLive(after)) return;
 	expect(after.watch.heldMs).toBeGreaterThanOrEqual(0);
+	const ceiling = after.retreated ? 0 : bucketsOf(after.lowered?.percent ?? 100);
+	expect(Math.max(...exposureOf(real, after))).toBeLessThanOrEqual(ceiling);
 	for (const { frozen: usual, score } of after.watch.guards) expect(usual === null).toBe(score === null);
 	if (!isLive(before)) return;
 	expect([0, 1]).toContain(after.stage - before.stage);

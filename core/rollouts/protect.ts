@@ -26,10 +26,12 @@ export function protect(plan: Plan, state: LiveState, judgement: Judgement, now:
 	const breached = verdicts.filter((each) => each.status === "breached");
 	const ofVariant = breached.filter((each) => !shared.includes(each.criterion));
 	const redFlag = ofVariant.find((each) => each.role === "red_flag");
-	if (harm.tripled) return back("harm_proven", proofOf(judgement, state.alpha), true);
-	// A failure comes before what is only critical, or the way back would take its time.
+	if (harm.proven || harm.tripled) {
+		// Beside a red flag what is proven is a failure, too: the way back must not take its time.
+		const besides = redFlag ? `; ${redFlag.criterion}: ${redFlag.message}` : "";
+		return back("harm_proven", `${proofOf(judgement, state.alpha)}${besides}`, harm.tripled || redFlag !== undefined);
+	}
 	if (redFlag) return back("red_flag_breached", `${redFlag.criterion}: ${redFlag.message}`, true);
-	if (harm.proven) return back("harm_proven", proofOf(judgement, state.alpha), false);
 	if (breached.length === 0) return undefined;
 	const [worst] = ofVariant;
 	if (worst) return back("limit_breached", `${worst.criterion}: ${worst.message}`, false);

@@ -13,6 +13,7 @@ export function placeText({ id, status, phase, percent: served, state, next }: D
 	if (next && status === "awaiting_approval") return `${id} is awaiting approval${place}; ${goalText(next)} has ${approvalsText(next)}`;
 	if (phase !== null) return `${id} is ${status.replaceAll("_", " ")}${place}`;
 	const said: Readonly<Record<string, string>> = {
+		draft: `${id} is a draft`,
 		rolled_back: `${id} is rolled back: edges serve the baseline within 10 s`,
 		cancelled: `${id} is cancelled: nobody is served the candidate by it`,
 		completed: `${id} is completed: everybody is served the candidate`,

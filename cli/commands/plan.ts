@@ -49,7 +49,7 @@ export const difference: Command = {
 			return { json: { rollout, against: null, differences: [] }, text: `${rollout} has no attempt yet: tidegate plan apply ${file.name}` };
 		const approved = newest.plan as Readonly<Record<string, unknown>> | null;
 		const { defaults } = await settingsOf(control, file.plan.environment);
-		const wanted = withDefaults(file.plan, fieldsOf(file.written), defaults);
+		const { metrics: _own, ...wanted } = withDefaults(file.plan, fieldsOf(file.written), defaults);
 		// Both with their defaults. What control adds to a plan, the definitions of its metrics, nobody writes.
 		const { metrics: _metrics, ...before } = approved ?? {};
 		const differences = diff(before, JSON.parse(JSON.stringify(wanted)));

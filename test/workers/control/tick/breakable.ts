@@ -5,7 +5,6 @@ import { type Database, open } from "../../../../control/store/database";
 
 /** before: it never arrives. after: it is carried out, and the answer lost. dead: nothing arrives from then on, as when the process dies. */
 export type Mode = "before" | "after" | "dead";
-export const MODES: readonly Mode[] = ["before", "after", "dead"];
 
 export interface Breakable {
 	readonly db: Database;

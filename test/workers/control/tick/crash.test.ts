@@ -1,11 +1,11 @@
-import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { storedChecks } from "../../../../core/checks/model";
 import { command } from "../../../../core/rollouts/command";
 import { embedded } from "../../../../control/metrics/embedded";
 import { commitChange } from "../../../../control/store/rolloutChanges";
 import { type Tick, tick } from "../../../../control/tick/tick";
 import { OK, aWebhook, receivers } from "../notify/fixtures";
-import { type Breakable, MODES, type Mode, breakable } from "./breakable";
+import { type Breakable, type Mode, breakable } from "./breakable";
 import { HARMFUL, MINUTE_MS, START_MS, aTick, db, outcomes, started } from "./fixtures";
 import { differences, saved, story } from "./story";
 
@@ -58,28 +58,21 @@ interface Scenario {
 	readonly kinds: readonly string[];
 }
 
-const ONE_PHASE = [{ percent: 100, hold: "1m", min_users: 20 }];
-const TWO_PHASES = [
-	{ percent: 5, hold: "1m", min_users: 20 },
-	{ percent: 100, hold: "1h" },
-];
-const HALF = [
-	{ percent: 50, hold: "1m" },
-	{ percent: 100, hold: "1h" },
-];
-
-const FEW: typeof HARMFUL = { candidate: [25, 0], control: [475, 0] };
-const LIMIT = { guards: [], holdback: 50 };
-const ALL = (criterion = "error_rate < 3%") => [{ percent: 100, hold: "1h", criteria: [criterion] }];
+const HALF = { percent: 50, hold: "1m", min_users: 20 };
+const TO_ALL = { percent: 100, hold: "1h" };
+/** Of a limit; at half of the users, and nobody to compare with. */
+const LIMITED = { guards: [], holdback: 50, phases: [{ percent: 50, hold: "1h", criteria: ["error_rate < 3%"] }] };
+const FEW: typeof HARMFUL = { candidate: [25, 0], control: [25, 0] };
+const FAILING: typeof HARMFUL = { candidate: [50, 25], control: [50, 0] };
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
 	onwards: {
 		arrange: async () => {
-			const rows = await Promise.all([
-				started("advances", { phases: TWO_PHASES }),
-				started("completes", { phases: ONE_PHASE, flags: ["completes", "completes-too"] }),
-				started("asks", { phases: [...TWO_PHASES.slice(0, 1), { percent: 100, hold: "1h", approval: "manual" }] }),
-			]);
+			const rows = [
+				await started("advances", { phases: [HALF, TO_ALL] }),
+				await started("completes", { phases: [HALF], flags: ["completes", "completes-too"], target_percent: 50 }),
+				await started("asks", { phases: [HALF, { ...TO_ALL, approval: "manual" }] }),
+			];
 			const come = (who: string) => Promise.all(rows.map((row) => outcomes(row, FEW, who)));
 			await come("first");
 			await started("holds");
@@ -88,27 +81,63 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 		},
 		kinds: ["advance", "complete", "await_approval", "start"],
 	},
-	back: {
+	"the ways back": {
 		arrange: async () => {
 			await outcomes(await started("harmed"), HARMFUL);
-			await outcomes(await started("gradually", { ...LIMIT, phases: ALL(), rollback: { strategy: "gradual" } }), HARMFUL);
-			await outcomes(
-				await started("some", { ...LIMIT, phases: ALL(), rollback: { strategy: "targeted", keys: ["u-1"] } }),
-				HARMFUL,
-			);
-			await outcomes(await started("earlier", { ...LIMIT, phases: ALL(), rollback: { strategy: "version" } }), HARMFUL);
+			await outcomes(await started("gradual", { ...LIMITED, rollback: { strategy: "gradual", stages: [25, 0] } }), FAILING);
+			await outcomes(await started("targeted", { ...LIMITED, rollback: { strategy: "targeted", keys: ["ann"] } }), FAILING);
+			await outcomes(await started("earlier", { ...LIMITED, rollback: { strategy: "version" } }), FAILING);
+			await outcomes(await started("some", someFlags("some")), DOUBLED, "u", "error@some");
 			await lowering("lowers");
 		},
-		kinds: ["roll_back", "begin_rollback", "exclude", "lower"],
+		kinds: ["roll_back", "begin_rollback", "exclude", "lower", "drop_flags"],
+	},
+	"all of an environment back": {
+		arrange: async () => {
+			await outcomes(await started("whole", { ...LIMITED, rollback: { strategy: "full" } }), FAILING);
+			await started("another");
+			await started("waits", {}, { startsAtMs: NOW_MS + 60 * MINUTE_MS });
+		},
+		kinds: ["roll_back", "cancel"],
+	},
+	"checks, then the start": {
+		arrange: async () => {
+			const http = "https://origin.example/health";
+			await started("checked", { checks: storedChecks.parse([{ name: "smoke", http }, { name: "owned", hygiene: true }]) });
+			await started("checks-too", { checks: storedChecks.parse([{ name: "smoke", http }]) });
+		},
+		ticks: 2,
+		kinds: ["start"],
+	},
+	"what follows a rollback, and who is told": {
+		arrange: async () => {
+			const steps = ["purge", "restart"].map((name) => ({ name, http: "https://origin.example/" }));
+			await outcomes(await started("followed", { rollback: { steps } }), HARMFUL);
+			await aWebhook("shop", { events: ["rollout.*"] });
+			await aWebhook("log");
+		},
+		ticks: 3,
+		kinds: ["roll_back"],
 	},
 };
 
+/** Twice the harm: proven, and no failure that is rolled back whole. */
+const DOUBLED: typeof HARMFUL = { candidate: [200, 120], control: [200, 50] };
+const someFlags = (name: string): Parameters<typeof started>[1] => ({
+	flags: [name, `${name}-too`],
+	guards: [{ guard: "error_rate vs control <= +25%", flag: name }],
+	holdback: 50,
+	phases: [HALF, TO_ALL],
+	rollback: { strategy: "feature" },
+});
+
 /** On its way back, and a stage lower now. */
 async function lowering(name: string): Promise<void> {
-	const row = await started(name, { phases: ALL(), rollback: { strategy: "gradual", every: "1m" } });
-	const change = command(row.plan, row.state, { kind: "roll_back", by: "ann", reason: "slow", wayBack: { strategy: "gradual" } }, START_MS);
+	const atMs = START_MS - MINUTE_MS;
+	const row = await started(name, { phases: [{ percent: 100, hold: "1h" }], rollback: { strategy: "gradual", every: "2m" } });
+	const change = command(row.plan, row.state, { kind: "roll_back", by: "ann", reason: "slow", wayBack: { strategy: "gradual" } }, atMs);
 	if (!change.ok) throw new Error(change.error.kind);
-	const act = { actor: "ann", reason: "slow", correlationId: "c", atMs: START_MS };
+	const act = { actor: "ann", reason: "slow", correlationId: "c", atMs };
 	await commitChange(db, { row, change: change.value, act, realNow: realMs, evidence: null });
 }
 

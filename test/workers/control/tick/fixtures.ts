@@ -78,6 +78,7 @@ export async function outcomes(
 	row: StoredRollout,
 	arms: { candidate: [users: number, harmed: number]; control: [users: number, harmed: number] },
 	name = "u",
+	metric = "error",
 ) {
 	const { state } = row;
 	if (state.status !== "running" && state.status !== "paused") throw new Error(`${row.id} is ${state.status}`);
@@ -94,10 +95,10 @@ export async function outcomes(
 				arm,
 				flag: row.plan.flags[0] ?? "",
 				variant: String(arm === "candidate"),
-				metric: "error",
+				metric,
 				unit: `${name}-${arm}-${i}`,
 				value: Number(harm),
-				harms: harm ? [{ signal: "error", slot: 0 }] : [],
+				harms: harm ? [{ signal: metric, slot: 0 }] : [],
 				scored: false,
 				first: true,
 			};

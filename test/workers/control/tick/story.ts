@@ -46,17 +46,17 @@ const ASKED: Readonly<Record<string, string>> = {
 	overlays: "SELECT environment, kind, key FROM overlays ORDER BY environment, kind, key",
 	active: "SELECT environment, flag, rollout FROM active_flags ORDER BY environment, flag",
 	checks: "SELECT rollout, stage, name, status, critical, at_ms FROM check_results ORDER BY rollout, stage, name",
-	rollbacks: `SELECT rollout, revision, strategy, "trigger", actor, at_ms, detect_ms, steps, due_at_ms IS NULL AS done,
+	rollbacks: `SELECT rollout, revision, strategy, "trigger", actor, at_ms, detect_ms, due_at_ms IS NULL AS done,
+		(SELECT group_concat(value ->> 'step' || ' ' || (value ->> 'status')) FROM json_each(steps)) AS steps,
 		edge_safe_at_ms IS NULL AS unsafe, verified_at_ms IS NULL AS unverified, failure FROM rollbacks ORDER BY rollout, revision`,
 	deliveries: `SELECT d.webhook, d.subject, o.type, d.status FROM webhook_deliveries AS d JOIN outbox AS o ON o.id = d.event
 		ORDER BY d.webhook, d.subject, o.type, o.id`,
 	pending: "SELECT name, changed - version AS pending FROM environments ORDER BY name",
 	head: "SELECT content > kv AS pending, last_tick_ms FROM head",
-	health: "SELECT rollout, at_ms, decision, reason, level FROM health_checks ORDER BY rollout, at_ms",
 };
 
 /** What depends on the minute in which something was decided, and on how often was looked. */
-const OF_THE_MINUTE = new Set(["message", "reason", "evidence", "correlation_id", "health", "quietTicks", "failedReads", "ticks", "alerting", "guards"]);
+const OF_THE_MINUTE = new Set(["message", "reason", "evidence", "correlation_id", "quietTicks", "failedReads", "ticks", "alerting", "guards", "before", "after"]);
 
 export type Story = Readonly<Record<string, unknown>>;
 

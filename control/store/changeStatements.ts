@@ -70,7 +70,15 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 		SELECT value ->> 'environment', value ->> 'key', value ->> 'version', value -> 'config', value ->> 'atMs', value ->> 'actor', value ->> 'reason'
 		FROM json_each(?1)`,
 		({ writes = [], act: { atMs, actor, reason } }) =>
-			writes.map(({ flag: { environment, key, version }, config }) => ({ environment, key, version: version + 1, config, atMs, actor, reason })),
+			writes.map(({ flag: { environment, key, version }, config }) => ({
+				environment,
+				key,
+				version: version + 1,
+				config,
+				atMs,
+				actor,
+				reason,
+			})),
 	],
 	[
 		`UPDATE flags SET version = j.value ->> 'version', config = j.value -> 'config', updated_at_ms = j.value ->> 'atMs' FROM json_each(?1) AS j
@@ -127,7 +135,11 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 			const { reason, message, state, strategy, alerts } = change;
 			const told = { rollout, revision: row.revision + 1, environment, reason, message, status: state.status };
 			// Whoever runs the origins is asked to restart them.
-			const restart = { type: "environment.restart_requested", subject: `environments/${environment}`, payload: { rollout, environment, message } };
+			const restart = {
+				type: "environment.restart_requested",
+				subject: `environments/${environment}`,
+				payload: { rollout, environment, message },
+			};
 			return [
 				{ atMs, type: changeEvent(change.kind), subject: rollout, payload: told },
 				...(strategy === "full" ? [{ atMs, ...restart }] : []),

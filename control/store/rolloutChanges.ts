@@ -39,9 +39,7 @@ export async function commitChanges(db: Database, changes: readonly RolloutChang
 /** Those of them that somebody has changed since they were read. */
 export async function movedSince(db: Database, rows: readonly StoredRollout[]): Promise<ReadonlySet<string>> {
 	const { results } = await db.$client
-		.prepare(
-			`SELECT r.id FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 0 WHERE r.revision <> j.value ->> 1`,
-		)
+		.prepare(`SELECT r.id FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 0 WHERE r.revision <> j.value ->> 1`)
 		.bind(JSON.stringify(rows.map(({ id, revision }) => [id, revision])))
 		.all<{ id: string }>();
 	return new Set(results.map(({ id }) => id));

@@ -4,16 +4,16 @@ import { db } from "./fixtures";
 
 /** What a database and KV say of rollouts, and the way back to what they said before. */
 
-async function tables(): Promise<readonly string[]> {
+async function tables(withTelemetry: boolean): Promise<readonly string[]> {
 	const { results } = await env.DB.prepare(
 		`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'd1%' AND name NOT LIKE '\\_cf%' ESCAPE '\\' AND name NOT LIKE 'saved_%'`,
 	).all<{ name: string }>();
-	return results.map(({ name }) => name);
+	return results.map(({ name }) => name).filter((name) => withTelemetry || !name.startsWith("telemetry"));
 }
 
-/** Remembers everything as it is, under a name. The function that is returned brings it back. */
-export async function saved(as: string): Promise<() => Promise<void>> {
-	const names = await tables();
+/** Remembers everything as it is, under a name. The function that is returned brings it back. Of telemetry ticks write the epochs only, which only grow. */
+export async function saved(as: string, withTelemetry: boolean): Promise<() => Promise<void>> {
+	const names = await tables(withTelemetry);
 	const copy = (name: string): string => `saved_${as}_${name}`;
 	await env.DB.batch(
 		names.flatMap((name) => [
@@ -56,7 +56,19 @@ const ASKED: Readonly<Record<string, string>> = {
 };
 
 /** What depends on the minute in which something was decided, and on how often was looked. */
-const OF_THE_MINUTE = new Set(["message", "reason", "evidence", "correlation_id", "quietTicks", "failedReads", "ticks", "alerting", "guards", "before", "after"]);
+const OF_THE_MINUTE = new Set([
+	"message",
+	"reason",
+	"evidence",
+	"correlation_id",
+	"quietTicks",
+	"failedReads",
+	"ticks",
+	"alerting",
+	"guards",
+	"before",
+	"after",
+]);
 
 export type Story = Readonly<Record<string, unknown>>;
 
@@ -84,8 +96,7 @@ function plainOf(value: unknown, as: "exact" | "outline"): unknown {
 	if (typeof value === "string" && /^[[{]/.test(value)) return plainOf(JSON.parse(value), as);
 	if (Array.isArray(value)) return value.map((each) => plainOf(each, as));
 	if (typeof value !== "object" || value === null) return value;
-	const isLeftOut = (name: string): boolean =>
-		as === "outline" && (OF_THE_MINUTE.has(name) || /(_ms|Ms)$/.test(name));
+	const isLeftOut = (name: string): boolean => as === "outline" && (OF_THE_MINUTE.has(name) || /(_ms|Ms)$/.test(name));
 	return Object.fromEntries(
 		Object.entries(value).flatMap(([name, each]) => {
 			if (isLeftOut(name)) return [];

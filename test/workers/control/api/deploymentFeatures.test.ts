@@ -180,7 +180,7 @@ describe("rollbacks", () => {
 			automatic: 0,
 			manual: 1,
 			byTrigger: { operator: 1 },
-			byStrategy: { full: 1 },
+			byStrategy: { emergency: 1 },
 			successShare: null,
 		});
 		expect(await done("GET", `${D}/rollback/statistics?environment=staging`)).toMatchObject({ count: 0 });

@@ -249,7 +249,7 @@ describe("commands", () => {
 			get(target, property) {
 				if (property === "prepare")
 					return (sql: string) => {
-						isCommit ||= sql.startsWith('insert into "rollout_events"');
+						isCommit ||= sql.startsWith("INSERT INTO rollout_events");
 						return target.prepare(sql);
 					};
 				if (property === "batch")

@@ -26,13 +26,14 @@ export function protect(plan: Plan, state: LiveState, judgement: Judgement, now:
 	const breached = verdicts.filter((each) => each.status === "breached");
 	const ofVariant = breached.filter((each) => !shared.includes(each.criterion));
 	const redFlag = ofVariant.find((each) => each.role === "red_flag");
-	// Failures come first: what is merely proven may lead to a way back that takes its time.
-	if (harm.tripled) return back("harm_proven", proofOf(judgement, state.alpha), true);
-	if (redFlag) return back("red_flag_breached", `${redFlag.criterion}: ${redFlag.message}`, true);
-	if (harm.proven) return back("harm_proven", proofOf(judgement, state.alpha), false);
+	if (harm.proven || harm.tripled) {
+		const besides = redFlag ? `; ${redFlag.criterion}: ${redFlag.message}` : "";
+		// A red flag is a failure, whatever else is proven: no way back that takes its time.
+		return back("harm_proven", `${proofOf(judgement, state.alpha)}${besides}`, harm.tripled || redFlag !== undefined);
+	}
 	if (breached.length === 0) return undefined;
-	const [worst] = ofVariant;
-	if (worst) return back("limit_breached", `${worst.criterion}: ${worst.message}`, false);
+	const worst = redFlag ?? ofVariant[0];
+	if (worst) return back(redFlag ? "red_flag_breached" : "limit_breached", `${worst.criterion}: ${worst.message}`, redFlag !== undefined);
 	if (state.status === "rolling_back") return undefined;
 
 	const message = `${shared.join(", ")}: breached by the candidate and by the control, so the variant is not to blame`;

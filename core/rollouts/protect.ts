@@ -27,14 +27,13 @@ export function protect(plan: Plan, state: LiveState, judgement: Judgement, now:
 	const ofVariant = breached.filter((each) => !shared.includes(each.criterion));
 	const redFlag = ofVariant.find((each) => each.role === "red_flag");
 	if (harm.proven || harm.tripled) {
-		// Beside a red flag what is proven is a failure, too: the way back must not take its time.
 		const besides = redFlag ? `; ${redFlag.criterion}: ${redFlag.message}` : "";
+		// A red flag is a failure, whatever else is proven: no way back that takes its time.
 		return back("harm_proven", `${proofOf(judgement, state.alpha)}${besides}`, harm.tripled || redFlag !== undefined);
 	}
-	if (redFlag) return back("red_flag_breached", `${redFlag.criterion}: ${redFlag.message}`, true);
 	if (breached.length === 0) return undefined;
-	const [worst] = ofVariant;
-	if (worst) return back("limit_breached", `${worst.criterion}: ${worst.message}`, false);
+	const worst = redFlag ?? ofVariant[0];
+	if (worst) return back(redFlag ? "red_flag_breached" : "limit_breached", `${worst.criterion}: ${worst.message}`, redFlag !== undefined);
 	if (state.status === "rolling_back") return undefined;
 
 	const message = `${shared.join(", ")}: breached by the candidate and by the control, so the variant is not to blame`;

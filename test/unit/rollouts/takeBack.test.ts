@@ -80,7 +80,7 @@ describe("on the way back", () => {
 		expect(decide(plan, goingBack({ guard: { e: 81 } }), failing, NOW_MS)).toMatchObject({
 			kind: "roll_back",
 			strategy: "immediate",
-			reason: "red_flag_breached",
+			message: expect.stringContaining("error_rate > 10%: 20 % of requests") as string,
 		});
 	});
 

@@ -52,7 +52,7 @@ export async function startInstance() {
 	/** Its columns, with another rollout's name where one is. */
 	const columnsOf = async (table, change) => {
 		const { results } = await database.prepare(`SELECT name FROM pragma_table_info('${table}')`).all();
-		const names = results.map((row) => row.name).filter((column) => table !== "audit" || column !== "id");
+		const names = results.map((row) => String(row.name)).filter((column) => table !== "audit" || column !== "id");
 		return [names.map((each) => `"${each}"`).join(", "), names.map((each) => change[each] ?? `t."${each}"`).join(", ")];
 	};
 	const flag = "?2 || '-' || n.value";
@@ -83,7 +83,7 @@ export async function startInstance() {
 					"SELECT name FROM sqlite_master WHERE name LIKE 'telemetry%' AND type = 'table' AND name <> 'telemetry_minutes' AND EXISTS (SELECT 1 FROM pragma_table_info(sqlite_master.name) AS c WHERE c.name = 'rollout')",
 				)
 				.all();
-			const names = results.map((row) => row.name);
+			const names = results.map((row) => String(row.name));
 			await database.batch(names.map((table) => database.prepare(`DELETE FROM ${table} WHERE rollout LIKE '${name}-%'`)));
 			await request(
 				"POST",

@@ -168,12 +168,9 @@ type Carried = "done" | "repeated" | "lost";
 export async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
 	const { command: kind } = wanted;
 	const { act, idempotencyKey } = sender;
-	if (idempotencyKey !== undefined) {
-		const earlier = await eventByKey(db, id, idempotencyKey);
-		if (earlier && !isSame(kind, earlier.kind)) refuse({ kind: "idempotency_key_used", by: earlier.kind });
-		if (earlier) return "repeated";
-	}
+	// Read before the key is looked for: whatever its twin does after that, this one loses against.
 	const row = await getRollout(db, id).catch(damagedOr(undefined));
+	if (await isRepeated(db, id, kind, idempotencyKey)) return "repeated";
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
 	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
@@ -196,7 +193,13 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	if (isCommitted) return "done";
 	const [active] = isStart ? await activeRolloutsOf(db, row.environment, row.plan.flags) : [];
 	if (active && active.rollout !== row.id) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
-	return "lost";
+	return (await isRepeated(db, id, kind, idempotencyKey)) ? "repeated" : "lost";
+}
+
+async function isRepeated(db: Database, id: string, kind: CommandKind, key: string | undefined): Promise<boolean> {
+	const earlier = key === undefined ? undefined : await eventByKey(db, id, key);
+	if (earlier && !isSame(kind, earlier.kind)) refuse({ kind: "idempotency_key_used", by: earlier.kind });
+	return earlier !== undefined;
 }
 
 /** Whether an event of that kind is what the command led to. */

@@ -8,7 +8,7 @@ import { readHead } from "../../../../control/store/publication";
 import { commitChange } from "../../../../control/store/rolloutChanges";
 import { type StoredRollout, listEvents } from "../../../../control/store/rollouts";
 import { tick } from "../../../../control/tick/tick";
-import { HARMFUL, MINUTE_MS, START_MS, aTick, current, db, outcomes, started } from "./fixtures";
+import { type HARMFUL, MINUTE_MS, START_MS, aTick, current, db, outcomes, started } from "./fixtures";
 
 /** What is before a rollout's first phase, beside its phases, and on its way back, with all of the tick in play. */
 

@@ -40,19 +40,52 @@ const health = z.looseObject({
 });
 
 /** Only what the timeline shows; a rollout that is damaged has neither plan nor state. */
-const plan = z.looseObject({
-	candidate: z.string().optional(),
-	phases: z.array(z.looseObject({ name: z.string().optional(), percent: z.number(), hold: z.string() })),
+const phase = z.looseObject({
+	name: z.string().optional(),
+	percent: z.number(),
+	hold: z.string(),
+	audience: z.string().optional(),
+	flags: z.array(z.string()).optional(),
+	approval: z.union([z.string(), z.looseObject({ approvers: z.number() })]).optional(),
+	not_before: z.union([z.string(), z.looseObject({ day: z.number() })]).optional(),
+	shadow: z.boolean().optional(),
 });
+export type Phase = z.infer<typeof phase>;
+const plan = z.looseObject({ strategy: z.string().optional(), candidate: z.string().optional(), phases: z.array(phase) });
 const state = z.looseObject({
 	phase: z.number().optional(),
 	sinceMs: z.number().optional(),
 	by: z.string().optional(),
 	reason: z.string().optional(),
+	/** On the way back: the percents that follow. */
+	stages: z.array(z.number()).optional(),
+	dropped: z.array(z.string()).optional(),
+	extendedMs: z.number().optional(),
+	manual: z.boolean().optional(),
 	watch: z.looseObject({ heldMs: z.number(), tickedAtMs: z.number(), alerting: z.array(z.string()).optional() }).optional(),
 });
 
-export const detail = z.looseObject({ ...summary.shape, plan: plan.nullable(), state: state.nullable(), health: health.nullable() });
+const next = z.looseObject({
+	kind: z.string(),
+	phase: z.string().nullable(),
+	percent: z.number(),
+	audience: z.string().nullable(),
+	flags: z.array(z.string()),
+	holdLeftMs: z.number(),
+	notBeforeMs: z.number().nullable(),
+	approvals: z.looseObject({ needed: z.number(), given: z.array(z.string()), author: z.string() }),
+	checks: z.array(z.string()),
+	waitsFor: z.array(z.string()),
+});
+export type Next = z.infer<typeof next>;
+
+export const detail = z.looseObject({
+	...summary.shape,
+	plan: plan.nullable(),
+	state: state.nullable(),
+	next: next.nullish(),
+	health: health.nullable(),
+});
 export type Detail = z.infer<typeof detail>;
 
 const event = z.looseObject({
@@ -125,7 +158,15 @@ export const systemStatus = z.looseObject({
 	tick: part(z.looseObject({ lastTickAgeMs: z.number().nullable(), guarded: z.boolean() })),
 	publications: part(z.looseObject({ pending: z.array(z.string()) })),
 	environments: part(z.array(z.looseObject({ environment: z.string(), check: check.nullable() }))),
-	rollouts: part(z.looseObject({ running: z.number(), paused: z.number(), damaged: z.array(z.string()) })),
+	rollouts: part(
+		z.looseObject({
+			running: z.number(),
+			awaitingApproval: z.number().optional(),
+			paused: z.number(),
+			rollingBack: z.number().optional(),
+			damaged: z.array(z.string()),
+		}),
+	),
 	breaker: part(breaker),
 	alerts: part(
 		z.array(
@@ -193,6 +234,17 @@ export const takenBack = z.looseObject({
 export type TakenBack = z.infer<typeof takenBack>;
 
 export const deploymentStatus = z.looseObject({ rollouts: z.array(z.looseObject({ rollout: z.string() })), damaged: z.array(z.string()) });
+
+export const edgesStatus = z.looseObject({
+	edges: z.looseObject({
+		isolates: z.number(),
+		colos: z.number(),
+		behind: z.number(),
+		headRevision: z.number(),
+		oldestRevision: z.number().nullable(),
+	}),
+});
+export type EdgesStatus = z.infer<typeof edgesStatus>["edges"];
 
 const durations = z.looseObject({
 	count: z.number(),

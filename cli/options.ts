@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { environmentName } from "../core/flags/model";
 import { nearest } from "../core/health/suggest";
 import { durationMs } from "../core/rollouts/duration";
+import { STRATEGIES } from "../core/rollouts/wayBack";
 import { usageError } from "./exit";
 
 /** Every option means the same wherever it is taken, so they are all here, and commands name those that they take. */
@@ -28,14 +29,25 @@ export const OPTIONS = {
 	edge: { type: "string", takes: "<url>", about: "the edge's URL (TIDEGATE_EDGE_URL, else the profile's)" },
 	role: { type: "string", takes: "<role>", about: "viewer, operator or admin" },
 	start: { type: "boolean", about: "start the rollout that is created" },
+	"from-phase": { type: "string", takes: "<name|number>", about: "of a start: the phase to begin with" },
+	manual: { type: "boolean", about: "of a start: nothing advances by itself" },
+	"auto-advance": { type: "boolean", about: "of a start: phases follow each other by themselves (default)" },
+	at: { type: "string", takes: "<time>", about: "of a start: when, as in 2026-01-31T12:00:00Z (default: now)" },
+	by: { type: "string", takes: "<duration>", about: "how much longer" },
+	force: { type: "boolean", about: "past whatever holds it back; takes an admin and a reason" },
+	strategy: { type: "string", takes: "<strategy>", about: `the way back: ${STRATEGIES.join(", ")} (default: immediate)` },
+	stages: { type: "string", takes: "<75,50,0>", about: "gradual: percents of users (default: the plan's)" },
+	keys: { type: "string", takes: "<a,b>", about: "targeted: the targeting keys that go back" },
+	segments: { type: "string", takes: "<a,b>", about: "targeted: the segments that go back" },
+	versions: { type: "string", takes: "<flag=3>", about: "version: flags and the versions they get back (default: those of the start)" },
 	status: {
 		type: "string",
 		takes: "<status>",
-		about: "of rollouts: draft, running, paused, rolled_back, completed, cancelled; of a report: passed, failed, warning",
+		about: "of rollouts, one or several with commas: draft, running, paused, completed…; of a report: passed, failed, warning",
 	},
 	detail: { type: "string", takes: "<text>", about: "what a report says besides" },
 	limit: { type: "string", takes: "<count>", about: "at most so many" },
-	flags: { type: "string", takes: "<a,b>", about: "only the rollouts that hold these flags" },
+	flags: { type: "string", takes: "<a,b>", about: "only the rollouts that hold these flags; feature: the flags that go back" },
 	kill: { type: "boolean", about: "with --flags: switch them off besides" },
 	days: { type: "string", takes: "<count>", about: "of the last so many days" },
 	context: { type: "string", takes: "<key=value>", multiple: true, about: "an attribute; key:=value reads the value as JSON" },

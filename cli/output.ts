@@ -96,3 +96,11 @@ export function colourOf(level: string): Colour {
 	if (level === "critical" || level === "failure") return "red";
 	return level === "warning" ? "yellow" : "dim";
 }
+
+/** A rollout's. */
+export function statusColour(status: string): Colour {
+	if (status === "completed") return "green";
+	if (status === "rolled_back" || status === "cancelled" || status === "rolling_back") return "red";
+	return status === "running" ? "cyan" : status === "draft" ? "dim" : "yellow";
+}
+export const statusText = (status: string, paint: Paint): string => paint(statusColour(status), status);

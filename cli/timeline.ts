@@ -1,6 +1,7 @@
 import { durationMs, printDuration } from "../core/rollouts/duration";
-import type { Detail, Event } from "./answers";
-import { type Paint, age, bar, clip, colourOf, instant, pad, percent } from "./output";
+import type { Detail, Event, Phase } from "./answers";
+import { type Paint, age, bar, clip, colourOf, instant, pad, percent, statusColour } from "./output";
+import { goalText, stagesText, waitsText } from "./place";
 
 /** What somebody who watches a rollout sees: pure functions of what control has said. */
 
@@ -50,11 +51,22 @@ function healthOf({ atMs, decision, reason, message, percent: served, level }: N
 export function lineOf({ atMs, kind, reason, message, percent: served, level, actor }: Happening): string {
 	const where = [served === null ? "" : percent(served), level ?? ""].filter(Boolean).join(", ");
 	const why = message === "" ? reason : actor === null ? message : `${reason}: ${message}`;
-	return `${instant(atMs)}  ${kind.replace("_", " ").padEnd(9)}  ${[where, why].filter(Boolean).join("  ")}${actor === null ? "" : ` (${actor})`}`;
+	return `${instant(atMs)}  ${kind.replaceAll("_", " ").padEnd(9)}  ${[where, why].filter(Boolean).join("  ")}${actor === null ? "" : ` (${actor})`}`;
 }
 
 const SYMBOL: Readonly<Record<string, string>> = {
+	schedule: "◷",
+	validate: "◌",
+	validation_failed: "✕",
 	start: "▶",
+	await_approval: "‖",
+	approve: "✓",
+	reject: "✕",
+	extend: "+",
+	begin_rollback: "▽",
+	lower: "▽",
+	drop_flags: "▽",
+	exclude: "▽",
 	advance: "▲",
 	complete: "✔",
 	roll_back: "▼",
@@ -74,9 +86,10 @@ export function frame(
 	const { rollout, events } = view;
 	const lines = [
 		title(rollout, now, paint),
-		`${bar(rollout.percent / 100, BAR_WIDTH)} ${percent(rollout.percent)} served${rollout.holdback > 0 && rollout.phase !== null ? `, ${percent(rollout.holdback)} held back` : ""}`,
+		servedLine(rollout),
 		"",
 		...phaseLines(rollout, now, paint),
+		...nextLines(rollout, now, paint),
 		"",
 		...healthLines(rollout, now, paint),
 		...(lostSinceMs === null ? [] : [paint("yellow", `control has not answered for ${age(now - lostSinceMs)}: trying again`)]),
@@ -93,10 +106,21 @@ function title({ id, environment, status, startedAtMs, flags }: Detail, now: num
 	return `${paint("bold", id)} in ${environment}: ${paint(statusColour(status), status.replaceAll("_", " "))}${since}  ${paint("dim", flags.join(", "))}`;
 }
 
-function statusColour(status: string): "green" | "red" | "yellow" | "cyan" {
-	if (status === "completed") return "green";
-	if (status === "rolled_back" || status === "cancelled") return "red";
-	return status === "running" ? "cyan" : "yellow";
+function servedLine({ percent: served, holdback, phase, plan, state }: Detail): string {
+	const audience = plan?.phases[state?.phase ?? -1]?.audience;
+	const who = audience === undefined ? "" : ` of ${audience}`;
+	return `${bar(served / 100, BAR_WIDTH)} ${percent(served)} served${who}${holdback > 0 && phase !== null ? `, ${percent(holdback)} held back` : ""}`;
+}
+
+/** What a hold does not tell: a time, checks, people, the way back. */
+function nextLines({ next, status, state }: Detail, now: number, paint: Paint): string[] {
+	if (!next) return [];
+	if (status === "rolling_back") {
+		const left = next.notBeforeMs === null ? "" : `, in ${age(next.notBeforeMs - now)}`;
+		return ["", paint("yellow", `on the way back: then ${stagesText(state)}${left}`)];
+	}
+	const waits = waitsText({ ...next, waitsFor: next.waitsFor.filter((each) => each !== "hold") }, now);
+	return waits.length > 0 ? ["", paint("yellow", `${goalText(next)} waits for ${waits.join("; ")}`)] : [];
 }
 
 function phaseLines({ plan, state, status }: Detail, now: number, paint: Paint): string[] {
@@ -113,30 +137,52 @@ function phaseLines({ plan, state, status }: Detail, now: number, paint: Paint):
 		const isDone = isOver || (current !== undefined && i < current);
 		const isCurrent = i === current;
 		const mark = isDone ? paint("green", "✔") : isCurrent ? paint("cyan", "▶") : " ";
-		const progress = isCurrent ? held(phase.hold, state?.watch?.heldMs ?? 0) : isDone ? "" : `hold ${phase.hold}`;
-		return `${mark} ${pad(names[i] ?? "", width)}  ${pad(percent(phase.percent), 7)}  ${progress}`.trimEnd();
+		const lasts = isCurrent ? held(phase.hold, state?.watch?.heldMs ?? 0, state?.extendedMs ?? 0) : isDone ? "" : `hold ${phase.hold}`;
+		const besides = [lasts, ...besidesIn(phase, isDone || isCurrent)].filter(Boolean).join(", ");
+		return `${mark} ${pad(names[i] ?? "", width)}  ${pad(percent(phase.percent), 7)}  ${besides}`.trimEnd();
 	});
 	return [...measuring, ...phases];
 }
 
 const sinceText = (sinceMs: number | undefined, now: number): string => (sinceMs === undefined ? "" : ` for ${age(now - sinceMs)}`);
 
+/** Who is served, who joins, and what is asked for before it is entered. */
+function besidesIn(
+	{ audience, flags = [], approval = "auto", not_before: notBefore, shadow = false }: Phase,
+	isEntered: boolean,
+): string[] {
+	const approvers = typeof approval === "object" ? approval.approvers : approval === "manual" ? 1 : 0;
+	return [
+		...(audience === undefined ? [] : [`of ${audience}`]),
+		...(shadow ? ["compared only"] : []),
+		...(flags.length > 0 ? [`${flags.join(", ")} ${flags.length === 1 ? "joins" : "join"}`] : []),
+		...(isEntered || approvers === 0 ? [] : [`${approvers} ${approvers === 1 ? "approval" : "approvals"}`]),
+		...(isEntered || notBefore === undefined ? [] : [`from ${typeof notBefore === "object" ? `day ${notBefore.day}` : notBefore} on`]),
+	];
+}
+
 /** Only time that had data counts towards a hold. */
-function held(hold: string, heldMs: number): string {
-	const holdMs = durationMs(hold);
-	if (holdMs === undefined || holdMs === 0) return `held ${printDuration(heldMs)}`;
-	return `${bar(heldMs / holdMs, BAR_WIDTH)} held ${printDuration(heldMs)} of ${hold}`;
+function held(hold: string, heldMs: number, extendedMs: number): string {
+	const holdMs = (durationMs(hold) ?? 0) + extendedMs;
+	if (holdMs === 0) return `held ${printDuration(heldMs)}`;
+	return `${bar(heldMs / holdMs, BAR_WIDTH)} held ${printDuration(heldMs)} of ${extendedMs > 0 ? printDuration(holdMs) : hold}`;
 }
 
 function healthLines({ health, status, state }: Detail, now: number, paint: Paint): string[] {
-	const stopped =
-		status === "paused" && state?.reason !== undefined ? [paint("yellow", `paused by ${state.by ?? "somebody"}: ${state.reason}`)] : [];
+	const isStopped = status === "paused" || status === "rolling_back";
+	const dropped = state?.dropped ?? [];
+	const stopped = [
+		...(isStopped && state?.reason !== undefined
+			? [paint("yellow", `${status === "paused" ? "paused" : "taken back"} by ${state.by ?? "somebody"}: ${state.reason}`)]
+			: []),
+		...(dropped.length > 0 ? [paint("yellow", `${dropped.join(", ")} taken back while the others go on`)] : []),
+	];
 	if (health === null) return [...stopped, paint("dim", "no tick has looked yet")];
 	const score = health.score === null ? "" : `, score ${health.score}`;
 	return [
 		...stopped,
 		`${paint(colourOf(health.level), health.level)}${score}  ${paint("dim", `${age(now - health.atMs)} ago`)}`,
-		`${health.decision.replace("_", " ")}: ${health.message}`,
+		`${health.decision.replaceAll("_", " ")}: ${health.message}`,
 		...(state?.watch?.alerting ?? []).map((name) =>
 			paint(name.endsWith(".page") ? "red" : "yellow", `alert: ${name.replace(/\.(?:page|warn)$/, "")}`),
 		),
@@ -145,5 +191,5 @@ function healthLines({ health, status, state }: Detail, now: number, paint: Pain
 
 function eventLine({ atMs, kind, reason, message, actor }: Event, startedAtMs: number, paint: Paint): string {
 	const when = `+${printDuration(Math.max(0, atMs - startedAtMs))}`;
-	return `${pad(paint("dim", when), 7)} ${SYMBOL[kind] ?? "·"} ${kind.replace("_", " ")}: ${message === "" ? reason : message} ${paint("dim", `(${actor})`)}`;
+	return `${pad(paint("dim", when), 7)} ${SYMBOL[kind] ?? "·"} ${kind.replaceAll("_", " ")}: ${message === "" ? reason : message} ${paint("dim", `(${actor})`)}`;
 }

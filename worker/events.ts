@@ -1,7 +1,6 @@
 import { attribute } from "../core/flags/attribution";
-import type { MeasuredRollout } from "../core/flags/snapshot";
-import { isHarm } from "../core/metric";
-import type { Harm, Point } from "../core/telemetry";
+import { measurementsOf } from "../core/flags/measure";
+import type { Point } from "../core/telemetry";
 import type { PointStore } from "../core/wire";
 import { type Audience, isVisible } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
@@ -93,23 +92,16 @@ async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHa
 		// What would be refused is not worked out.
 		if (points.length > POINTS_MAX) return "too_many";
 		const attributions = attribute(snapshot, overlay, event, (flag) => isVisible(audience, flag));
-		const { id, metric, value } = event;
 		for (const [i, { unit: bucketed, by, ...place }] of attributions.entries()) {
 			// Nobody in particular: a user who is not known is not hashed.
 			const unit = bucketed === "" ? "" : (units.get(bucketed) ?? (await unitOf(bucketed, userHashKey)));
 			units.set(bucketed, unit);
-			const harms = by ? harmsOf(by, place.arm, metric, value) : [];
-			const scored = by !== undefined && by.scored.includes(metric) && place.arm !== "unattributed";
-			points.push({ ...place, id, metric, unit, value, harms, scored, first: i === 0 });
+			for (const [k, measured] of measurementsOf({ by, arm: place.arm }, event).entries()) {
+				// What the flag served is told by the first: another is for the flag's guards alone.
+				const served = k === 0 ? place : { ...place, flag: "", variant: "" };
+				points.push({ ...served, ...measured, id: event.id, unit, first: i === 0 && k === 0 });
+			}
 		}
 	}
 	return points.length > POINTS_MAX ? "too_many" : points;
-}
-
-/** The rollout's signals that take the value for harm. */
-function harmsOf({ signals }: MeasuredRollout, arm: Point["arm"], metric: string, value: number): Harm[] {
-	if (arm !== "candidate" && arm !== "control") return [];
-	return signals.flatMap(({ key, slot, metric: own, harm }) =>
-		own === metric && harm !== null && isHarm(harm[arm], value) ? { signal: key, slot } : [],
-	);
 }

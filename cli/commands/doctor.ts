@@ -1,7 +1,17 @@
-import { type Detail, detail, listed, systemStatus } from "../answers";
+import { LIVE } from "../../core/rollouts/state";
+import { type Detail, detail, edgesStatus, listed, systemStatus } from "../answers";
 import type { Answer, Call, Command } from "../command";
 import { REQUEST_MS, Unanswered, controlAt, request } from "../controlApi";
-import { type Check, type Probe, attributionChecks, clockChecks, controlCheck, edgeChecks, systemChecks } from "../doctor/checks";
+import {
+	type Check,
+	type Probe,
+	attributionChecks,
+	clockChecks,
+	controlCheck,
+	edgeChecks,
+	isolatesCheck,
+	systemChecks,
+} from "../doctor/checks";
 import { EXIT, Stop } from "../exit";
 import { type Colour, type Paint, pad } from "../output";
 import { type Login, configFile, edgeOf, isInTheClear, isReadableByOthers, loginOf, tokenIn } from "../profiles";
@@ -68,16 +78,17 @@ function loginChecks({ profile, url }: Login, { world: { env } }: Call): Check[]
 async function insideChecks(login: Login, { environment, world: { interrupted } }: Call): Promise<Check[]> {
 	try {
 		const control = controlAt({ ...tokenIn(login), interrupted });
-		const [system, ...found] = await Promise.all([
+		const [system, { edges }, { rollouts }] = await Promise.all([
 			control.get("/deployment/system-status", systemStatus, { environment }),
-			control.get("/rollouts", listed, { environment, status: "running", limit: ROLLOUTS_MAX }),
+			control.get("/deployment/status", edgesStatus, { environment }),
+			control.get("/rollouts", listed, { environment, status: LIVE.join(","), limit: ROLLOUTS_MAX }),
 		]);
-		const ids = found.flatMap(({ rollouts }) => rollouts.map(({ id }) => id));
-		const live = await Promise.all(ids.map((id) => control.get(`/rollouts/${id}`, detail).catch(unlessDamaged)));
+		const live = await Promise.all(rollouts.map(({ id }) => control.get(`/rollouts/${id}`, detail).catch(unlessDamaged)));
 		return [
 			{ name: "token", status: "ok", message: "taken" },
 			...systemChecks(system),
 			...attributionChecks(live.filter((each): each is Detail => each !== undefined)),
+			isolatesCheck(edges),
 		];
 	} catch (error) {
 		if (!(error instanceof Stop) || error.exit === EXIT.interrupted) throw error;

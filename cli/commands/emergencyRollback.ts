@@ -1,15 +1,14 @@
-import { randomUUID } from "node:crypto";
 import { type TakenBack, deploymentStatus, takenBack } from "../answers";
 import type { Answer, Call, Command } from "../command";
 import { wouldSend } from "../command";
 import { type Control, type Write, problemIn } from "../controlApi";
 import { EXIT, Stop, usageError } from "../exit";
+import { namesIn } from "../commandFields";
+import { isUnanswered, sendSafely } from "../sendSafely";
 
 const REASON = "emergency rollback";
-const TRIES = 3;
 /** What starts while it is looked is ended as well, so often. */
 const ROUNDS = 3;
-const PAUSE_MS = 500;
 const FLAGS_MAX = 1_000;
 
 export const emergencyRollback: Command = {
@@ -40,8 +39,7 @@ function flagsNamed({ options: { flags, kill } }: Call): string[] | undefined {
 		if (kill) throw usageError("--kill switches off what --flags names, as in --flags new-checkout --kill");
 		return undefined;
 	}
-	const named = [...new Set(flags.split(",").map((each) => each.trim()))];
-	if (named.includes("")) throw usageError("--flags takes keys with commas between them, as in --flags new-checkout,new-search");
+	const named = namesIn("flags", flags);
 	if (named.length > FLAGS_MAX) throw usageError(`--flags takes ${FLAGS_MAX} keys at most: without it everything is rolled back`);
 	return named;
 }
@@ -92,21 +90,12 @@ async function carryOut(call: Call, control: Control, write: Write): Promise<Ans
 }
 
 /** It may be asked for twice, so what may not have arrived is sent again. */
-async function insist({ world }: Call, control: Control, write: Write): Promise<TakenBack> {
-	const key = randomUUID();
-	for (let tries = 1; ; tries++) {
-		try {
-			// oxlint-disable-next-line no-await-in-loop -- tried again
-			return await control.send(write, takenBack, key);
-		} catch (error) {
-			if (!(error instanceof Stop)) throw error;
-			const isPassing = error.exit === EXIT.unreachable || problemIn(error)?.type.endsWith(":changed_meanwhile") === true;
-			if (!isPassing || tries >= TRIES || world.interrupted.aborted)
-				throw new Stop(error.exit, `${error.message}\nRun it again; where control is down: docs/runbooks/break-glass.md`, error.details);
-			// oxlint-disable-next-line no-await-in-loop -- see above
-			await world.sleep(PAUSE_MS * tries);
-		}
-	}
+function insist({ world }: Call, control: Control, write: Write): Promise<TakenBack> {
+	const isPassing = (error: Stop): boolean => isUnanswered(error) || problemIn(error)?.type.endsWith(":changed_meanwhile") === true;
+	return sendSafely(world, control, write, takenBack, isPassing).catch((error: unknown) => {
+		if (!(error instanceof Stop)) throw error;
+		throw new Stop(error.exit, `${error.message}\nRun it again; where control is down: docs/runbooks/break-glass.md`, error.details);
+	});
 }
 
 const nothingLive = ({ environment }: Call): Answer => ({

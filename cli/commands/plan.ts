@@ -9,7 +9,10 @@ import { storedMetric } from "../../core/metricModel";
 import type { MetricDefinition } from "../../core/metric";
 import { type Paint, percent, table } from "../output";
 import { type Mistaken, type PlanFile, fieldsOf, inFile, orStop, printMistakes, readPlan, readText } from "../planFile";
-import { commandWrite, placeText } from "./rollout";
+import { placeText } from "../place";
+import { phasesText } from "../phases";
+import { START_OPTIONS, startFields } from "../commandFields";
+import { commandWrite, tell } from "./rolloutCommands";
 
 export const validate: Command = {
 	name: "plan validate",
@@ -26,7 +29,7 @@ export const validate: Command = {
 		const steps = phases.map((each) => percent(each.percent)).join(", ");
 		return {
 			json: { valid: true, plan: read.plan },
-			text: `${read.name} is a valid plan: ${rollout} in ${environment}, ${counted(flags.length, "flag")}, ${counted(phases.length, "phase")} (${steps}), ${counted(guards.length, "guard")}, ${counted(redFlags.length, "red flag")}`,
+			text: `${read.name} is a valid plan: ${rollout} in ${environment}, ${counted(flags.length, "flag")}, ${counted(phases.length, "phase")} (${steps}), ${counted(guards.length, "guard")}, ${counted(redFlags.length, "red flag")}\n\n${phasesText(read.plan, call.paint)}`,
 		};
 	},
 };
@@ -46,7 +49,7 @@ export const difference: Command = {
 			return { json: { rollout, against: null, differences: [] }, text: `${rollout} has no attempt yet: tidegate plan apply ${file.name}` };
 		const approved = newest.plan as Readonly<Record<string, unknown>> | null;
 		const { defaults } = await settingsOf(control, file.plan.environment);
-		const wanted = withDefaults(file.plan, fieldsOf(file.written), defaults);
+		const { metrics: _own, ...wanted } = withDefaults(file.plan, fieldsOf(file.written), defaults);
 		// Both with their defaults. What control adds to a plan, the definitions of its metrics, nobody writes.
 		const { metrics: _metrics, ...before } = approved ?? {};
 		const differences = diff(before, JSON.parse(JSON.stringify(wanted)));
@@ -61,21 +64,28 @@ export const apply: Command = {
 	name: "plan apply",
 	takes: "<file>",
 	about: "Creates a rollout from a plan: a draft, unless --start",
-	options: ["environment", "start", "reason", "dry-run"],
-	examples: ["tidegate plan apply checkout.yaml", 'tidegate plan apply checkout.yaml --start --reason "approved in #412"'],
+	options: ["environment", "start", ...START_OPTIONS, "reason", "dry-run"],
+	examples: [
+		"tidegate plan apply checkout.yaml",
+		'tidegate plan apply checkout.yaml --start --reason "approved in #412"',
+		"tidegate plan apply checkout.yaml --start --at 2026-03-01T08:00:00Z --manual",
+	],
 	notes: "Each time it makes a new attempt, with other users.",
 	async run(call) {
+		const { start: isStarted } = call.options;
+		const stray = START_OPTIONS.find((each) => call.given.includes(each));
+		if (stray !== undefined && !isStarted) throw usageError(`--${stray} says how it starts: it takes --start`);
+		const fields = startFields(call.options);
 		const file = orStop(await readChecked(call), call.args[0] ?? "");
 		const control = call.control();
 		const create: Write = { method: "POST", path: "/rollouts", body: file.written };
-		const isStarted = call.options.start;
-		if (call.options["dry-run"])
-			return wouldSend(control, isStarted ? [create, commandWrite(await nextId(control, file), "start", call.options.reason)] : [create]);
+		const start = (id: string): Write => commandWrite(id, "start", call.options.reason, fields);
+		if (call.options["dry-run"]) return wouldSend(control, isStarted ? [create, start(await nextId(control, file))] : [create]);
 		const draft = await control.send(create, detail).catch((error: unknown) => {
 			throw inFile(error, file);
 		});
 		if (!isStarted) return { json: draft, text: `${draft.id} is a draft: tidegate rollout start ${draft.id}` };
-		const started = await control.send(commandWrite(draft.id, "start", call.options.reason), detail).catch((error: unknown) => {
+		const started = await tell(call.world, control, start(draft.id)).catch((error: unknown) => {
 			if (!(error instanceof Stop)) throw error;
 			throw new Stop(
 				error.exit,

@@ -1,7 +1,8 @@
 import { type Breaker, type Summary, type SystemStatus, healthChecks, known, listed, systemStatus } from "../answers";
 import type { Command } from "../command";
 import type { z } from "zod";
-import { type Paint, age, colourOf, pairs, percent, table } from "../output";
+import { ACTIVE } from "../../core/rollouts/state";
+import { type Paint, age, colourOf, pairs, percent, statusText as rolloutStatus, table } from "../output";
 
 type Checks = z.infer<typeof healthChecks>["rolloutChecks"];
 
@@ -13,13 +14,11 @@ export const status: Command = {
 	examples: ["tidegate status", "tidegate status --environment staging --json"],
 	async run({ control: open, environment, paint, world }) {
 		const control = open();
-		const [system, checks, ...live] = await Promise.all([
+		const [system, checks, { rollouts }] = await Promise.all([
 			control.get("/deployment/system-status", systemStatus, { environment }),
 			control.get("/deployment/health-checks", healthChecks, { environment, limit: 1_000 }),
-			control.get("/rollouts", listed, { environment, status: "running", limit: 1_000 }),
-			control.get("/rollouts", listed, { environment, status: "paused", limit: 1_000 }),
+			control.get("/rollouts", listed, { environment, status: ACTIVE.join(","), limit: 1_000 }),
 		]);
-		const rollouts = live.flatMap((each) => each.rollouts);
 		const found = checks.rolloutChecks;
 		return {
 			json: {
@@ -87,18 +86,24 @@ function tickText(tick: { lastTickAgeMs: number | null; guarded: boolean } | und
 	return tick.guarded ? said : paint("red", `${said}: nobody guards the rollouts`);
 }
 
+/** What is served to nobody yet no tick judges. */
+const WAITING: Readonly<Record<string, string>> = {
+	scheduled: "its time has not come: tidegate rollout show says when it does",
+	validating: "waits for checks or approvals: tidegate rollout show says for which",
+};
+
 function liveTable(rollouts: readonly Summary[], checks: Checks, paint: Paint): string {
 	const rows = rollouts.map((each) => {
 		const check = checks.find(({ rollout }) => rollout === each.id);
 		const level = check?.level ?? "unknown";
 		return [
 			each.id,
-			each.status === "paused" ? paint("yellow", each.status) : each.status,
+			rolloutStatus(each.status, paint),
 			each.phase ?? "",
 			percent(each.percent),
 			paint(colourOf(level), level),
 			String(check?.score ?? "–"),
-			check ? `${check.decision}: ${check.message}` : "no tick has looked yet",
+			check ? `${check.decision.replaceAll("_", " ")}: ${check.message}` : (WAITING[each.status] ?? "no tick has looked yet"),
 		];
 	});
 	return table(["ROLLOUT", "STATUS", "PHASE", "PERCENT", "LEVEL", "SCORE", "LAST DECISION"], rows, paint);

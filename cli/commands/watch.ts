@@ -5,7 +5,8 @@ import { EXIT, type ExitCode, Stop } from "../exit";
 import { durationOf } from "../options";
 import { age, paintFor, printable } from "../output";
 import { type Happening, type View, frame, happenings, lineOf } from "../timeline";
-import { getRollout, placeText } from "./rollout";
+import { placeText } from "../place";
+import { getRollout } from "./rollout";
 
 const INTERVAL_MS = 2_000;
 const PATIENCE_MS = 60_000;
@@ -20,7 +21,7 @@ export const watch: Command = {
 	options: ["interval", "timeout", "patience"],
 	examples: ["tidegate rollout watch new-checkout.1", "tidegate rollout watch new-checkout.1 --timeout 2h && ./announce.sh"],
 	notes:
-		"Ends with 0 where it was completed, 3 rolled back, 4 cancelled, 5 when control was out of reach for too long, 6 after --timeout.\nCtrl-C ends the watching, not the rollout. With --json the changes come as lines on stderr, and at the end as one object on stdout.",
+		"Goes on while the rollout is scheduled, is validated, waits for an approval, is paused or on its way back.\nEnds with 0 where it was completed, 1 did not start, 3 rolled back, 4 cancelled, 5 when control was out of reach for too long, 6 after --timeout.\nCtrl-C ends the watching, not the rollout. With --json the changes come as lines on stderr, and at the end as one object on stdout.",
 	run: (call) => watching(call, call.args[0] ?? ""),
 };
 
@@ -39,6 +40,9 @@ async function watching(call: Call, id: string): Promise<Answer> {
 		for (;;) {
 			const exit = ENDS[view.rollout.status];
 			if (exit !== undefined) return ended(view, all, exit, screen.isLive ? "" : placeText(view.rollout));
+			const sentBack = sentBackBy(view);
+			if (sentBack)
+				throw stopped(EXIT.failure, `${id} did not start, and is a draft again: ${sentBack.message || sentBack.reason}`, view, all);
 			if (world.now() >= untilMs) throw stopped(EXIT.timedOut, `${id} has not ended in ${options.timeout ?? ""}`, view, all);
 			// oxlint-disable-next-line no-await-in-loop -- looks again and again
 			await world.sleep(intervalMs);
@@ -63,6 +67,12 @@ async function watching(call: Call, id: string): Promise<Answer> {
 	} finally {
 		screen.close();
 	}
+}
+
+/** What made a draft of it again: a check that failed, a time-out, a person who said no. */
+function sentBackBy({ rollout, events }: View): Event | undefined {
+	const last = events.at(-1);
+	return rollout.status === "draft" && (last?.kind === "validation_failed" || last?.kind === "reject") ? last : undefined;
 }
 
 /** Keeps what is new, and gives it. */

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { LEASE_MS } from "../../core/wire";
-import { type Detail, type SystemStatus, known } from "../answers";
+import { type Detail, type EdgesStatus, type SystemStatus, known } from "../answers";
 import { age } from "../output";
 
 /** What is found of a setup, judged: pure. */
@@ -112,7 +112,9 @@ function publicationCheck({ publications }: SystemStatus): Check {
 function rolloutCheck({ rollouts }: SystemStatus): Check {
 	const found = known(rollouts);
 	if (!found) return notKnown("rollouts", "live rollouts");
-	const said = `${found.running} running, ${found.paused} paused`;
+	const { awaitingApproval = 0, rollingBack = 0 } = found;
+	const more = `${awaitingApproval > 0 ? `, ${awaitingApproval} awaiting approval` : ""}${rollingBack > 0 ? `, ${rollingBack} rolling back` : ""}`;
+	const said = `${found.running} running, ${found.paused} paused${more}`;
 	if (found.damaged.length > 0)
 		return fail("rollouts", `${said}; cannot be read: ${found.damaged.join(", ")}`, "nobody judges them: tidegate rollout rollback <id>");
 	return found.paused > 0
@@ -162,6 +164,19 @@ export function attributionChecks(live: readonly Pick<Detail, "id" | "health">[]
 	return live.length === 0
 		? []
 		: [ok("attribution", found.length > 0 ? `outcomes that count for nothing: ${print(found)}` : "no outcomes in the last tick")];
+}
+
+/** What the edge's isolates have said of themselves to control. One that nobody asks hears of a new head with its next request, before it answers. */
+export function isolatesCheck({ isolates, colos, behind, headRevision, oldestRevision }: EdgesStatus): Check {
+	const name = "isolates";
+	if (isolates === 0) return ok(name, "none was heard of in 2 minutes: nobody asks the edge for flags");
+	const where = `${isolates} in ${colos} ${colos === 1 ? "colo" : "colos"}`;
+	return ok(
+		name,
+		behind === 0 || oldestRevision === null
+			? `${where}, all at revision ${headRevision}`
+			: `${where}, ${behind} not at revision ${headRevision} yet: the oldest is at ${oldestRevision}`,
+	);
 }
 
 export function edgeChecks(probe: Probe | undefined, url: string | undefined, environment: string): Check[] {

@@ -91,7 +91,13 @@ export function refusals<S extends number>(...statuses: readonly S[]) {
 
 /** Content of a route's body or answer. */
 export const json = <S extends z.ZodType>(schema: S) => ({ content: { "application/json": { schema } } });
-export const body = <S extends z.ZodType>(schema: S) => ({ body: { ...json(schema), required: true as const } });
+export const body = <S extends z.ZodType>(schema: S, examples?: Readonly<Record<string, Example>>) => ({
+	body: { content: { "application/json": { schema, ...(examples ? { examples } : {}) } }, required: true as const },
+});
+interface Example {
+	readonly summary: string;
+	readonly value: unknown;
+}
 
 /** Why somebody does it; kept in the audit. */
 export const reason = z.string().max(1_000).default("").describe("kept in the audit");

@@ -1,8 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { environmentName, flag, flagKey } from "../../core/flags/model";
 import { placeOf } from "../../core/rollouts/command";
-import { durationMs } from "../../core/rollouts/duration";
-import { BASELINE_PHASE, phaseName } from "../../core/rollouts/plan";
+import { nextOf } from "../../core/rollouts/next";
 import { isLive } from "../../core/rollouts/state";
 import { isSpread } from "../../core/wire";
 import type { Database } from "../store/database";
@@ -13,9 +12,10 @@ import { type HealthCheck, healthCheck, latestChecks, listChecks } from "../stor
 import { damagedOr } from "../store/json";
 import { readHead } from "../store/publication";
 import { type StoredRollout, getRollout } from "../store/rollouts";
+import { type Results, knownResults } from "../tick/check";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { refuse } from "./refusals";
-import { detail, detailAfter } from "./rolloutAnswers";
+import { detail, detailAfter, next } from "./rolloutAnswers";
 import { carryOut } from "./rolloutCommands";
 
 const CHECKS_MAX = 1_000;
@@ -35,14 +35,7 @@ const place = z.object({
 const liveRollout = z.object({
 	...place.shape,
 	flags: z.array(z.string()),
-	next: z
-		.object({
-			phase: z.string().nullable().describe("null: it completes"),
-			percent: z.number(),
-			holdLeftMs: z.int().describe("how long the present phase lasts at least; evidence may take longer"),
-		})
-		.nullable()
-		.describe("null: it stays where it is until somebody does something"),
+	next,
 });
 const feature = z.object({ key: z.string(), type: z.string(), enabled: z.boolean(), rollout: place.nullable() });
 
@@ -70,6 +63,7 @@ deploymentFeatures.openapi(
 								isSpread: z.boolean().describe("several edges serve, so what one isolate does is no news of all"),
 								behind: z.int().describe("isolates that have not said that they have heard of the newest head"),
 								headRevision: z.int(),
+								oldestRevision: z.int().nullable().describe("the oldest that one of them serves by; null: there are none"),
 							})
 							.describe("heard of within 2 minutes"),
 					}),
@@ -88,15 +82,17 @@ deploymentFeatures.openapi(
 			servingEdges(db, realNow()),
 			readHead(db),
 		]);
+		const results = await knownResults(db, live.rows);
 		const colos = new Set(edges.map(({ colo }) => colo)).size;
+		const oldestRevision = edges.length > 0 ? Math.min(...edges.map(({ revision }) => revision)) : null;
 		const behind = edges.filter(({ revision }) => revision < head.revision).length;
 		return c.json(
 			{
 				environment: name,
-				rollouts: live.rows.map((row) => ({ ...placed(row, checks), flags: row.plan.flags, next: nextOf(row) })),
+				rollouts: live.rows.map((row) => liveAnswer(row, checks, results, c.get("now"))),
 				damaged: live.damaged,
 				flags,
-				edges: { isolates: edges.length, colos, isSpread: isSpread(edges), behind, headRevision: head.revision },
+				edges: { isolates: edges.length, colos, isSpread: isSpread(edges), behind, headRevision: head.revision, oldestRevision },
 			},
 			200,
 		);
@@ -170,8 +166,8 @@ deploymentFeatures.openapi(
 		const found = (await getFlag(db, name, key).catch(damagedOr("damaged" as const))) ?? refuse({ kind: "flag_missing", key });
 		if (found === "damaged") refuse({ kind: "flag_damaged", key });
 		const row = await rolloutOf(db, name, key);
-		const checks = row ? await listChecks(db, row.id, 1) : [];
-		const rollout = row && isLive(row.state) ? { ...placed(row, checks), flags: row.plan.flags, next: nextOf(row) } : null;
+		const [checks, results] = row ? await Promise.all([listChecks(db, row.id, 1), knownResults(db, [row])]) : [[], new Map()];
+		const rollout = row && isLive(row.state) ? liveAnswer(row, checks, results, c.get("now")) : null;
 		const answer = { environment: name, key, version: found.version, rollout, health: checks[0] ?? null };
 		return c.json({ ...answer, flag: configOf(found) }, 200);
 	},
@@ -194,7 +190,7 @@ deploymentFeatures.openapi(
 		const outcome = await carryOut(db, id, { command: "advance", reason: act.reason }, { act, isAdmin: false }, realNow());
 		if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
 		publishBehind(c);
-		return c.json(await detailAfter(db, id), 200);
+		return c.json(await detailAfter(db, id, act.atMs), 200);
 	},
 );
 
@@ -203,16 +199,13 @@ async function rolloutOf(db: Database, name: string, key: string): Promise<Store
 	return id === undefined ? undefined : getRollout(db, id).catch(damagedOr(undefined));
 }
 
+function liveAnswer(row: StoredRollout, checks: readonly HealthCheck[], results: Results, now: number) {
+	const { id, plan, state } = row;
+	return { ...placed(row, checks), flags: plan.flags, next: nextOf(plan, state, results.get(id) ?? [], now) };
+}
+
 function placed(row: StoredRollout, checks: readonly HealthCheck[]) {
 	const check = checks.find(({ rollout }) => rollout === row.id);
 	const { level = "unknown", score = null } = check ?? {};
 	return { rollout: row.id, status: row.state.status, ...placeOf(row.plan, row.state), level, score };
-}
-
-function nextOf({ plan, state }: StoredRollout) {
-	if (state.status !== "running") return null;
-	const hold = state.phase === BASELINE_PHASE ? plan.baseline_window : plan.phases[state.phase]?.hold;
-	const holdLeftMs = Math.max(0, (durationMs(hold ?? "") ?? 0) - state.watch.heldMs);
-	const next = plan.phases[state.phase + 1];
-	return { phase: next ? phaseName(plan, state.phase + 1) : null, percent: next?.percent ?? 100, holdLeftMs };
 }

@@ -33,7 +33,13 @@ export const status = z.object({
 		z.array(z.object({ environment: z.string(), check: environmentCheck.nullable().describe("the last; null: none yet") })),
 	).describe("all of them"),
 	rollouts: part(
-		z.object({ running: z.int(), paused: z.int(), damaged: z.array(z.string()).describe("rollouts that cannot be read: roll them back") }),
+		z.object({
+			running: z.int(),
+			awaitingApproval: z.int(),
+			paused: z.int(),
+			rollingBack: z.int(),
+			damaged: z.array(z.string()).describe("rollouts that cannot be read: roll them back"),
+		}),
 	).describe("live ones"),
 	breaker: part(breaker),
 	origins: part(
@@ -94,7 +100,13 @@ async function known<T>(name: string, look: () => Promise<T>): Promise<T | z.inf
 
 function liveOf(rows: Awaited<ReturnType<typeof selectLive>>) {
 	const count = (wanted: string): number => rows.filter((row) => row.status === wanted).length;
-	return { running: count("running"), paused: count("paused"), damaged: rows.filter((row) => !parsed(row)).map(({ id }) => id) };
+	const counts = {
+		running: count("running"),
+		awaitingApproval: count("awaiting_approval"),
+		paused: count("paused"),
+		rollingBack: count("rolling_back"),
+	};
+	return { ...counts, damaged: rows.filter((row) => !parsed(row)).map(({ id }) => id) };
 }
 
 function originsOf(found: readonly SystemSummary[]) {

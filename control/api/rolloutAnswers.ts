@@ -3,12 +3,14 @@ import { BUCKETS } from "../../core/flags/bucket";
 import { environmentName } from "../../core/flags/model";
 import { placeOf } from "../../core/rollouts/command";
 import { servedBy } from "../../core/rollouts/exposure";
+import { NEXT_KINDS, WAITS, nextOf } from "../../core/rollouts/next";
 import { holdbackOf } from "../../core/rollouts/plan";
 import { ACTIVE, type RolloutState, type Status, isLive } from "../../core/rollouts/state";
 import { minutesToProve } from "../../core/statistics/forecast";
 import type { Database } from "../store/database";
 import { damagedOr } from "../store/json";
 import { type StoredRollout, getDamaged, getRollout, latestCheck } from "../store/rollouts";
+import { knownResults } from "../tick/check";
 import { refuse } from "./refusals";
 
 /** What is told of a rollout. */
@@ -41,10 +43,32 @@ const health = z.object({
 	percent: z.number(),
 	judgement: z.unknown().describe("verdicts and evidence, with their arithmetic"),
 });
+export const next = z
+	.object({
+		kind: z.enum(NEXT_KINDS).describe("lower, roll_back: stages of the way back"),
+		phase: z.string().nullable().describe("the one that is entered; null: none"),
+		percent: z.number().describe("of users, before any holdback"),
+		audience: z.string().nullable().describe("a segment; null: everybody"),
+		flags: z.array(z.string()).describe("flags that join then"),
+		holdLeftMs: z.int().describe("how long the present phase lasts at least; evidence may take longer"),
+		notBeforeMs: z.number().nullable(),
+		approvals: z.object({
+			needed: z.int(),
+			given: z.array(z.string()).describe("by whom"),
+			author: z.string().describe("the plan's, whose own approval does not count"),
+		}),
+		checks: z.array(z.string()).describe("critical checks that have not passed"),
+		waitsFor: z
+			.array(z.enum(WAITS))
+			.describe("what can be told beforehand; empty: evidence, or the next tick. person: nothing advances by itself"),
+	})
+	.nullable()
+	.describe("null: it stays where it is until somebody does something");
 export const detail = z.object({
 	...summary.shape,
 	plan: z.unknown().describe("as it was approved"),
 	state: z.unknown(),
+	next,
 	health: health.nullable().describe("what the last tick found"),
 	forecast: z
 		.array(z.object({ riskRatio: z.number(), medianMinutes: z.number().nullable(), p80Minutes: z.number().nullable() }))
@@ -58,9 +82,9 @@ export async function existing(db: Database, id: string): Promise<StoredRollout>
 }
 
 /** What a way back has made of a rollout; of one that cannot be read, what is left. */
-export async function detailAfter(db: Database, id: string) {
+export async function detailAfter(db: Database, id: string, now: number) {
 	const row = await getRollout(db, id).catch(damagedOr(undefined));
-	if (row) return detailOf(db, row);
+	if (row) return detailOf(db, row, now);
 	const left = (await getDamaged(db, id)) ?? refuse({ kind: "not_found", what: `rollout ${id}` });
 	const { data: knownStatus = "rolled_back" as const } = status.safeParse(left.status);
 	const { data: environment = "production" as const } = environmentName.safeParse(left.environment);
@@ -77,6 +101,7 @@ export async function detailAfter(db: Database, id: string) {
 		...place,
 		plan: null,
 		state: null,
+		next: null,
 		health: null,
 		forecast: null,
 	};
@@ -98,12 +123,13 @@ export function summaryOf(row: StoredRollout) {
 	};
 }
 
-export async function detailOf(db: Database, row: StoredRollout) {
-	const check = (await latestCheck(db, row.id)) ?? null;
+export async function detailOf(db: Database, row: StoredRollout, now: number) {
+	const [check = null, results] = await Promise.all([latestCheck(db, row.id), knownResults(db, [row])]);
 	return {
 		...summaryOf(row),
 		plan: row.plan as unknown,
 		state: withoutEvidence(row.state),
+		next: nextOf(row.plan, row.state, results.get(row.id) ?? [], now),
 		health: check,
 		forecast: forecastOf(row),
 	};

@@ -56,6 +56,36 @@ const BELONGS: Readonly<Record<Exclude<keyof Given, "command" | "reason">, Comma
 };
 const NEEDS = { stages: "gradual", flags: "feature", keys: "targeted", segments: "targeted", versions: "version" } as const;
 
+const EXAMPLES: Readonly<Record<string, { readonly summary: string; readonly value: Partial<Given> }>> = {
+	start: { summary: "from the first phase, now", value: { command: "start", reason: "approved in #412" } },
+	scheduled: {
+		summary: "later, from another phase, and nothing advances by itself",
+		value: { command: "start", at: "2026-03-01T08:00:00Z", fromPhase: "phase_2", manual: true, reason: "after the freeze" },
+	},
+	approve: { summary: "the phase that waits for it", value: { command: "approve", reason: "looks well" } },
+	reject: { summary: "pauses; before the first phase it is a draft again", value: { command: "reject", reason: "support is not ready" } },
+	advance: { summary: "to the next phase now", value: { command: "advance", reason: "checked by hand" } },
+	forced: { summary: "past what holds it back, as an admin", value: { command: "advance", force: true, reason: "false alarm, see #418" } },
+	extend: { summary: "the present phase by two hours", value: { command: "extend", duration: "2h", reason: "low traffic" } },
+	pause: { summary: "users keep what they have", value: { command: "pause", reason: "holiday" } },
+	resume: { summary: "also from the way back, at what is served still", value: { command: "resume", reason: "mended" } },
+	cancel: { summary: "what is live goes back to the baseline", value: { command: "cancel", reason: "replaced by #420" } },
+	roll_back: { summary: "everybody, at once", value: { command: "roll_back", reason: "cards are refused" } },
+	gradual: { summary: "by stages", value: { command: "roll_back", strategy: "gradual", stages: [75, 50, 0], reason: "cold caches" } },
+	feature: {
+		summary: "one flag, the others go on",
+		value: { command: "roll_back", strategy: "feature", flags: ["new-cart"], reason: "slow" },
+	},
+	targeted: {
+		summary: "some users, the others go on",
+		value: { command: "roll_back", strategy: "targeted", keys: ["ann"], segments: ["resellers"], reason: "their contract" },
+	},
+	version: {
+		summary: "and the flags as they were",
+		value: { command: "roll_back", strategy: "version", versions: { "new-checkout": 3 }, reason: "wrong rule" },
+	},
+};
+
 export const rolloutCommands = resource();
 
 rolloutCommands.openapi(
@@ -73,7 +103,7 @@ rolloutCommands.openapi(
 					.regex(/^[\x21-\x7e]{1,255}$/, "takes 1 to 255 visible ASCII characters")
 					.optional(),
 			}),
-			...body(sent),
+			...body(sent, EXAMPLES),
 		},
 		responses: { 200: { description: "done", ...json(detail) }, ...refusals(400, 401, 403, 404, 409, 413, 415, 422) },
 	}),
@@ -94,7 +124,7 @@ rolloutCommands.openapi(
 			// oxlint-disable-next-line no-await-in-loop -- comes with the end
 			if (outcome === "done" && wanted.strategy === "full") await othersBack(c);
 			if (outcome === "done") publishBehind(c);
-			return c.json(await detailAfter(db, id), 200, outcome === "repeated" ? { "idempotent-replayed": "true" } : {});
+			return c.json(await detailAfter(db, id, act.atMs), 200, outcome === "repeated" ? { "idempotent-replayed": "true" } : {});
 		}
 	},
 );
@@ -138,12 +168,9 @@ type Carried = "done" | "repeated" | "lost";
 export async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
 	const { command: kind } = wanted;
 	const { act, idempotencyKey } = sender;
-	if (idempotencyKey !== undefined) {
-		const earlier = await eventByKey(db, id, idempotencyKey);
-		if (earlier && !isSame(kind, earlier.kind)) refuse({ kind: "idempotency_key_used", by: earlier.kind });
-		if (earlier) return "repeated";
-	}
+	// Read before the key is looked for: whatever its twin does after that, this one loses against.
 	const row = await getRollout(db, id).catch(damagedOr(undefined));
+	if (await isRepeated(db, id, kind, idempotencyKey)) return "repeated";
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
 	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
@@ -166,7 +193,13 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	if (isCommitted) return "done";
 	const [active] = isStart ? await activeRolloutsOf(db, row.environment, row.plan.flags) : [];
 	if (active && active.rollout !== row.id) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
-	return "lost";
+	return (await isRepeated(db, id, kind, idempotencyKey)) ? "repeated" : "lost";
+}
+
+async function isRepeated(db: Database, id: string, kind: CommandKind, key: string | undefined): Promise<boolean> {
+	const earlier = key === undefined ? undefined : await eventByKey(db, id, key);
+	if (earlier && !isSame(kind, earlier.kind)) refuse({ kind: "idempotency_key_used", by: earlier.kind });
+	return earlier !== undefined;
 }
 
 /** Whether an event of that kind is what the command led to. */

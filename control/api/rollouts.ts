@@ -12,6 +12,13 @@ import { damaged, detail, detailOf, existing, status, summary, summaryOf } from 
 
 const params = z.object({ id: flagKey });
 
+const statuses = z
+	.string()
+	.max(200)
+	.describe("one status, or several with commas between them")
+	.transform((text) => text.split(","))
+	.pipe(z.array(status));
+
 const event = z.object({
 	rollout: z.string(),
 	revision: z.int(),
@@ -46,7 +53,7 @@ rollouts.openapi(
 		if (!wanted.plan) return refuse({ kind: "invalid", errors: wanted.errors });
 		await checkedPlan(db, wanted.plan, false, wanted.errors);
 		const row = await createRollout(db, wanted.plan, actOf(c));
-		return c.json(await detailOf(db, row), 201, { location: `/api/v1/rollouts/${row.id}` });
+		return c.json(await detailOf(db, row, c.get("now")), 201, { location: `/api/v1/rollouts/${row.id}` });
 	},
 );
 
@@ -58,7 +65,7 @@ rollouts.openapi(
 		request: {
 			query: z.strictObject({
 				environment: environmentName.optional(),
-				status: status.optional(),
+				status: statuses.optional(),
 				limit: z.coerce.number().int().min(1).max(1_000).default(100),
 			}),
 		},
@@ -81,7 +88,7 @@ rollouts.openapi(
 	}),
 	async (c) => {
 		const { db } = c.get("deps");
-		return c.json(await detailOf(db, await existing(db, c.req.valid("param").id)), 200);
+		return c.json(await detailOf(db, await existing(db, c.req.valid("param").id), c.get("now")), 200);
 	},
 );
 

@@ -1,4 +1,5 @@
 import type { ArmQuantiles, ArmSums, FirstExposures, Scored, WindowTotal } from "../../core/health/observation";
+import { unscopedMetric } from "../../core/metric";
 import type { Query, Row } from "./analyticsEngineApi";
 import { HARMS_MAX, armOf, copyHarms } from "./analyticsEngineHarms";
 import * as queries from "./analyticsEngineQueries";
@@ -74,8 +75,10 @@ export function analyticsEngine(db: D1Database, query: Query, datasetName: strin
 				query(queries.performanceByFlag(from, environment, fromMs, toMs)),
 				query(queries.performance(from, environment, fromMs, toMs)),
 			]);
+			// What is counted for a flag's guards was counted already.
+			const counted = flags.filter((row) => unscopedMetric(row.text("metric")) === row.text("metric"));
 			return [
-				...flags.map((row) => performanceOf(row, row.text("flag"), row.text("variant"))),
+				...counted.map((row) => performanceOf(row, row.text("flag"), row.text("variant"))),
 				...whole.map((row) => performanceOf(row, "", "")),
 			];
 		},

@@ -31,12 +31,12 @@ export async function recordPoints(db: D1Database, environment: string, points: 
 	await db.batch([...of(EVIDENCE_WRITES), ...of([MINUTES], nowMs), ...of([IDS], nowMs)]);
 }
 
-/** An event is one point in each of its rollouts, and for each flag outside one. Ids of earlier batches are found in SQL, those of this one here. */
+/** An event is one point of a metric in each of its rollouts, and for each flag outside one. Ids of earlier batches are found in SQL, those of this one here. */
 function withoutRepetitions(points: readonly Point[]): readonly Point[] {
 	const seen = new Set<string>();
-	return points.filter(({ id, rollout, flag }) => {
+	return points.filter(({ id, rollout, flag, metric }) => {
 		if (id === null) return true;
-		const key = JSON.stringify(rollout === "" ? [id, "", flag] : [id, rollout]);
+		const key = JSON.stringify(rollout === "" ? [id, "", flag] : [id, rollout, metric]);
 		const isNew = !seen.has(key);
 		seen.add(key);
 		return isNew;

@@ -18,11 +18,14 @@ const KEY = "flag, variant, metric";
 const INSERT = `INSERT INTO telemetry_minutes (environment, start_ms, width_ms, ${KEY}, requests, sum, sum_of_squares, bins)`;
 const ADD = `ON CONFLICT DO UPDATE SET ${adding("requests", "sum", "sum_of_squares")}, ${addingBins("telemetry_minutes")}`;
 
-/** Now is ?3. An event is a point for each of its flags, and one event for the environment as a whole. */
+/**
+ * Now is ?3. An event is a point for each of its flags, and one event for the environment as a whole; what is counted once
+ * more for a flag's own guards is neither.
+ */
 export const MINUTES = `${INSERT}
 	WITH ${POINTS},
 	counted AS (
-		SELECT ${KEY}, v, bin FROM points WHERE flag IS NOT ''
+		SELECT ${KEY}, v, bin FROM points WHERE flag IS NOT '' AND instr(metric, '@') = 0
 		UNION ALL
 		SELECT '', '', metric, v, bin FROM points WHERE first),
 	binned AS (SELECT ${KEY}, bin, count(*) AS n, sum(v) AS s, sum(v * v) AS ss FROM counted GROUP BY ${KEY}, bin)

@@ -1,17 +1,15 @@
 import { and, eq, gt, inArray, sql } from "drizzle-orm";
-import { flagOfRollout } from "../../core/flags/overlay";
 import { alertEvent, changeEvent } from "../../core/notify/events";
 import type { Alert } from "../../core/rollouts/alert";
 import type { Change } from "../../core/rollouts/decision";
-import { liveRollout } from "../../core/rollouts/exposure";
-import { type RolloutState, isActive, isLive } from "../../core/rollouts/state";
 import { type Act, audited, plain } from "./audit";
+import { changeStatements } from "./changeStatements";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid } from "./environments";
 import type { StoredFlag } from "./flags";
 import { recordedRollback } from "./rollbacks";
-import { type FlagWrite, heldBy, written } from "./rolloutFlags";
+import type { FlagWrite } from "./rolloutFlags";
 import type { StoredRollout } from "./rollouts";
 import { activeFlags, outbox, rolloutEvents, rollouts } from "./schema";
 
@@ -31,63 +29,20 @@ export interface RolloutChange {
 }
 
 /** One transaction. False: somebody changed this rollout (or, at a start, its flags) first, and nothing was written. */
-export async function commitChange(db: Database, given: RolloutChange): Promise<boolean> {
-	const { row, change, act, realNow } = given;
-	const revision = row.revision + 1;
-	const after = change.state;
-	const statements: Statement[] = [
-		db.insert(rolloutEvents).values({
-			rollout: row.id,
-			revision,
-			atMs: act.atMs,
-			recordedAtMs: realNow,
-			kind: change.kind,
-			reason: change.reason,
-			message: change.message,
-			actor: act.actor,
-			correlationId: act.correlationId,
-			before: plain(row.state),
-			after: plain(after),
-			evidence: plain(given.evidence),
-			idempotencyKey: given.idempotencyKey ?? null,
-		}),
-		db
-			.update(rollouts)
-			.set({
-				revision,
-				status: after.status,
-				state: after,
-				failedChanges: 0,
-				tickedAtMs: isLive(after) ? after.watch.tickedAtMs : row.tickedAtMs,
-				...(!isLive(row.state) && isLive(after) ? { startedAtMs: act.atMs } : {}),
-			})
-			.where(eq(rollouts.id, row.id)),
-		...exposureStatements(db, given),
-		...rollbackStatements(db, given),
-		audited(db, act, `rollouts/${row.id}`, `rollout.${change.kind}`, row.state, after),
-		db.insert(outbox).values({
-			atMs: act.atMs,
-			type: changeEvent(change.kind),
-			subject: row.id,
-			payload: {
-				rollout: row.id,
-				revision,
-				environment: row.environment,
-				reason: change.reason,
-				message: change.message,
-				status: after.status,
-			},
-		}),
-		...(change.strategy === "full" ? [restartAsked(db, row, change.message, act.atMs)] : []),
-		...change.alerts.map((alert) => alerted(db, row, alert, act.atMs)),
-	];
-	return committed(db, statements);
+export const commitChange = (db: Database, given: RolloutChange): Promise<boolean> => commitChanges(db, [given]);
+
+/** Many in one transaction. False: somebody changed one of them first, and nothing was written of any. */
+export async function commitChanges(db: Database, changes: readonly RolloutChange[]): Promise<boolean> {
+	return committed(() => db.$client.batch(changeStatements(db.$client, changes)));
 }
 
-/** A full rollback asks whoever runs the origins to restart them. */
-function restartAsked(db: Database, { id, environment }: StoredRollout, message: string, atMs: number): Statement {
-	const payload = { rollout: id, environment, message };
-	return db.insert(outbox).values({ atMs, type: "environment.restart_requested", subject: `environments/${environment}`, payload });
+/** Those of them that somebody has changed since they were read. */
+export async function movedSince(db: Database, rows: readonly StoredRollout[]): Promise<ReadonlySet<string>> {
+	const { results } = await db.$client
+		.prepare(`SELECT r.id FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 0 WHERE r.revision <> j.value ->> 1`)
+		.bind(JSON.stringify(rows.map(({ id, revision }) => [id, revision])))
+		.all<{ id: string }>();
+	return new Set(results.map(({ id }) => id));
 }
 
 /** What somebody is to be told of a rollout, delivered from the outbox. */
@@ -104,7 +59,8 @@ export async function recordFailure(db: Database, row: StoredRollout, kind: Chan
 	const [counted] = await db
 		.update(rollouts)
 		.set({ failedChanges: sql`${rollouts.failedChanges} + 1` })
-		.where(eq(rollouts.id, row.id))
+		// One whose answer alone was lost has been written.
+		.where(and(eq(rollouts.id, row.id), eq(rollouts.revision, row.revision)))
 		.returning({ failed: rollouts.failedChanges });
 	if (counted?.failed !== FAILED_ROLLBACKS_PAGED) return;
 	const said = `the rollback could not be written ${FAILED_ROLLBACKS_PAGED} times and is tried again every minute: ${message}`;
@@ -137,7 +93,7 @@ export async function rollBackDamaged(
 	const state = { status: "rolled_back" as const, atMs: act.atMs, fromPhase: 0, by: act.actor, reason: act.reason };
 	const before = { status: row.status, damaged: true };
 	const event = { kind: "roll_back", reason: "operator", message: act.reason, actor: act.actor, correlationId: act.correlationId };
-	return committed(db, [
+	const statements = [
 		db.insert(rolloutEvents).values({
 			...event,
 			rollout: row.id,
@@ -181,54 +137,16 @@ export async function rollBackDamaged(
 				status: state.status,
 			},
 		}),
-	]);
+	];
+	return committed(() => commit(db, statements));
 }
 
-async function committed(db: Database, statements: readonly Statement[]): Promise<boolean> {
+async function committed(write: () => Promise<unknown>): Promise<boolean> {
 	try {
-		await commit(db, statements);
+		await write();
 		return true;
 	} catch (error) {
 		if (["rollout_events", "active_flags", "flag_versions"].some((table) => isConflict(error, table))) return false;
 		throw error;
 	}
-}
-
-/** Comes after the exposure's statements: the head's revision is the one that they have made. */
-function rollbackStatements(db: Database, { row, change, act, realNow }: RolloutChange): Statement[] {
-	if (change.kind !== "roll_back" && change.kind !== "drop_flags") return [];
-	const { strategy = "immediate" } = change;
-	const detectMs = isLive(row.state) ? Math.max(0, act.atMs - row.state.sinceMs) : null;
-	const { actor, atMs } = act;
-	const of = { rollout: row.id, revision: row.revision + 1, environment: row.environment };
-	return [recordedRollback(db, { ...of, strategy, trigger: change.reason, actor, atMs, realNow, detectMs })];
-}
-
-/** What edges are told of it; nothing of a plan whose criteria do not parse. */
-function toldOf({ id, plan }: StoredRollout, state: RolloutState): string {
-	try {
-		return JSON.stringify(liveRollout(id, plan, state)) ?? "";
-	} catch {
-		return "";
-	}
-}
-
-/** What the change does to flags, overlay and snapshot. */
-function exposureStatements(db: Database, { row, change, act, realNow, held = [], writes = [] }: RolloutChange): Statement[] {
-	const { environment, id, state: before } = row;
-	const after = change.state;
-	const statements: Statement[] = [];
-	// What edges are told differs: pausing moves nobody, except into a retreat.
-	if (toldOf(row, before) !== toldOf(row, after) || writes.length > 0) statements.push(changed(db, environment, act.atMs));
-	if (!isActive(before) && isActive(after)) statements.push(...held.map((flag) => heldBy(db, flag, id)));
-	if (isActive(before) && !isActive(after)) statements.push(db.delete(activeFlags).where(eq(activeFlags.rollout, id)));
-	const dropped = isLive(before) && isLive(after) ? after.dropped.filter((flag) => !before.dropped.includes(flag)) : [];
-	if (dropped.length > 0)
-		statements.push(db.delete(activeFlags).where(and(eq(activeFlags.rollout, id), inArray(activeFlags.flag, dropped))));
-	statements.push(...writes.flatMap((each) => written(db, each, act)));
-	// Users go back with the head at once; the snapshot that says the same travels behind it.
-	const isOver = isLive(before) && (change.kind === "roll_back" || change.kind === "cancel");
-	const back = isOver ? [id] : dropped.map((flag) => flagOfRollout(id, flag));
-	if (back.length > 0) statements.push(...back.map((key) => overlaid(db, environment, "baseline", key, realNow)), headChanged(db));
-	return statements;
 }

@@ -1,16 +1,13 @@
-import { and, eq, sql } from "drizzle-orm";
 import { completedFlag } from "../../core/rollouts/completion";
 import type { Change } from "../../core/rollouts/decision";
 import { flagsIn } from "../../core/rollouts/exposure";
 import { isLive } from "../../core/rollouts/state";
 import type { Flag } from "../../core/flags/model";
 import { log } from "../log";
-import { type Act, audited } from "./audit";
-import type { Database, Statement } from "./database";
+import type { Database } from "./database";
 import { type StoredFlag, configOf, getFlags } from "./flags";
 import { getVersion } from "./versions";
 import type { StoredRollout } from "./rollouts";
-import { activeFlags, flagVersions, flags } from "./schema";
 
 /** What a rollout's end makes of its flags. */
 export interface FlagWrite {
@@ -47,23 +44,4 @@ export async function flagWrites(db: Database, row: StoredRollout, change: Chang
 		log("versions_not_restored", { rollout: row.id, error: String(error) });
 		return [];
 	}
-}
-
-/** The flag is this rollout's from now on, unless it has changed since it was checked (NULL aborts the batch). */
-export function heldBy(db: Database, flag: StoredFlag, rollout: string): Statement {
-	const unchanged = sql<string>`(SELECT ${flags.key} FROM ${flags} WHERE ${flags.environment} = ${flag.environment} AND ${flags.key} = ${flag.key} AND ${flags.version} = ${flag.version})`;
-	return db.insert(activeFlags).values({ environment: flag.environment, flag: unchanged, rollout });
-}
-
-export function written(db: Database, { flag, config, action }: FlagWrite, act: Act): Statement[] {
-	const { environment, key } = flag;
-	const version = flag.version + 1;
-	return [
-		db.insert(flagVersions).values({ environment, key, version, config, atMs: act.atMs, actor: act.actor, reason: act.reason }),
-		db
-			.update(flags)
-			.set({ version, config, updatedAtMs: act.atMs })
-			.where(and(eq(flags.environment, environment), eq(flags.key, key))),
-		audited(db, act, `flags/${environment}/${key}`, action, configOf(flag), config),
-	];
 }

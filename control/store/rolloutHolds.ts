@@ -54,7 +54,7 @@ export async function recordHolds(db: Database, held: readonly Held[], now: numb
 					WHERE rollouts.id = j.value ->> 'id' AND rollouts.revision = j.value ->> 'revision' AND rollouts.ticked_at_ms < ?2`,
 				)
 				.bind(JSON.stringify(states), now),
-			checksStatement(db, checks, now),
+			checksStatement(db.$client, checks, now),
 		]);
 	}
 }
@@ -92,11 +92,11 @@ export interface Check {
 	readonly percent: number;
 }
 
-export async function recordCheck(db: Database, check: Check, now: number): Promise<void> {
-	await checksStatement(db, [check], now).run();
+export async function recordChecks(db: Database, checks: readonly Check[], now: number): Promise<void> {
+	if (checks.length > 0) await checksStatement(db.$client, checks, now).run();
 }
 
-function checksStatement(db: Database, checks: readonly Check[], now: number): D1PreparedStatement {
+function checksStatement(client: D1Database, checks: readonly Check[], now: number): D1PreparedStatement {
 	const rows = checks.map(({ rollout, decision, percent }) => ({
 		rollout,
 		decision: decision.kind,
@@ -107,7 +107,7 @@ function checksStatement(db: Database, checks: readonly Check[], now: number): D
 		percent,
 		judgement: decision.judgement,
 	}));
-	return db.$client
+	return client
 		.prepare(
 			`INSERT INTO health_checks (rollout, at_ms, decision, reason, message, level, score, percent, judgement)
 			SELECT value ->> 'rollout', ?2, value ->> 'decision', value ->> 'reason', value ->> 'message', value ->> 'level', value ->> 'score',

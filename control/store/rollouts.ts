@@ -73,7 +73,7 @@ export interface Listed {
 
 export async function listRollouts(
 	db: Database,
-	filter: { readonly environment?: string | undefined; readonly status?: string | undefined },
+	filter: { readonly environment?: string | undefined; readonly status?: readonly string[] | undefined },
 	limit: number,
 ): Promise<Listed> {
 	const { environment, status } = filter;
@@ -83,7 +83,7 @@ export async function listRollouts(
 		.where(
 			and(
 				environment === undefined ? undefined : eq(rollouts.environment, environment),
-				status === undefined ? undefined : eq(rollouts.status, status),
+				status === undefined ? undefined : inArray(rollouts.status, status),
 			),
 		)
 		.orderBy(desc(rollouts.createdAtMs), desc(rollouts.id))

@@ -2,10 +2,10 @@ import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
 import { CALM, type ChecksFound, type Circumstances } from "../../core/rollouts/circumstances";
-import { type Change, type Hold, change as changeOf } from "../../core/rollouts/decision";
+import { type Change, change as changeOf } from "../../core/rollouts/decision";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive, isWaiting } from "../../core/rollouts/state";
-import { WAYS_BACK, advised } from "../../core/rollouts/advise";
+import { advised } from "../../core/rollouts/advise";
 import { trialOf } from "../../core/rollouts/breaker";
 import { checksFound, checksNow } from "../../core/rollouts/planChecks";
 import { paused, rolledBack, unguarded } from "../../core/rollouts/transitions";
@@ -21,14 +21,13 @@ import { pruneEdges } from "../store/edges";
 import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
 import { readHead, tickCompleted } from "../store/publication";
-import { flagWrites } from "../store/rolloutFlags";
 import { settingsIn } from "../store/settings";
 import { type StoredRollout, listActive } from "../store/rollouts";
-import { commitChange, recordFailure } from "../store/rolloutChanges";
 import { pruneReports } from "../store/checkReports";
 import { pruneResults } from "../store/checkResults";
-import { type Held, pruneChecks, recordCheck, recordHolds } from "../store/rolloutHolds";
+import { type Held, pruneChecks, recordChecks, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
+import { type Decided, apply } from "./apply";
 import { type Governed, breakerIn, governedAt } from "./breakers";
 import { check, knownResults, passesAfter } from "./check";
 import { deliver } from "./deliver";
@@ -48,8 +47,6 @@ export interface Tick extends Publisher {
 const NOTHING_SEEN: Observation = { kind: "source_error", message: "no tick looked" };
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
-/** Some five statements each, of the thousand that an invocation may ask of D1. */
-const CHANGES_MAX = 150;
 /**
  * Edges count their lease by themselves, and hear of a tick some seconds after its end: control takes it for a lapse before any
  * of them does, or users would go to the baseline and come back.
@@ -118,27 +115,27 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 			decideOne(row, observations.get(row.id), now, governed, { isTrial: trials.has(row.id), checks: checks(row) }) ??
 			[],
 	);
-	const changes = decided.filter((each) => each.decision.kind !== "hold");
-	// Whoever is being hurt comes first.
-	const isWayBack = ({ decision: { kind } }: Decided): boolean => kind === "roll_back" || WAYS_BACK.includes(kind);
-	changes.sort((a, b) => Number(isWayBack(b)) - Number(isWayBack(a)));
-	// Too many at once would cost this tick its end; what is left is decided again by the next one.
-	const [some, left] = [changes.slice(0, CHANGES_MAX), changes.slice(CHANGES_MAX)];
-	if (left.length > 0) log("changes_left", { count: left.length });
-	let unpaused = left.filter((each) => each.decision.reason === "unguarded").length;
-	for (const change of some) {
-		// oxlint-disable-next-line no-await-in-loop -- changes are few, and D1 has one writer
-		const isCommitted = await apply(given, change, now);
-		if (!isCommitted && change.decision.reason === "unguarded") unpaused++;
-	}
+	const changes = decided.flatMap(({ row, observation, decision }) => (decision.kind === "hold" ? [] : [{ row, observation, decision }]));
+	const unwritten = await apply(given.db, changes, now, given.realNow);
+	const unpaused = unwritten.filter(({ decision }) => decision.reason === "unguarded").length;
 	const held = decided.flatMap(({ row, decision }): Held[] =>
-		decision.kind === "hold" ? [{ row, hold: decision, percent: placeOf(row.plan, row.state).percent }] : [],
+		decision.kind === "hold" ? [{ row, hold: decision, percent: percentOf(row) }] : [],
 	);
 	await recordHolds(given.db, held, now);
+	const made = changes.filter((each) => !unwritten.some(({ row }) => row.id === each.row.id));
+	await attempt("record_checks", () =>
+		recordChecks(
+			given.db,
+			made.map(({ row, decision }) => ({ rollout: row.id, decision, percent: percentOf(row) })),
+			now,
+		),
+	);
 	await attempt("environment_checks", () => checkEnvironments(given.db, decided, governed, now));
 	// The lapse goes on, and so do the edges' retreats, until each of them is a state.
 	if (unpaused > 0) throw new Error(`${unpaused} unguarded rollouts could not be paused`);
 }
+
+const percentOf = ({ plan, state }: StoredRollout): number => placeOf(plan, state).percent;
 
 /** The one of each environment that goes on while its breaker is half open. */
 function trialsOf(rows: readonly StoredRollout[]): ReadonlySet<string> {
@@ -160,12 +157,6 @@ async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], { 
 		return [environment, findingOf(rollouts, breakers === "unknown" ? breakers : breakerIn(breakers, environment))] as const;
 	});
 	await recordEnvironments(db, found, now);
-}
-
-interface Decided {
-	readonly row: StoredRollout;
-	readonly observation: Observation;
-	readonly decision: Hold | Change;
 }
 
 /**
@@ -236,31 +227,5 @@ async function checksAt(db: Tick["db"], rows: readonly StoredRollout[]): Promise
 	} catch (error) {
 		log("checks_not_read", { error: nameOf(error) });
 		return ({ plan, state }) => ({ failed: null, pending: checksNow(plan, state) ? "the results of its checks could not be read" : null });
-	}
-}
-
-/** A change that cannot be written is logged and decided again by the next tick. Returns whether it was. */
-async function apply(given: Tick, { row, observation, decision }: Decided, now: number): Promise<boolean> {
-	if (decision.kind === "hold") return true;
-	try {
-		const isCommitted = await commitChange(given.db, {
-			row,
-			change: decision,
-			act: { actor: ENGINE, reason: decision.message, correlationId: `tick/${now}`, atMs: now },
-			realNow: given.realNow(),
-			evidence: { observation, judgement: decision.judgement },
-			writes: await flagWrites(given.db, row, decision),
-		});
-		// Lost: somebody else changed this rollout first, and the next tick sees what they did.
-		if (!isCommitted) log("decision_lost", { rollout: row.id, revision: row.revision + 1, kind: decision.kind });
-		else
-			await attempt("record_check", () =>
-				recordCheck(given.db, { rollout: row.id, decision, percent: placeOf(row.plan, row.state).percent }, now),
-			);
-		return isCommitted;
-	} catch (error) {
-		log("change_failed", { rollout: row.id, kind: decision.kind, error: nameOf(error) });
-		await attempt("record_failure", () => recordFailure(given.db, row, decision.kind, nameOf(error), now));
-		return false;
 	}
 }

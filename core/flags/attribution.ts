@@ -37,7 +37,8 @@ export function attribute(
 			return [{ rollout: by.key, stage: by.stage, served: by.served, by, unit: "", arm: "unattributed", flag: "", variant: "" }];
 		if (!then) return [];
 		// One cohort for all flags of a rollout: whichever flag reached the rollout's step, the bucket is the same.
-		const places = by.flags.filter(isMeant).map((flag) => placeOf(snapshot, overlay, flag, event.context));
+		const flags = by.flags.filter((flag) => isMeant(flag) && (then.flags?.includes(flag) ?? true));
+		const places = flags.map((flag) => placeOf(snapshot, overlay, flag, event.context));
 		const known = places.find((place) => place.kind === "rollout");
 		const { stage, served } = then;
 		const base = { rollout: by.key, stage, served, by };
@@ -82,7 +83,8 @@ function placeOf(snapshot: Snapshot, overlay: ActiveOverlay, flagKey: string, co
 	const flag = snapshot.flag(flagKey);
 	const key = flag === undefined || flag === "corrupt" ? undefined : bucketingKeyOf(context, flag.bucketBy);
 	const { rollout, bucket } = metadata;
+	// Nor is it known of whom a ring's segment knows too little.
+	if (walk.isIncomplete && (bucket !== undefined || metadata.outside === true) && rollout !== undefined) return { kind: "unattributed" };
 	if (rollout === undefined || bucket === undefined) return { kind: "outside", variant, key: key ?? "" };
-	if (walk.isIncomplete) return { kind: "unattributed" };
 	return key === undefined ? { kind: "nowhere" } : { kind: "rollout", flag: flagKey, variant, bucket, key };
 }

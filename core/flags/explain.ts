@@ -4,6 +4,7 @@ import type { ConditionStep, Context } from "./match";
 import type { Network } from "./ip";
 import type { ActiveOverlay } from "./overlay";
 import type { PackedComparison, PackedCondition } from "./packedCondition";
+import { servedTo } from "./rings";
 import type { Ruleset } from "./ruleset";
 import type { Semver } from "./semver";
 import type { PackedFlag } from "./snapshot";
@@ -28,7 +29,9 @@ export function explain(ruleset: Ruleset, overlay: ActiveOverlay, flagKey: strin
 		unreadable: (segment) => steps.push(`  segment ${segment}: cannot be read, so everybody counts as its member here`),
 	});
 	const flag = ruleset.flag(flagKey);
-	steps.push(printEnd(resolution, flag === "corrupt" ? undefined : flag, flagKey));
+	const packed = flag === "corrupt" ? undefined : flag;
+	const limit = packed?.rollout ? servedTo(packed.rollout, ruleset, context) : undefined;
+	steps.push(printEnd(resolution, packed, flagKey, limit ?? 0));
 	return { resolution, steps };
 }
 
@@ -85,14 +88,14 @@ function printNetwork([groups, bits]: Network): string {
 }
 
 /** The step that decided. */
-function printEnd(resolution: Resolution, flag: PackedFlag | undefined, flagKey: string): string {
+function printEnd(resolution: Resolution, flag: PackedFlag | undefined, flagKey: string, limit: number): string {
 	if (resolution.reason === "ERROR")
 		return resolution.errorCode === "FLAG_NOT_FOUND"
 			? `there is no flag ${flagKey} in this snapshot`
 			: `flag ${flagKey} cannot be read or evaluated`;
 	const { variant, metadata } = resolution;
 	const serves = `serves "${variant}"`;
-	const { overlay, prerequisite, target, rule, rollout, bucket, excluded, noKey } = metadata;
+	const { overlay, prerequisite, target, rule, rollout, bucket, excluded, outside, noKey } = metadata;
 	if (prerequisite !== undefined) return `prerequisite ${prerequisite} is not met: the off variant, ${serves}`;
 	if (resolution.reason === "DISABLED") return overlay ? `killed by ${overlay}: ${serves}` : `the flag is disabled (killed): ${serves}`;
 	if (target) return `the key is targeted: ${serves}`;
@@ -102,7 +105,7 @@ function printEnd(resolution: Resolution, flag: PackedFlag | undefined, flagKey:
 		if (overlay) return `rollout ${rollout} is overlaid to the baseline by ${overlay}: ${serves}`;
 		if (excluded) return `excluded from rollout ${rollout}: the baseline, ${serves}`;
 		if (noKey) return `rollout ${rollout} has no ${flag?.bucketBy ?? "targetingKey"} to bucket by: the baseline, ${serves}`;
-		const limit = flag?.rollout?.served ?? 0;
+		if (outside) return `outside of rollout ${rollout}, in none of its audiences so far: the baseline, ${serves}`;
 		const side = (bucket ?? 0) < limit ? "below it: the candidate" : "not below it: the baseline";
 		return `rollout ${rollout}, ${metadata.phase ?? ""}: bucket ${bucket ?? 0} of ${BUCKETS}, limit ${limit}, ${side}, ${serves}`;
 	}

@@ -79,6 +79,8 @@ export interface ServedBefore {
 	readonly served: number;
 	readonly sinceMs: number;
 	readonly rings?: readonly Ring[];
+	/** Its flags then; absent: as now. */
+	readonly flags?: readonly string[];
 }
 
 /** A live rollout as the edge serves and measures it. */

@@ -29,13 +29,14 @@ const STRICT_ALPHA = 0.05;
 type StoredBets = GuardWatch["harm"];
 const stored = (bets: ReturnType<typeof startBets>): StoredBets => ({ ...bets, stakes: [...bets.stakes] });
 
-export function startGuard(guard: VersusControl): GuardWatch {
+/** `frozen`: what a percentile's guard has learnt before is usual, which it need not learn again. */
+export function startGuard(guard: VersusControl, frozen: GuardWatch["frozen"] = null): GuardWatch {
 	const ratio = toleratedRatioOf(guard);
 	return {
 		harm: stored(startBets(ratio)),
 		tripling: stored(startBets(Math.max(TRIPLING, ratio))),
-		score: null,
-		frozen: null,
+		score: frozen && stored(startBets(1)),
+		frozen,
 		...startPhase(),
 	};
 }

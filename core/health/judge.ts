@@ -160,7 +160,8 @@ function learn(plan: Plan, state: LiveState, evidence: Evidence, now: number): W
 		watermark: evidence.watermark,
 		tickedAtMs: now,
 		appliedAtMs: watch.appliedAtMs + minutes * MINUTE_MS,
-		heldMs: watch.heldMs + (hasData ? now - Math.max(watch.tickedAtMs, state.sinceMs) : 0),
+		// A phase that a person entered while the tick was late begins after it.
+		heldMs: watch.heldMs + (hasData ? Math.max(0, now - Math.max(watch.tickedAtMs, state.sinceMs)) : 0),
 		ticks: watch.ticks + 1,
 		quietTicks: 0,
 		failedReads: 0,

@@ -1,3 +1,4 @@
+import { unscopedMetric } from "../metric";
 import type { UserSums } from "../statistics/limits";
 import type { MeanSums } from "../statistics/sequences";
 
@@ -129,8 +130,9 @@ function areFinite(...numbers: readonly number[]): boolean {
 
 const isFiniteMean = ({ users, sumOfMeans, sumOfSquaredMeans }: MeanSums): boolean => areFinite(users, sumOfMeans, sumOfSquaredMeans);
 
-/** Outcomes of the window that no arm can claim, and all of them. */
+/** Outcomes of the window that no arm can claim, and all of them. What a flag's own guards read is counted with its rollout's already. */
 export function unattributedOf(evidence: Evidence): { readonly events: number; readonly of: number } {
 	const count = (totals: readonly WindowTotal[]): number => totals.reduce((sum, each) => sum + each.requests, 0);
-	return { events: count(evidence.totals.filter((each) => each.arm === "unattributed")), of: count(evidence.totals) };
+	const events = evidence.totals.filter(({ metric }) => unscopedMetric(metric) === metric);
+	return { events: count(events.filter((each) => each.arm === "unattributed")), of: count(events) };
 }

@@ -1,10 +1,11 @@
-import { checkErrors } from "../checks/model";
+import { checkErrors, isFor } from "../checks/model";
 import { BUCKETS } from "../flags/bucket";
 import type { FieldError } from "../flags/model";
 import { type Role, type VersusBaseline, type VersusControl, parseCriterion, printCriterion } from "../health/criteria";
 import { metricsBy } from "../metric";
 import { SLOTS_MAX } from "../telemetry";
-import { type Plan, joinedFlags, servedIn } from "./plan";
+import { durationMs } from "./duration";
+import { type Plan, joinedFlags, servedIn, timeoutOf } from "./plan";
 import { criteriaIn, flagOf, guardText, limitText, signalKeysOf } from "./planCriteria";
 
 /** What the schema of single fields cannot say. Empty: the plan can run, as far as it alone can tell. */
@@ -37,7 +38,19 @@ function checkCriteria(of: Plan): FieldError[] {
 	});
 	errors.push(...checkErrors(of.checks, metrics, "/checks"));
 	of.phases.forEach(({ checks }, i) => errors.push(...checkErrors(checks, metrics, `/phases/${i}/checks`, of.checks)));
-	return errors;
+	return [...errors, ...checkNames(of)];
+}
+
+/** What a phase begins with is looked at during the one before: there one name must mean one check. */
+function checkNames({ phases }: Plan): FieldError[] {
+	return phases.flatMap(({ checks }, i) => {
+		const during = (phases[i - 1]?.checks ?? []).filter((check) => isFor(check, "during"));
+		return checks.flatMap((each, k) => {
+			const other = during.find(({ name }) => name === each.name);
+			if (!other || !isFor(each, "before") || JSON.stringify(other) === JSON.stringify(each)) return [];
+			return { pointer: `/phases/${i}/checks/${k}/name`, message: `"${each.name}" is another check in the phase before` };
+		});
+	});
 }
 
 function checkPhases(of: Plan): FieldError[] {
@@ -52,11 +65,14 @@ function checkPhases(of: Plan): FieldError[] {
 		// Each phase goes on serving those of the phases before it: who is already served must not be served less.
 		const before = of.phases
 			.slice(0, i)
-			.findLast(({ audience, shadow }) => !shadow && (audience === undefined || audience === each.audience));
-		if (before && each.percent < before.percent)
-			at("percent", `${each.percent} % falls below the ${before.percent} % of a phase before, for the same users`);
+			.filter(({ audience, shadow }) => !shadow && (audience === undefined || audience === each.audience));
+		const most = Math.max(0, ...before.map(({ percent }) => percent));
+		if (each.percent < most) at("percent", `${each.percent} % falls below the ${most} % of a phase before, for the same users`);
 		if (each.percent === 0 && !each.shadow) at("percent", "0 % serves nobody");
 		if (each.percent > 0 && each.shadow) at("percent", "nobody is served the candidate in a shadow phase: write 0");
+		const mustLastMs = durationMs(each.hold) ?? 0;
+		if (each.timeout !== undefined && timeoutOf(of, i).afterMs <= mustLastMs)
+			at("timeout", `ends before the hold of ${each.hold} is over: the phase would always be late`);
 		if (each.percent > of.target_percent) at("percent", `${each.percent} % is beyond the target_percent of ${of.target_percent} %`);
 	});
 	const later = new Set(of.phases.slice(1).flatMap(({ flags }) => flags));

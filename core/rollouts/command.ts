@@ -66,6 +66,9 @@ const FITS: Readonly<Record<CommandKind, readonly Status[]>> = {
 
 type Outcome = Result<Change, Refusal>;
 
+/** As it is called among the alerts that hold. */
+const ADVISED_BACK = "would_roll_back.page";
+
 /** What a person does to a rollout: total over all states, and the only other way than `decide` to change one. */
 export function command(plan: Plan, state: RolloutState, given: Command, now: number): Outcome {
 	const { kind, by, reason } = given;
@@ -77,7 +80,7 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 	if (kind === "start") return start(plan, given, now);
 	if (kind === "cancel") return done({ status: "cancelled", atMs: now, by, reason });
 	if (kind === "approve") return approve(plan, state, given, now);
-	if (kind === "reject") return done(isLive(state) ? paused(state, now, by, `rejected: ${reason}`) : { status: "draft" });
+	if (kind === "reject") return done(isLive(state) ? rejected(state, now, by, reason) : { status: "draft" });
 	if (!isLive(state)) throw new Error(`${kind} let through in ${state.status}`);
 	switch (kind) {
 		case "pause":
@@ -108,8 +111,9 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 function start(plan: Plan, given: Command, now: number): Outcome {
 	const { by, reason, launch = 1, author = "", versions = {}, startsAtMs = 0, fromPhase = 0, manual = false } = given;
 	if (!plan.phases[fromPhase]) return err({ kind: "no_such_phase", phases: plan.phases.map((_, i) => phaseName(plan, i)) });
-	const how = { launch, author, versions: { ...versions }, fromPhase, manual, launchedAtMs: now };
-	const atMs = Math.max(startsAtMs, notBeforeMs(plan, fromPhase, now));
+	const launchedAtMs = Math.max(startsAtMs, now);
+	const how = { launch, author, versions: { ...versions }, fromPhase, manual, launchedAtMs };
+	const atMs = Math.max(launchedAtMs, notBeforeMs(plan, fromPhase, launchedAtMs));
 	if (atMs > now) return ok(change("schedule", "operator", reason, scheduled(how, atMs, by)));
 	const next = entered(plan, how, now, by);
 	return ok(change(next.status === "running" ? "start" : "validate", "operator", reason, next));
@@ -127,6 +131,11 @@ function approve(plan: Plan, state: RolloutState, { by, reason }: Command, now: 
 	return ok(change("approve", "operator", message, { ...state, approvals }));
 }
 
+/** Whoever approved it has to look again. */
+function rejected(state: LiveState, now: number, by: string, reason: string): LiveState {
+	return { ...paused(state, now, by, `rejected: ${reason}`), approvals: [] };
+}
+
 function advance(plan: Plan, state: LiveState, { by, reason, force = false, isAdmin = false }: Command, now: number): Outcome {
 	if (force && !isAdmin) return err({ kind: "force_refused", why: "admin" });
 	if (force && reason.trim() === "") return err({ kind: "force_refused", why: "reason" });
@@ -141,15 +150,18 @@ function advance(plan: Plan, state: LiveState, { by, reason, force = false, isAd
 	);
 }
 
-/** A guard that suspects harm; what has proven it was rolled back by the tick that saw it. */
+/** A guard that suspects harm; what has proven it was rolled back by the tick that saw it, or would have been. */
 function firing(plan: Plan, state: LiveState): string | undefined {
+	if (state.watch.alerting.includes(ADVISED_BACK)) return "the last tick would have rolled it back, and automation only advises";
 	const { guards } = criteriaIn(plan);
 	const logs = state.watch.guards.filter((_, i) => !state.dropped.includes(guards[i]?.flag ?? "")).map(logEvidenceOf);
 	const e = logs.length > 0 ? Math.exp(logMeanExp(logs)) : 0;
 	return e >= SUSPICION ? `harm is suspected: E = ${printNumber(e)} ≥ ${SUSPICION}` : undefined;
 }
 
-function unapproved(plan: Plan, { approvals }: LiveState, next: number): string | undefined {
+function unapproved(plan: Plan, { phase, approvals }: LiveState, next: number): string | undefined {
+	// What it begins with was approved before the start.
+	if (phase === BASELINE_PHASE) return undefined;
 	const needed = approversOf(plan, next);
 	return approvals.length >= needed ? undefined : `${placeText(plan, next)} needs ${needed} approvals, ${approvals.length} so far`;
 }

@@ -24,7 +24,7 @@ export function completedFlag(flag: Flag, rollout: string, plan: Plan, state: Pi
 	const { everybody, segments } = endOf(plan);
 	const rules = [
 		...excludedRule(rollout, plan, state, baseline),
-		...segments.map(({ segment, served }) => ruleOf(`${rollout} ${segment}`, { segment }, serveTo(served))),
+		...segments.map(({ segment, served }, i) => ruleOf(`${i + 1} ${rollout} ${segment}`, { segment }, serveTo(served))),
 	];
 	const fallthrough = everybody === 0 ? baseline : serveTo(everybody);
 	const splits = [fallthrough, ...rules.map(({ serve }) => serve)].some((each) => typeof each !== "string");

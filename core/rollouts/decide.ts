@@ -41,10 +41,12 @@ export function decide(
 
 	const { watch, judgement } = judge(plan, state, observation, now);
 	const next: LiveState = { ...state, watch };
+	const protective = protect(plan, next, judgement, now);
 	const decision =
-		protect(plan, next, judgement, now) ??
+		(protective?.kind === "hold" ? undefined : protective) ??
 		descend(plan, next, judgement, now) ??
 		warmedUp(plan, state, next, judgement, now) ??
+		protective ??
 		(next.phase === BASELINE_PHASE ? measureBaseline : proceed)(plan, next, observation, judgement, now, circumstances);
 	const stopped: Alert[] =
 		decision.kind === "hold" && decision.reason === "breaker_open"

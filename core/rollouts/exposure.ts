@@ -19,7 +19,9 @@ function ceilingOf({ retreated, lowered }: LiveState): number {
 export function ringsBy(plan: Plan, state: LiveState): readonly Ring[] | undefined {
 	const { phase } = state;
 	const rings = new Map<string | null, number>();
-	for (const [i, { audience = null, shadow }] of plan.phases.slice(0, Math.max(0, phase) + 1).entries()) {
+	// A baseline is that of those who will be served first.
+	const last = phase === BASELINE_PHASE ? state.fromPhase : phase;
+	for (const [i, { audience = null, shadow }] of plan.phases.slice(0, last + 1).entries()) {
 		if (shadow) continue;
 		const served = phase === BASELINE_PHASE ? 0 : Math.min(servedIn(plan, i), ceilingOf(state));
 		rings.set(audience, Math.max(served, rings.get(audience) ?? 0));
@@ -27,6 +29,16 @@ export function ringsBy(plan: Plan, state: LiveState): readonly Ring[] | undefin
 	const everybody = rings.get(null);
 	const found = [...rings].filter(([segment, served]) => segment === null || everybody === undefined || served > everybody);
 	return found.some(([segment]) => segment !== null) ? found.map(([segment, served]) => ({ segment, served })) : undefined;
+}
+
+/** Whether somebody is served more than before this stage. */
+export function hasRisen(plan: Plan, state: LiveState): boolean {
+	const { before } = state;
+	if (!before) return false;
+	const then = before.rings ?? [{ segment: null, served: before.served }];
+	const servedThen = (segment: string | null): number | undefined => then.find((each) => each.segment === segment)?.served;
+	const now = ringsBy(plan, state) ?? [{ segment: null, served: servedBy(plan, state) }];
+	return now.some(({ segment, served }) => served > (servedThen(segment) ?? servedThen(null) ?? 0));
 }
 
 /** The flags that it moves as it stands. */

@@ -19,12 +19,11 @@ import { awaitingApproval, completed, enterPhase, placeText } from "./transition
 
 /** Onwards: a phase that has shown enough is left for the next one. */
 
-type Blocker = readonly [HoldReason, string];
+/** `unseen`: it lacks evidence, and says nothing of what was seen. */
+type Blocker = readonly [HoldReason, string, unseen?: "unseen"];
 
 /** What a plan may choose to leave out once a phase took too long. */
 const PROOFS: readonly HoldReason[] = ["doubling_not_ruled_out", "margin_not_proven"];
-/** What was not seen moves nobody, in neither direction. */
-const UNSEEN: readonly HoldReason[] = ["no_data", "not_enough_users", "split_broken"];
 
 export function proceed(
 	plan: Plan,
@@ -39,7 +38,8 @@ export function proceed(
 	const late = state.status === "running" && blocker ? lateBy(plan, state, now) : undefined;
 	const mayLeaveOut = late?.policy === "advance" && blocker && PROOFS.includes(blocker[0]);
 	if (blocker && !mayLeaveOut) {
-		if (late?.policy === "rollback" && !UNSEEN.includes(blocker[0]))
+		// What was not seen moves nobody, in neither direction.
+		if (late?.policy === "rollback" && blocker[2] === undefined)
 			return takeBack(
 				plan,
 				state,
@@ -123,16 +123,18 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		return [
 			"split_broken",
 			`the users' split is not the planned one, BF = ${printNumber(split.bayesFactor)} ≥ 1,000: assignment or telemetry is broken`,
+			"unseen",
 		];
 	if (state.status === "paused") return ["paused", `paused by ${state.by}: ${state.reason}`];
 	const wanted = (durationMs(phase.hold) ?? 0) + state.extendedMs;
-	if (watch.heldMs < wanted) return ["hold_not_served", `held ${printDuration(watch.heldMs)} of ${printDuration(wanted)}`];
+	// Time without data does not count, so whoever is late by it lacks data.
+	if (watch.heldMs < wanted) return ["hold_not_served", `held ${printDuration(watch.heldMs)} of ${printDuration(wanted)}`, "unseen"];
 	// The sums behind the other checks are the phase's: they would pass a candidate that has just fallen silent.
 	const silent = silentArm(evidence, armsServed(plan, state));
-	if (silent) return ["no_data", `no_data: the ${silent} reported nothing since the tick before`];
+	if (silent) return ["no_data", `no_data: the ${silent} reported nothing since the tick before`, "unseen"];
 	const usersMin = phase.min_users ?? plan.min_users;
 	if (candidate.users < usersMin)
-		return ["not_enough_users", `${printNumber(candidate.users)} users of the candidate < ${printNumber(usersMin)} needed`];
+		return ["not_enough_users", `${printNumber(candidate.users)} users of the candidate < ${printNumber(usersMin)} needed`, "unseen"];
 	if (harm.e >= SUSPICION)
 		return [
 			"suspected_harm",
@@ -140,11 +142,16 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		];
 	const isFull = servedBy(plan, state) >= BUCKETS;
 	const isLast = state.phase + 1 === plan.phases.length;
-	const unmet = verdicts.find(
+	const allUnmet = verdicts.filter(
 		({ role, status }) =>
 			!(status === "met" || status === "not_applicable" || status === "not_reported" || (role === "red_flag" && status !== "beyond")),
 	);
-	if (unmet) return [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`];
+	const beyond = allUnmet.find(({ status }) => status === "beyond");
+	const unmet = beyond ?? allUnmet[0];
+	if (unmet) {
+		const [reason, said] = [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`] as const;
+		return beyond ? [reason, said] : [reason, said, "unseen"];
+	}
 	return isLast || isFull ? undefined : proofLeft(plan, state, evidence);
 }
 
@@ -183,7 +190,7 @@ export function measureBaseline(
 	const captured = captureBaseline(plan, evidence);
 	if ("missing" in captured) return hold("measuring_baseline", `baseline: ${held}, but ${captured.missing}`, state, judgement);
 	const stopped = stoppedBy(plan, state.watch, circumstances);
-	if (stopped) return hold(...stopped, state, judgement);
+	if (stopped) return hold(stopped[0], stopped[1], state, judgement);
 	const first = state.fromPhase;
 	const values = criteriaIn(plan).baselines.map(({ text }, i) => `${text}: ${printNumber(captured.values[i] ?? 0)}`);
 	const message = `baseline ${held}: ${values.join(", ")}; on to ${plan.phases[first]?.percent ?? 0} %`;

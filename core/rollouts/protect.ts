@@ -2,7 +2,8 @@ import type { Judgement } from "../health/judge";
 import { printNumber } from "../health/print";
 import { type ChangeReason, type Decision, change, hold } from "./decision";
 import { ENGINE } from "./engine";
-import { type Plan, servedIn } from "./plan";
+import { hasRisen } from "./exposure";
+import type { Plan } from "./plan";
 import type { LiveState } from "./state";
 import { flagsToBlame, takeBack } from "./takeBack";
 import { enterPhase } from "./transitions";
@@ -22,20 +23,21 @@ export function protect(plan: Plan, state: LiveState, judgement: Judgement, now:
 		const flags = strategy === "feature" ? flagsToBlame(plan, state, judgement) : [];
 		return takeBack(plan, state, { strategy, flags }, because, now);
 	};
-	if (harm.proven || harm.tripled) return back("harm_proven", proofOf(judgement, state.alpha), harm.tripled);
 	const breached = verdicts.filter((each) => each.status === "breached");
-	if (breached.length === 0) return undefined;
 	const ofVariant = breached.filter((each) => !shared.includes(each.criterion));
-	const worst = ofVariant.find((each) => each.role === "red_flag") ?? ofVariant[0];
-	if (worst) {
-		const isRedFlag = worst.role === "red_flag";
-		return back(isRedFlag ? "red_flag_breached" : "limit_breached", `${worst.criterion}: ${worst.message}`, isRedFlag);
+	const redFlag = ofVariant.find((each) => each.role === "red_flag");
+	if (harm.proven || harm.tripled) {
+		const besides = redFlag ? `; ${redFlag.criterion}: ${redFlag.message}` : "";
+		// A red flag is a failure, whatever else is proven: no way back that takes its time.
+		return back("harm_proven", `${proofOf(judgement, state.alpha)}${besides}`, harm.tripled || redFlag !== undefined);
 	}
+	if (breached.length === 0) return undefined;
+	const worst = redFlag ?? ofVariant[0];
+	if (worst) return back(redFlag ? "red_flag_breached" : "limit_breached", `${worst.criterion}: ${worst.message}`, redFlag !== undefined);
 	if (state.status === "rolling_back") return undefined;
 
 	const message = `${shared.join(", ")}: breached by the candidate and by the control, so the variant is not to blame`;
-	const rose = state.before !== null && servedIn(plan, state.phase) > state.before.served;
-	if (rose && state.phase > 0 && state.status === "running" && state.watch.ticks <= OVERLOAD_TICKS)
+	if (hasRisen(plan, state) && state.phase > 0 && state.status === "running" && state.watch.ticks <= OVERLOAD_TICKS)
 		return change(
 			"step_back",
 			"shared_overload",

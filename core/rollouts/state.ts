@@ -54,6 +54,8 @@ const servedBefore = z.object({
 	served: z.number(),
 	sinceMs: z.number(),
 	rings: z.array(ring).readonly().exactOptional(),
+	/** Its flags then, where others have joined since. */
+	flags: z.array(z.string()).readonly().exactOptional(),
 });
 
 const approval = z.object({ by: z.string(), atMs: z.number(), reason: z.string() });
@@ -63,7 +65,7 @@ const launched = {
 	/** Which launch of this candidate it is, counted from 1. */
 	launch: z.number().default(1),
 	fromPhase: z.number().default(0),
-	/** When somebody started it: days of the plan are counted from here. */
+	/** When somebody started it, or the time that they wanted it to start: days of the plan are counted from here. */
 	launchedAtMs: z.number().default(0),
 	/** Nothing advances by itself. */
 	manual: z.boolean().default(false),

@@ -6,14 +6,25 @@ import type { WrittenPlan } from "./writtenPlan";
 
 interface Written {
 	readonly phases: Phase[];
-	/** Which field of the plan each phase comes from, as a JSON Pointer. */
-	readonly sources: string[];
+	readonly sources: Source[];
 	readonly errors: FieldError[];
 }
 
+/** Which field of the plan a phase comes from, as a JSON Pointer: one with the fields of a phase, or a single value. */
+export interface Source {
+	readonly kind: "fields" | "value";
+	readonly pointer: string;
+}
+
+/** Before the plan's own words for all phases are added. */
+type Draft = Omit<Phase, "approval"> & { readonly approval?: Phase["approval"] | undefined };
+
 /** Fields that only some strategies read. */
-const OWN: Readonly<Record<"phases" | "percents" | "preset" | "rings" | "schedule" | "warm" | "compare", readonly PlanStrategy[]>> = {
+type Own = "phases" | "hold" | "percents" | "preset" | "rings" | "schedule" | "warm" | "compare";
+const OWN: Readonly<Record<Own, readonly PlanStrategy[]>> = {
 	phases: ["phased", "compare-first"],
+	// Phases that somebody has written have one each.
+	hold: ["canary", "percentage", "ring", "blue-green", "schedule"],
 	percents: ["percentage", "canary"],
 	preset: ["canary"],
 	rings: ["ring"],
@@ -26,24 +37,25 @@ const CANARY = [1, 5, 10, 25, 50, 100];
 const CANARY_HOLD = "5m";
 const QUICK = { percents: [10, 100], hold: "10m", criteria: ["error_rate <= 1%"] };
 const RINGS = [
-	{ name: "internal", audience: "internal", percent: 1, criteria: [] },
-	{ name: "beta", audience: "beta", percent: 10, criteria: [] },
-	{ name: "production", percent: 100, criteria: [] },
+	{ name: "internal", audience: "internal", percent: 1 },
+	{ name: "beta", audience: "beta", percent: 10 },
 ];
 const DEFAULT_HOLD = "1h";
+/** No limit of a rate is 0: none could be proven to be kept. */
+export const COMPARE = { hold: "24h", criteria: ["discrepancy_rate < 0.1%"] };
 
 export function writePhases(given: WrittenPlan): Written {
 	const errors = Object.entries(OWN).flatMap(([field, strategies]) =>
-		given[field as keyof typeof OWN] === undefined || strategies.includes(given.strategy)
+		given[field as Own] === undefined || strategies.includes(given.strategy)
 			? []
-			: [{ pointer: `/${field}`, message: `is not read by ${given.strategy}: it belongs to ${strategies.join(" and ")}` }],
+			: [{ pointer: `/${field}`, message: `is not read by ${given.strategy}: it belongs to ${strategies.join(", ")}` }],
 	);
 	const found = phasesOf(given);
-	const phases = found.map(([phase], i) => ({
+	const phases = found.map(([phase], i): Phase => ({
 		...phase,
 		criteria: [...given.criteria, ...phase.criteria],
 		// The first phase follows a person's start.
-		approval: phase.approval === "auto" && i > 0 ? (given.approval ?? "auto") : phase.approval,
+		approval: phase.approval ?? (i > 0 ? given.approval : undefined) ?? "auto",
 		...(phase.timeout === undefined && given.timeout !== undefined ? { timeout: given.timeout } : {}),
 	}));
 	if (found.length === 0) errors.push(missing(given.strategy));
@@ -58,52 +70,49 @@ function missing(strategy: PlanStrategy): FieldError {
 	};
 }
 
-function phasesOf(given: WrittenPlan): [Phase, source: string][] {
+const fieldsAt = (pointer: string): Source => ({ kind: "fields", pointer });
+const valueAt = (pointer: string): Source => ({ kind: "value", pointer });
+
+function phasesOf(given: WrittenPlan): [Draft, Source][] {
 	const { strategy, target_percent: target, hold = DEFAULT_HOLD } = given;
+	// What the strategy itself says can only be at odds with where the rollout is to end.
+	const written = valueAt(target === 100 ? "/strategy" : "/target_percent");
 	switch (strategy) {
 		case "phased":
 			return own(given);
 		case "compare-first": {
-			const { hold: shadowHold, criteria } = given.compare ?? { hold: "24h", criteria: ["discrepancy_rate <= 0%"] };
+			const { hold: shadowHold, criteria } = given.compare ?? COMPARE;
 			const shadow = aPhase({ name: "compare", percent: 0, hold: shadowHold, criteria, shadow: true });
-			return given.phases ? [[shadow, "/compare"], ...own(given)] : [];
+			return given.phases ? [[shadow, given.compare ? fieldsAt("/compare") : written], ...own(given)] : [];
 		}
 		case "canary": {
 			const { preset } = given;
 			const percents = given.percents ?? capped(preset ? QUICK.percents : CANARY, target);
 			const lasts = given.hold ?? (preset ? QUICK.hold : CANARY_HOLD);
-			const from = (i: number): string => (given.percents ? `/percents/${i}` : "/strategy");
-			return percents.map((percent, i) => [aPhase({ percent, hold: lasts, criteria: preset ? QUICK.criteria : [] }), from(i)]);
+			const phaseOf = (percent: number): Draft => aPhase({ percent, hold: lasts, criteria: preset ? QUICK.criteria : [] });
+			return percents.map((percent, i) => [phaseOf(percent), given.percents ? valueAt(`/percents/${i}`) : written]);
 		}
 		case "percentage":
-			return (given.percents ?? []).map((percent, i) => [aPhase({ percent, hold }), `/percents/${i}`]);
-		case "ring":
-			return (given.rings ?? RINGS).map(({ name, percent, criteria, ...ring }: NonNullable<WrittenPlan["rings"]>[number], i) => [
-				aPhase({ name, percent, criteria, hold: ring.hold ?? hold, ...only(ring) }),
-				given.rings ? `/rings/${i}` : "/strategy",
-			]);
+			return (given.percents ?? []).map((percent, i) => [aPhase({ percent, hold }), valueAt(`/percents/${i}`)]);
+		case "ring": {
+			if (given.rings) return given.rings.map((ring, i) => [aPhase({ ...ring, hold: ring.hold ?? hold }), fieldsAt(`/rings/${i}`)]);
+			return [...RINGS, { name: "production", percent: target }].map((ring) => [aPhase({ ...ring, hold }), written]);
+		}
 		case "blue-green":
-			return [[aPhase({ name: "green", percent: target, hold: given.warm ?? hold }), "/strategy"]];
+			return [[aPhase({ name: "green", percent: target, hold: given.warm ?? hold }), written]];
 		case "schedule":
-			return (given.schedule ?? []).map(({ percent, not_before, name, hold: lasts }, i) => [
-				aPhase({ percent, not_before, hold: lasts ?? hold, ...(name === undefined ? {} : { name }) }),
-				`/schedule/${i}`,
-			]);
+			return (given.schedule ?? []).map((step, i) => [aPhase({ ...step, hold: step.hold ?? hold }), fieldsAt(`/schedule/${i}`)]);
 		default:
 			return strategy satisfies never;
 	}
 }
 
-function own({ phases = [] }: WrittenPlan): [Phase, string][] {
-	return phases.map((phase, i) => [phase, `/phases/${i}`]);
+function own({ phases = [] }: WrittenPlan): [Draft, Source][] {
+	return phases.map((phase, i) => [phase, fieldsAt(`/phases/${i}`)]);
 }
 
-function only({ audience, approval }: Pick<NonNullable<WrittenPlan["rings"]>[number], "audience" | "approval">): Partial<Phase> {
-	return { ...(audience === undefined ? {} : { audience }), ...(approval === undefined ? {} : { approval }) };
-}
-
-function aPhase(change: Pick<Phase, "percent" | "hold"> & Partial<Phase>): Phase {
-	return { criteria: [], flags: [], approval: "auto", checks: [], shadow: false, ...change };
+function aPhase(change: Pick<Draft, "percent" | "hold"> & Partial<Draft>): Draft {
+	return { criteria: [], flags: [], checks: [], shadow: false, ...change };
 }
 
 /** A list that ends at 100, cut where the target is. */

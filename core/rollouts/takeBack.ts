@@ -58,23 +58,26 @@ export function takeBack(
 		}
 		case "feature": {
 			const going = flagsIn(plan, state);
-			const flags = (wanted.flags ?? []).filter((flag) => going.includes(flag));
+			const flags = [...new Set(wanted.flags)].filter((flag) => going.includes(flag));
 			if (flags.length === 0 || flags.length === going.length) return immediate;
 			const said = `${message}; ${flags.join(", ")} back on the baseline, the others go on`;
 			return changed("drop_flags", droppedFlags(plan, state, flags, now), strategy, said);
 		}
 		case "targeted": {
-			const { keys = plan.rollback.keys, segments = plan.rollback.segments } = wanted;
+			const { keys = [], segments = [] } = wanted.keys || wanted.segments ? wanted : plan.rollback;
 			const isNew =
-				keys.some((key) => !state.excluded.keys.includes(key)) || segments.some((each) => !state.excluded.segments.includes(each));
+				keys.some((key) => ![...plan.exclude.keys, ...state.excluded.keys].includes(key)) ||
+				segments.some((each) => ![...plan.exclude.segments, ...state.excluded.segments].includes(each));
 			if (!isNew) return immediate;
 			const who = [...(segments.length > 0 ? [`segment ${segments.join(", ")}`] : []), ...(keys.length > 0 ? [`${keys.length} keys`] : [])];
 			const said = `${message}; ${who.join(" and ")} back on the baseline, the others go on`;
 			return changed("exclude", excludedUsers(plan, state, { keys, segments }, now), strategy, said);
 		}
 		case "version": {
-			const restore = { ...state.versions, ...plan.rollback.versions, ...wanted.versions };
-			return { ...immediate, strategy, restore };
+			// A flag that was taken back before is no longer the rollout's: it may be another's.
+			const own = plan.flags.filter((flag) => !state.dropped.includes(flag));
+			const versions = Object.entries({ ...state.versions, ...plan.rollback.versions, ...wanted.versions });
+			return { ...immediate, strategy, restore: Object.fromEntries(versions.filter(([flag]) => own.includes(flag))) };
 		}
 		case "full":
 			return { ...immediate, strategy };

@@ -1,5 +1,5 @@
 import { restartGuard, startGuard } from "../health/guard";
-import { ringsBy, servedBy } from "./exposure";
+import { flagsIn, ringsBy, servedBy } from "./exposure";
 import { BASELINE_PHASE, type Plan, approversOf, phaseName } from "./plan";
 import { checksBefore } from "./planChecks";
 import { criteriaIn } from "./planCriteria";
@@ -38,7 +38,7 @@ export function started(plan: Plan, launched: Launched, now: number): RunningSta
 			ticks: 0,
 			quietTicks: 0,
 			failedReads: 0,
-			guards: criteriaIn(plan).guards.map(startGuard),
+			guards: criteriaIn(plan).guards.map((guard) => startGuard(guard)),
 			exposures: [],
 			alerting: [],
 		},
@@ -75,7 +75,11 @@ function nextStage(plan: Plan, state: LiveState, now: number): LiveState {
 }
 
 export function enterPhase(plan: Plan, state: LiveState, phase: number, now: number): RunningState {
-	return running({ ...nextStage(plan, state, now), phase, lowered: null });
+	const next = running({ ...nextStage(plan, state, now), phase, lowered: null });
+	const flags = flagsIn(plan, state);
+	// Whatever is told of the others and from before was told of the baseline.
+	if (!next.before || flagsIn(plan, next).every((flag) => flags.includes(flag))) return next;
+	return { ...next, before: { ...next.before, flags } };
 }
 
 /**
@@ -88,7 +92,7 @@ export function restartedPhase(plan: Plan, state: LiveState, now: number): LiveS
 
 /** As after a relaunch: harm is counted from here on, at half the tolerated rate of false alarms. */
 function afresh(plan: Plan, state: LiveState): LiveState {
-	const guards = criteriaIn(plan).guards.map((guard, i) => ({ ...startGuard(guard), frozen: state.watch.guards[i]?.frozen ?? null }));
+	const guards = criteriaIn(plan).guards.map((guard, i) => startGuard(guard, state.watch.guards[i]?.frozen));
 	return { ...state, alpha: state.alpha / 2, watch: { ...state.watch, guards } };
 }
 

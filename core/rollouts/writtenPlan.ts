@@ -5,21 +5,30 @@ import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
 import { type Plan, duration, fieldsBy, percent } from "./plan";
 import { signalKeysOf } from "./planCriteria";
-import { writePhases } from "./strategies";
+import { COMPARE, type Source, writePhases } from "./strategies";
 
 /** A plan as people write it, in YAML or JSON: its strategy writes the phases, and from then on all plans are alike. */
 
-const { phase, plan: fields, limits, approval, timeout, notBefore } = fieldsBy(z.strictObject, checks.default([]));
+const { phase: anyPhase, plan: fields, limits, approval, timeout, notBefore } = fieldsBy(z.strictObject, checks.default([]));
 
 const FLAGS_MAX = 50;
 
+/** One that says nothing of approval has the plan's. */
+const phase = anyPhase.extend({
+	approval: approval.optional().describe("before the phase is entered: auto, manual, or {approvers: 2}, none of them the plan's author"),
+});
+const { min_users: minUsers, checks: phaseChecks, audience } = anyPhase.shape;
+
 const ring = z.strictObject({
 	name: z.string().min(1).max(63),
-	audience: flagKey.optional().describe("a segment; default everybody"),
+	audience,
 	percent,
 	hold: duration.optional(),
+	min_users: minUsers,
 	criteria: limits.default([]),
 	approval: approval.optional(),
+	timeout: timeout.optional(),
+	checks: phaseChecks,
 });
 
 export const plan = z.strictObject({
@@ -27,7 +36,7 @@ export const plan = z.strictObject({
 	flags: z.array(flagKey).max(FLAGS_MAX).default([]).describe("those that are in it from the first phase on"),
 	phases: z.array(phase).min(1).max(50).optional().describe("of a phased rollout: other strategies write their own"),
 	criteria: limits.default([]).describe("of every phase"),
-	hold: duration.optional().describe("of every phase that says nothing else"),
+	hold: duration.optional().describe("of every phase that the strategy writes, where nothing else says it"),
 	approval: approval.optional().describe("before every phase after the first that says nothing else"),
 	timeout: timeout.optional(),
 	preset: z
@@ -44,7 +53,7 @@ export const plan = z.strictObject({
 		.describe("schedule: percent by day or time"),
 	warm: duration.optional().describe("blue-green: how long blue is kept for going back; default 1h"),
 	compare: z
-		.strictObject({ hold: duration.default("24h"), criteria: limits.default(["discrepancy_rate <= 0%"]) })
+		.strictObject({ hold: duration.default(COMPARE.hold), criteria: limits.default(COMPARE.criteria) })
 		.optional()
 		.describe("compare-first: the phase in which answers are only compared"),
 });
@@ -82,16 +91,34 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 	if (phases.length === 0 || flags.length === 0) return { plan: undefined, errors };
 	const guards = preset === "quick" && given.guards.length === 0 ? ["latency_ms p95 vs control <= +20%"] : given.guards;
 	const all: Plan = { ...rest, guards, flags, phases, metrics: [...own] };
-	errors.push(...checkPlan(all).map((each) => inWritten(each, sources)));
+	errors.push(...eachOnce(checkPlan(all).map((each) => inWritten(each, sources, given))));
 	if (errors.length > 0) return { plan: all, errors };
 	const named = new Set(signalKeysOf(all).map(({ metric }) => unscopedMetric(metric)));
 	return { plan: { ...all, metrics: own.filter(({ key }) => named.has(key)) }, errors };
 }
 
 /** A phase that a strategy wrote is no field of the plan: its mistake lies in what it was written from. */
-function inWritten({ pointer, message }: FieldError, sources: readonly string[]): FieldError {
-	const found = /^\/phases\/(\d+)(.*)$/.exec(pointer);
-	const source = found && sources[Number(found[1])];
-	if (!found || source === undefined || source === null) return { pointer, message };
-	return { pointer: source.startsWith("/percents") || source === "/strategy" ? source : `${source}${found[2] ?? ""}`, message };
+function inWritten({ pointer, message }: FieldError, sources: readonly Source[], given: WrittenPlan): FieldError {
+	const [, index, field = ""] = /^\/phases\/(\d+)(.*)$/.exec(pointer) ?? [];
+	const source = index === undefined ? undefined : sources[Number(index)];
+	if (!source) return { pointer, message };
+	const ofAll = given.criteria.length;
+	const [, place] = /^\/criteria\/(\d+)$/.exec(field) ?? [];
+	if (place !== undefined && Number(place) < ofAll) return { pointer: `/criteria/${place}`, message };
+	const ownTimeout = source.kind === "fields" && isNamed(given, `${source.pointer}${field}`);
+	if (field === "/timeout" && !ownTimeout) return { pointer: field, message };
+	if (source.kind === "value") return { pointer: source.pointer, message };
+	return { pointer: `${source.pointer}${place === undefined ? field : `/criteria/${Number(place) - ofAll}`}`, message };
+}
+
+/** Somebody wrote that field. */
+function isNamed(given: WrittenPlan, pointer: string): boolean {
+	const parts = pointer.split("/").slice(1);
+	const value = parts.reduce<unknown>((of, part) => (of as Readonly<Record<string, unknown>> | undefined)?.[part], given);
+	return value !== undefined;
+}
+
+/** What is wrong with something that all phases have is told once. */
+function eachOnce(errors: readonly FieldError[]): FieldError[] {
+	return errors.filter((each, i) => errors.findIndex(({ pointer, message }) => pointer === each.pointer && message === each.message) === i);
 }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { run } from "./processes";
 
 /** Ratios are for `npm run bench:*`; here, that each benchmark runs and says what it promised to say. */
-test.each(["evaluate", "bundle", "telemetry", "decisions", "rollback"])(
+test.each(["evaluate", "bundle", "telemetry", "decisions", "rollback", "tick"])(
 	"bench:%s --quick --json ends with one object of figures",
 	{ timeout: 60_000 },
 	async (bench) => {

@@ -72,7 +72,7 @@ async function until(what: string, isSo: () => boolean | Promise<boolean>): Prom
 	throw new Error(`not after 30 s: ${what}`);
 }
 
-const FLAGS = ["cart", "healthy", "harmful", "unwanted", "first", "second", "forsaken", "third"];
+const FLAGS = ["cart", "healthy", "harmful", "unwanted", "first", "second", "forsaken", "third", "careful", "stepped"];
 
 const planOf = (name: string): string => `rollout: ${name}
 environment: production
@@ -259,7 +259,7 @@ describe("a rollout", () => {
 		expect(await tidegate(`rollout pause ${id} --reason lunch`)).toMatchObject({ exit: 0, out: `${id} is paused: half, 50 %\n` });
 		expect(await tidegate(`rollout pause ${id}`)).toMatchObject({
 			exit: 1,
-			err: expect.stringContaining("which takes resume, roll_back, cancel") as string,
+			err: expect.stringContaining("which takes resume, extend, roll_back, cancel") as string,
 		});
 		expect((await tidegate(`rollout show ${id}`)).out).toMatch(/reason +lunch \(admin\)/);
 		expect(await json(`rollout resume ${id}`)).toMatchObject({ status: "running" });
@@ -290,6 +290,7 @@ test("status and doctor see what is live, and how everything is", async () => {
 		tick: "ok",
 		edge: "ok",
 		head: "ok",
+		isolates: "ok",
 	});
 });
 
@@ -315,6 +316,58 @@ test("an emergency ends all that is live, and then nothing is", async () => {
 	expect(statistics).toMatchObject({ count: 4, manual: 4, byStrategy: { full: 2, immediate: 2 } });
 	expect(history[0]).toMatchObject({ rollout: id, trigger: "operator" });
 	expect((await tidegate("rollbacks")).out).toMatch(/third\.1 +immediate +operator +admin/);
+});
+
+describe("a rollout with approvals and stages", () => {
+	const careful = planOf("careful").replace("percent: 50, hold: 1m", "percent: 50, hold: 1h, approval: manual");
+
+	test("is scheduled, sent back and approved by another person, and lasts longer when it is told to", async () => {
+		const file = planFile("careful", careful);
+		expect((await tidegate(`plan validate ${file}`)).out).toMatch(/half +50 % +everybody +1h +manual/);
+		const { id } = await json<{ id: string }>(`plan apply ${file}`);
+		expect(await tidegate(`rollout start ${id} --at 2100-01-01T00:00:00Z`)).toMatchObject({
+			exit: 0,
+			out: expect.stringContaining(`${id} is scheduled: half (50 %, with careful), from 2100-01-01T00:00:00Z on\n`) as string,
+		});
+		expect((await tidegate("status")).out).toMatch(/^careful\.1 +scheduled/m);
+		expect(await tidegate(`rollout cancel ${id}`)).toMatchObject({ exit: 0 });
+
+		const again = (await json<{ id: string }>(`plan apply ${file} --start --manual`)).id;
+		expect(await json(`rollout show ${again}`)).toMatchObject({ status: "validating", next: { waitsFor: ["approval"] } });
+		expect(await tidegate(`rollout approve ${again}`)).toMatchObject({ exit: 1, out: "" });
+		const watching = start(["rollout", "watch", again, "--interval", "1s"]);
+		expect(await tidegate(`rollout reject ${again} --reason unready`)).toMatchObject({ exit: 0, out: `${again} is a draft\n` });
+		expect(await watching.done).toMatchObject({ exit: 1, err: expect.stringContaining("is a draft again: unready") as string });
+
+		const bob = (await tidegate("token create bob --role operator")).out.trim();
+		const env = { TIDEGATE_URL: at(ports.control, ""), TIDEGATE_TOKEN: bob };
+		expect(await tidegate(`rollout start ${again} --manual`)).toMatchObject({ exit: 0 });
+		expect(await tidegate(`rollout approve ${again} --reason fine`, { env })).toMatchObject({ exit: 0 });
+		await tick();
+		expect(await json(`rollout extend ${again} --by 2h`)).toMatchObject({
+			status: "running",
+			state: { extendedMs: 7_200_000, manual: true },
+		});
+		expect(await tidegate(`rollout advance ${again} --force --reason known`, { env })).toMatchObject({ exit: 7 });
+		expect(await json(`rollout advance ${again} --force --reason known`)).toMatchObject({ phase: "all" });
+		await tidegate(`rollout cancel ${again}`);
+	});
+
+	test("starts in a later phase, goes down by stages, and its watching ends with 3 once nobody is served the candidate", async () => {
+		const { id } = await json<{ id: string }>(`plan apply ${planFile("stepped")}`);
+		expect(await tidegate(`rollout start ${id} --from-phase 2`)).toMatchObject({
+			out: expect.stringContaining(`${id} is running: all, 100 %`) as string,
+		});
+		const watching = start(["rollout", "watch", id, "--interval", "1s"]);
+		expect(await tidegate(`rollout rollback ${id} --strategy gradual --stages 50,0 --reason slow`)).toMatchObject({
+			exit: 0,
+			out: `${id} is on its way back: 50 % still, then 0 %\n`,
+		});
+		expect(await json("rollout list --status rolling_back,paused")).toMatchObject([{ id, percent: 50 }]);
+		expect((await tidegate(`rollout show ${id}`)).out).toMatch(/way back +then 0 %/);
+		await tidegate(`rollout rollback ${id} --reason now`);
+		expect((await watching.done).exit).toBe(3);
+	});
 });
 
 test("when control dies, watching ends with 5, and everything else says that it cannot be reached", async () => {

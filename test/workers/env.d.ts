@@ -14,3 +14,8 @@ declare namespace Cloudflare {
 		mainModule: typeof import("../../worker/index") & typeof import("../../control/index");
 	}
 }
+
+declare module "*?raw" {
+	const text: string;
+	export default text;
+}

@@ -137,6 +137,7 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		"plan apply": ["-", "--start"],
 		"environment settings": ["--file", "-"],
 		"emergency-rollback": ["--yes"],
+		"rollout extend": ["x.1", "--by", "2h"],
 		"token create": ["x", "--role", "viewer"],
 		"token revoke": ["x"],
 		"checks report": ["e2e", "--status", "passed"],

@@ -1,6 +1,15 @@
 import { describe, expect, test } from "vitest";
 import type { SystemStatus } from "../../../cli/answers";
-import { type Check, type Probe, attributionChecks, clockChecks, controlCheck, edgeChecks, systemChecks } from "../../../cli/doctor/checks";
+import {
+	type Check,
+	type Probe,
+	attributionChecks,
+	clockChecks,
+	controlCheck,
+	edgeChecks,
+	isolatesCheck,
+	systemChecks,
+} from "../../../cli/doctor/checks";
 
 const answered = (body: unknown, over: Partial<Extract<Probe, { kind: "answered" }>> = {}): Probe => ({
 	kind: "answered",
@@ -134,4 +143,22 @@ test.each<[events: number, of: number, status: string]>([
 		judgement: { unattributed: { events, of } },
 	};
 	expect(attributionChecks([{ id: "x.1", health }])[0]?.status).toBe(status);
+});
+
+test.each([
+	[
+		{ isolates: 0, colos: 0, behind: 0, headRevision: 9, oldestRevision: null },
+		"none was heard of in 2 minutes: nobody asks the edge for flags",
+	],
+	[{ isolates: 3, colos: 1, behind: 0, headRevision: 9, oldestRevision: 9 }, "3 in 1 colo, all at revision 9"],
+	[{ isolates: 3, colos: 2, behind: 1, headRevision: 9, oldestRevision: 7 }, "3 in 2 colos, 1 not at revision 9 yet: the oldest is at 7"],
+])("isolates %j are told as they are, and are no fault", (edges, message) =>
+	expect(isolatesCheck(edges)).toEqual({ name: "isolates", status: "ok", message }),
+);
+
+test("rollouts that wait for approval or are on their way back are counted", () => {
+	const rollouts = { running: 1, awaitingApproval: 2, paused: 0, rollingBack: 1, damaged: [] };
+	expect(systemChecks(aSystem({ rollouts })).find(({ name }) => name === "rollouts")?.message).toBe(
+		"1 running, 0 paused, 2 awaiting approval, 1 rolling back",
+	);
 });

@@ -107,6 +107,82 @@ hold: held 30m of 1h
 		["one whose plan cannot be read", { plan: null, state: null, health: null }, "the stored plan cannot be read"],
 	])("shows %s", (_what, over, says) => expect(drawn(aView({ rollout: aRollout(over) }))).toContain(says));
 
+	const next = {
+		kind: "phase",
+		phase: "phase_3",
+		percent: 100,
+		audience: null,
+		flags: ["search"],
+		holdLeftMs: 30 * MINUTE,
+		notBeforeMs: null,
+		approvals: { needed: 2, given: ["bob"], author: "ann" },
+		checks: [],
+		waitsFor: ["hold"],
+	};
+
+	test("shows of each phase who is served, who joins, and what it asks for before it is entered", () => {
+		const phases = [
+			{ name: "compare", percent: 0, hold: "1h", shadow: true },
+			{ name: "staff", percent: 100, hold: "1h", audience: "staff", flags: ["cart"], approval: "manual" },
+			{ name: "all", percent: 100, hold: "2h", flags: ["search", "mail"], approval: { approvers: 2 }, not_before: { day: 8 } },
+			{ name: "last", percent: 100, hold: "2h", approval: "manual", not_before: "2026-03-01T08:00:00Z" },
+		];
+		const shown = drawn(aView({ rollout: aRollout({ percent: 100, plan: { phases }, next }) }));
+		expect(shown).toContain("100 % served of staff, 5 % held back");
+		expect(shown).toContain(`✔ compare   0 %      compared only
+▶ staff     100 %    ████████████░░░░░░░░░░░░ held 30m of 1h, of staff, cart joins
+  all       100 %    hold 2h, search, mail join, 2 approvals, from day 8 on
+  last      100 %    hold 2h, 1 approval, from 2026-03-01T08:00:00Z on
+
+excellent`);
+	});
+
+	test.each<[what: string, over: Partial<Detail>, says: string]>([
+		[
+			"how many have approved, and who may not",
+			{ status: "awaiting_approval", next: { ...next, waitsFor: ["approval"] } },
+			"phase_3 (100 %, with search) waits for 1 of 2 approvals (bob), from anybody but ann",
+		],
+		[
+			"when it begins",
+			{
+				status: "scheduled",
+				phase: null,
+				state: {},
+				health: null,
+				next: { ...next, notBeforeMs: START + 92 * MINUTE, waitsFor: ["time"] },
+			},
+			"waits for 2026-01-01T13:32:00Z, in 1h",
+		],
+		[
+			"which checks are pending",
+			{ status: "validating", phase: null, state: {}, health: null, next: { ...next, checks: ["smoke", "e2e"], waitsFor: ["checks"] } },
+			"waits for checks: smoke, e2e",
+		],
+		["that nothing advances by itself", { next: { ...next, waitsFor: ["person"] } }, "waits for somebody who advances it"],
+		[
+			"the stages that are left of the way back",
+			{
+				status: "rolling_back",
+				percent: 75,
+				state: { phase: 1, by: "tidegate", reason: "harm", stages: [50, 0] },
+				next: { ...next, kind: "lower", phase: null, percent: 50, notBeforeMs: START + 41 * MINUTE, waitsFor: ["time"] },
+			},
+			"on the way back: then 50 %, 0 %, in 9m",
+		],
+		[
+			"who takes it back, and why",
+			{ status: "rolling_back", state: { phase: 1, by: "tidegate", reason: "harm", stages: [0] } },
+			"taken back by tidegate: harm",
+		],
+		["flags that were taken back", { state: { phase: 1, dropped: ["cart"] } }, "cart taken back while the others go on"],
+		[
+			"a hold that was extended",
+			{ state: { phase: 1, extendedMs: 60 * MINUTE, watch: { heldMs: 30 * MINUTE, tickedAtMs: 0 } } },
+			"held 30m of 2h",
+		],
+	])("says %s", (_what, over, says) => expect(drawn(aView({ rollout: aRollout(over) }), { columns: 160 })).toContain(says));
+
 	test("says since when control does not answer", () => {
 		expect(drawn(aView(), { lostSinceMs: START + 31 * MINUTE })).toContain("control has not answered for 1m: trying again");
 	});

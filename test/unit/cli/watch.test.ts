@@ -51,6 +51,25 @@ describe("rollout watch", () => {
 		expect(JSON.parse(done.out)).toMatchObject({ id: "x.1", status, exitCode: exit });
 	});
 
+	test.each(["scheduled", "validating", "awaiting_approval", "paused", "rolling_back"])("goes on while it is %s", async (status) => {
+		let asked = 0;
+		const control = await standIn(() => ({ body: { ...detail, status: asked++ === 0 ? status : "completed" } }));
+		expect(await tidegate(["rollout", "watch", "x.1", "--json"], { env: control.env })).toMatchObject({ exit: EXIT.ok });
+		expect(asked).toBe(2);
+	});
+
+	test.each([
+		["validation_failed", "check smoke: 500"],
+		["reject", "support is not ready"],
+	])("of one that is a draft again (%s) ends with 1 and why", async (kind, message) => {
+		const event = { revision: 2, atMs: 0, kind, reason: "operator", message, actor: "ann" };
+		const control = await standIn(({ path }) =>
+			path.includes("/events") ? { body: { events: [event] } } : { body: { ...detail, status: "draft", phase: null, revision: 2 } },
+		);
+		const { exit, err } = await tidegate(["rollout", "watch", "x.1"], { env: control.env });
+		expect({ exit, err }).toEqual({ exit: EXIT.failure, err: `tidegate: x.1 did not start, and is a draft again: ${message}\n` });
+	});
+
 	test("stops after --timeout with 6, and on Ctrl-C with 130", async () => {
 		const control = await standIn(() => ({ body: detail }));
 		expect(await tidegate(["rollout", "watch", "x.1", "--timeout", "1s"], { env: control.env })).toMatchObject({

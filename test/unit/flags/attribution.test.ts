@@ -220,6 +220,77 @@ test("flags that the client may not see are nobody's evidence", () => {
 	expect(seen()).toEqual([]);
 });
 
+const internal = aSegment({ key: "internal", keys: ["anna"] });
+const beta = aSegment({ key: "beta", keys: ["anna", "bob"] });
+const pro = aSegment({ key: "pro", when: { attribute: "plan", op: "in", values: ["pro"] } });
+const inRings = (...rings: readonly (readonly [segment: string | null, served: number])[]) =>
+	rings.map(([segment, served]) => ({ segment, served }));
+const ringed = aRollout({
+	served: 20_000,
+	rings: inRings(["internal", 50_000], ["beta", 20_000]),
+	stage: 2,
+	sinceMs: 5_000,
+	before: { stage: 1, served: 50_000, sinceMs: 2_000, rings: inRings(["internal", 50_000]) },
+});
+const armAt = (served: number, user = "anna") => (bucketOf(user, seedOf("checkout.1")) < served ? onCandidate : here);
+const byBob = { targetingKey: "bob" };
+
+test.each<[string, Given, object[]]>([
+	["is of its user's ring, whatever the newest one serves", {}, [{ ...armAt(50_000), stage: 2, served: 50_000 }]],
+	[
+		"is of the newest ring for those who are only in that",
+		{ context: byBob },
+		[{ ...armAt(20_000, "bob"), unit: "bob", stage: 2, served: 20_000 }],
+	],
+	["is none of a user in no ring", { context: { targetingKey: "carl" } }, []],
+	["from before the phase is of the ring that there was", { atMs: 4_999 }, [{ ...armAt(50_000), stage: 1, served: 50_000 }]],
+	["from before the user's ring joined is none", { context: byBob, atMs: 4_999 }, []],
+	[
+		"from before there were rings is of what everybody was served",
+		{ rollouts: [{ ...ringed, before: { stage: 1, served: 1_000, sinceMs: 2_000 } }], context: byBob, atMs: 4_999 },
+		[{ ...armAt(1_000, "bob"), unit: "bob", stage: 1, served: 1_000 }],
+	],
+	[
+		"without the attribute of a ring's segment is shown: with it the user might be in the ring",
+		{ rollouts: [aRollout({ rings: inRings(["pro", 5_000]) })] },
+		[unattributed],
+	],
+	[
+		"of a user who is known not to be in a ring is none",
+		{ rollouts: [aRollout({ rings: inRings(["pro", 5_000]) })], context: { ...byBob, plan: "free" } },
+		[],
+	],
+	["by a ring that cannot be read is none", { rollouts: [aRollout({ rings: inRings(["gone", BUCKETS]) })] }, []],
+])("in a rollout that goes ring by ring an event %s", (_, given, expected) => {
+	expect(placesOf({ segments: [internal, beta, pro], rollouts: [ringed], ...given })).toEqual(expected);
+});
+
+test("a measured flag of a user in no ring counts outside the rollout", () => {
+	const given = {
+		flags: [measured],
+		segments: [internal],
+		rollouts: [aRollout({ rings: inRings(["internal", BUCKETS]) })],
+		context: byBob,
+	};
+	expect(placesOf(given)).toEqual([{ ...outside, unit: "bob" }]);
+});
+
+const joined = aRollout({ ...later, flags: both, before: { stage: 1, served: 5_000, sinceMs: 2_000, flags: ["checkout"] } });
+
+test.each<[string, Given, object[]]>([
+	["since it joined is evidence", { flag: "search" }, [{ ...bySearch, stage: 2, served: 20_000 }]],
+	["from before it joined is none: everybody was on the baseline of it", { flag: "search", atMs: 4_999 }, []],
+	["from before that names the flag that was there is evidence", { flag: "checkout", atMs: 4_999 }, [here]],
+	["from before that names no flag is evidence by the flag that was there", { atMs: 4_999 }, [here]],
+	[
+		"from before that names no flag is none of a user whom a rule served that flag",
+		{ flags: [swissOnly, search], context: inSwitzerland, atMs: 4_999 },
+		[],
+	],
+])("of a flag that joined later an event %s", (_, given, expected) => {
+	expect(placesOf({ flags: [checkout, search], rollouts: [joined], ...given })).toEqual(expected);
+});
+
 test("users whom a fuse has moved for a minute stay evidence of their arm; those whom anybody else has moved are none", () => {
 	const moved = (source: string): ActiveOverlay => ({ kill: new Map(), baseline: new Map([["checkout.1", source]]) });
 	const rollouts = [aRollout({ served: COHORT_OF_ANNA + 1 })];

@@ -152,6 +152,19 @@ test.each<[string, Given, readonly string[]]>([
 		['rollout checkout.1 has no company to bucket by: the baseline, serves "false"'],
 	],
 	[
+		"a ring's own limit",
+		{ rollout: { served: COHORT, rings: [{ segment: "friends", served: COHORT + 1 }] } },
+		[
+			"  segment friends: is a member",
+			`rollout checkout.1, phase_1: bucket ${COHORT} of 100000, limit ${COHORT + 1}, below it: the candidate, serves "true"`,
+		],
+	],
+	[
+		"a user in no ring",
+		{ rollout: { served: BUCKETS, rings: [{ segment: "friends", served: BUCKETS }] }, context: { targetingKey: "bob" } },
+		["  segment friends: is no member", 'outside of rollout checkout.1, in none of its audiences so far: the baseline, serves "false"'],
+	],
+	[
 		"a split without a key",
 		{ flag: { fallthrough: split }, context: {} },
 		['the fallthrough splits and there is no targetingKey to bucket by: the off variant, serves "false"'],

@@ -49,6 +49,13 @@ export function answerOf(written: Written, flagKey: string, context: Given): { r
 			return true;
 		}
 	}
+	function isInRing(key: string): boolean {
+		try {
+			return isMember(key);
+		} catch {
+			return false;
+		}
+	}
 	function holds(tree: Condition): boolean {
 		if ("segment" in tree) return isMember(tree.segment);
 		if ("all" in tree) return tree.all.every(holds);
@@ -104,8 +111,12 @@ export function answerOf(written: Written, flagKey: string, context: Given): { r
 			const isExcluded = excluded.keys.some((each) => each === user) || excluded.segments.some(isAmongExcluded);
 			if (isExcluded) return serve(baseline, "DEFAULT", { rollout: key, excluded: true });
 			if (!isKey) return serve(baseline, "DEFAULT", { rollout: key, noKey: true });
+			// As many as the best of its rings; one that nobody can read has nobody in it.
+			const rings = rollout.rings?.filter(({ segment }) => segment === null || isInRing(segment));
+			if (rings?.length === 0) return serve(baseline, "DEFAULT", { rollout: key, outside: true });
+			const limit = rings ? Math.max(...rings.map((ring) => ring.served)) : served;
 			const bucket = bucketIn(key);
-			return serve(bucket < served ? (rollout.flags[flag.key] ?? "") : baseline, "SPLIT", { rollout: key, phase, bucket });
+			return serve(bucket < limit ? (rollout.flags[flag.key] ?? "") : baseline, "SPLIT", { rollout: key, phase, bucket });
 		}
 		if (typeof flag.fallthrough === "string") return serve(flag.fallthrough, flag.rules.length > 0 ? "DEFAULT" : "STATIC");
 		if (!isKey) return serve(flag.offVariant, "DEFAULT", { noKey: true });

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { armsServed, judge } from "../../../core/health/judge";
 import type { Evidence } from "../../../core/health/observation";
 import { logEvidence } from "../../../core/statistics/evidence";
@@ -330,4 +330,57 @@ test.each<[string, Record<string, unknown>, string]>([
 		signal === "error" ? [sumsOf({ harmedUsers: 77 }), sumsOf({ arm: "control", harmedUsers: 88 })] : [...anEvidence().userSums, ...more];
 	const { judgement } = judge(plan, aState({ phase: 0, baseline: [800] }, plan), anEvidence({ userSums }), NOW_MS);
 	expect([judgement.candidate.harmedUsers, judgement.control.harmedUsers]).toEqual([77, 88]);
+});
+
+describe("a guard of one flag", () => {
+	const scoped = aPlan({
+		flags: ["checkout", "search", "cart"],
+		guards: [
+			{ guard: "error_rate vs control <= +25%", flag: "search" },
+			"error_rate vs control <= +25%",
+			{ guard: "error_rate vs control <= +25%", flag: "cart" },
+		],
+		phases: [
+			{ percent: 5, hold: "10m", criteria: ["error_rate < 3%"] },
+			{ percent: 100, hold: "10m", criteria: ["error_rate < 3%"], flags: ["search"] },
+		],
+	});
+	const judged = (change: Parameters<typeof aState>[0], ...es: readonly number[]) =>
+		judge(scoped, aState({ ...change, watch: { guards: es.map((e) => aGuardWatch({ e, triplingE: e })) } }, scoped), anEvidence(), NOW_MS)
+			.judgement;
+	const verdictsOf = ({ verdicts }: ReturnType<typeof judged>) =>
+		verdicts.filter(({ role }) => role === "guard").map(({ status }) => status);
+
+	test("is not in play before its flag has joined, and holds nothing up", () => {
+		const found = judged({ phase: 0 }, 1, 1, 1);
+		expect(verdictsOf(found)).toEqual(["not_applicable", "met", "no_data"]);
+		expect(found.verdicts[0]).toMatchObject({ message: "search is not in the rollout now" });
+	});
+
+	test("is in play from the phase on in which its flag joins", () => {
+		expect(verdictsOf(judged({ phase: 1, stage: 2 }, 1, 1, 1))).toEqual(["no_data", "met", "no_data"]);
+	});
+
+	test("is not in play once its flag was taken back", () => {
+		expect(verdictsOf(judged({ phase: 1, stage: 2, dropped: ["search", "cart"] }, 1, 1, 1))).toEqual([
+			"not_applicable",
+			"met",
+			"not_applicable",
+		]);
+	});
+
+	test("counts nothing of what a flag showed that was taken back, and counts among those that the mean is taken over", () => {
+		const before = judged({ phase: 1, stage: 2 }, 300, 3, 3).harm;
+		expect(before).toMatchObject({ guards: 3, proven: true, tripled: true });
+		expectClose(before.e, 102);
+		const after = judged({ phase: 1, stage: 2, dropped: ["search"] }, 300, 3, 3).harm;
+		expect(after).toMatchObject({ guards: 3, proven: false, tripled: false });
+		expectClose(after.e, 2);
+	});
+
+	test("proves harm alone only with all guards' share of the evidence, as many as the plan has", () => {
+		expect(judged({ phase: 1, stage: 2 }, 80 * 3 - 2.1, 1, 1).harm.proven).toBe(false);
+		expect(judged({ phase: 1, stage: 2 }, 80 * 3 + 2, 1, 1).harm.proven).toBe(true);
+		expect(judged({ phase: 1, stage: 2, dropped: ["cart"] }, 80 * 3 - 2, 1, 1e9).harm.proven).toBe(false);
+	});
 });

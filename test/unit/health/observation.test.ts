@@ -113,6 +113,8 @@ test("what no arm can claim is counted over all metrics, beside all there is", (
 	const lacking = { metric: "error", arm: "unattributed", requests: 7, sum: 0 } as const;
 	expect(unattributedOf({ ...seen, totals: [...seen.totals, lacking, { ...lacking, metric: "paint" }] })).toEqual({ events: 14, of: 214 });
 	expect(unattributedOf({ ...seen, totals: [] })).toEqual({ events: 0, of: 0 });
+	const ofFlag = { metric: "error@checkout", arm: "control", requests: 100, sum: 0 } as const;
+	expect(unattributedOf({ ...seen, totals: [...seen.totals, lacking, ofFlag] })).toEqual({ events: 7, of: 207 });
 });
 
 test("sums are found by signal and arm, and those of nobody are none", () => {

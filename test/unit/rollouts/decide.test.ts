@@ -642,3 +642,34 @@ describe("a percentile's guard that has warmed up", () => {
 		expect(decide(slow, paused, seen, NOW_MS)).toMatchObject({ kind: "hold", state: { status: "paused", by: "anna", stage: 2 } });
 	});
 });
+
+test("a guard that has warmed up begins its phase anew, though both arms breach a limit in that minute", () => {
+	const slow = { signal: "latency_ms p95 vs control +20%", metric: "latency_ms", requestsEach: 10, center: 5.3, spread: 0.4 } as const;
+	const of = aPlan({ guards: ["latency_ms p95 vs control <= +20%"] });
+	const state = aState({ watch: { guards: [aGuardWatch({ harm: betsOf(1, 1), frozen: null })] } }, of);
+	const seen = anEvidence({
+		candidate: breaching,
+		control: failing,
+		more: [sumsOf({ ...slow }), sumsOf({ ...slow, arm: "control", users: 500 })],
+		quantiles: [quantilesOf({ arm: "candidate" }), quantilesOf()],
+	});
+	expect(decide(of, state, seen, NOW_MS)).toMatchObject({
+		kind: "hold",
+		reason: "warmed_up",
+		state: { stage: 2, sinceMs: NOW_MS },
+		alerts: expect.arrayContaining([expect.objectContaining({ kind: "control_breaches_too" })]) as unknown,
+	});
+});
+
+test("an overload of a ring that has just joined steps back, though it is served less than another one", () => {
+	const of = aPlan({
+		holdback: 0,
+		phases: [aPhase({ percent: 50, audience: "internal" }), aPhase({ percent: 10, audience: "beta" }), aPhase({ percent: 100 })],
+	});
+	const rings = [{ segment: "internal", served: 50_000 }];
+	const state = aState({ phase: 1, stage: 2, before: { stage: 1, served: 50_000, sinceMs: 0, rings }, watch: { ticks: 0 } }, of);
+	expect(decide(of, state, anEvidence({ candidate: breaching, control: failing }), NOW_MS)).toMatchObject({
+		kind: "step_back",
+		state: { phase: 0 },
+	});
+});

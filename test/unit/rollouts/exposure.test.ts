@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
-import { candidateOf, liveRollout } from "../../../core/rollouts/exposure";
-import { ENDED, aPlan, aSecondPhase, aState, pausedState } from "./fixtures";
+import { candidateOf, hasRisen, liveRollout } from "../../../core/rollouts/exposure";
+import { rolloutState } from "../../../core/rollouts/state";
+import { enterPhase } from "../../../core/rollouts/transitions";
+import { ENDED, aPhase, aPlan, aSecondPhase, aState, pausedState } from "./fixtures";
 
 const candidates = { checkout: "true" };
 
@@ -53,3 +55,113 @@ test("the candidate is the plan's, or true", () => {
 	expect(candidateOf(aPlan())).toBe("true");
 	expect(candidateOf(aPlan({ candidate: "new" }))).toBe("new");
 });
+
+const ringPlan = aPlan({
+	holdback: 0,
+	phases: [
+		aPhase({ percent: 50, audience: "internal" }),
+		aPhase({ percent: 10, audience: "beta" }),
+		aPhase({ percent: 20 }),
+		aPhase({ percent: 100 }),
+	],
+});
+const ringsAt = (change: Parameters<typeof aState>[0]) => liveRollout("checkout.1", ringPlan, aState(change, ringPlan))?.rings;
+
+test.each<[string, Parameters<typeof aState>[0], object | undefined]>([
+	["the first ring alone", { phase: 0 }, [{ segment: "internal", served: 50_000 }]],
+	[
+		"each ring goes on with what it had",
+		{ phase: 1 },
+		[
+			{ segment: "internal", served: 50_000 },
+			{ segment: "beta", served: 10_000 },
+		],
+	],
+	[
+		"a ring that everybody has caught up with is no ring any more",
+		{ phase: 2 },
+		[
+			{ segment: "internal", served: 50_000 },
+			{ segment: null, served: 20_000 },
+		],
+	],
+	["at the end everybody is served alike", { phase: 3 }, undefined],
+	["a baseline is measured among those who are served first", { phase: -1 }, [{ segment: "internal", served: 0 }]],
+	[
+		"a baseline before a later phase is measured among all of its users",
+		{ phase: -1, fromPhase: 1 },
+		[
+			{ segment: "internal", served: 0 },
+			{ segment: "beta", served: 0 },
+		],
+	],
+	[
+		"on the way back no ring is served more than the stage",
+		{ phase: 1, lowered: { percent: 5, sinceMs: 0 } },
+		[
+			{ segment: "internal", served: 5_000 },
+			{ segment: "beta", served: 5_000 },
+		],
+	],
+	[
+		"a retreat serves no ring",
+		{ phase: 1, retreated: true },
+		[
+			{ segment: "internal", served: 0 },
+			{ segment: "beta", served: 0 },
+		],
+	],
+])("rings: %s", (_, change, expected) => expect(ringsAt(change)).toEqual(expected));
+
+test("flags that join later are in from their phase on, those that went back are out, and what was before is remembered", () => {
+	const plan = aPlan({ flags: ["a", "b", "c"], phases: [aPhase(), aPhase({ percent: 20, flags: ["b", "c"] }), aPhase({ percent: 100 })] });
+	const flagsAt = (state: ReturnType<typeof aState>) => Object.keys(liveRollout("checkout.1", plan, state)?.flags ?? {});
+	const first = aState({}, plan);
+	expect(flagsAt(first)).toEqual(["a"]);
+	const second = enterPhase(plan, first, 1, 1_000);
+	expect(flagsAt(second)).toEqual(["a", "b", "c"]);
+	expect(second.before).toMatchObject({ stage: 1, flags: ["a"] });
+	expect(rolloutState.parse(JSON.parse(JSON.stringify(second)))).toEqual(second);
+	const third = enterPhase(plan, { ...second, dropped: ["b"] }, 2, 2_000);
+	expect(flagsAt(third)).toEqual(["a", "c"]);
+	expect(third.before).not.toHaveProperty("flags");
+});
+
+test.each<[string, Parameters<typeof aState>[0], boolean]>([
+	["without anything before", { phase: 0 }, false],
+	[
+		"in a ring that is served for the first time, though less than another one",
+		{ phase: 1, before: beforeOf([["internal", 50_000]]) },
+		true,
+	],
+	[
+		"when a ring joined before",
+		{
+			phase: 1,
+			before: beforeOf([
+				["internal", 50_000],
+				["beta", 10_000],
+			]),
+		},
+		false,
+	],
+	[
+		"on the way back",
+		{
+			phase: 1,
+			lowered: { percent: 5, sinceMs: 0 },
+			before: beforeOf([
+				["internal", 50_000],
+				["beta", 10_000],
+			]),
+		},
+		false,
+	],
+	["after a retreat", { phase: 2, before: { stage: 1, served: 0, sinceMs: 0 } }, true],
+])("whether somebody is served more than before: %s", (_, change, expected) => {
+	expect(hasRisen(ringPlan, aState(change, ringPlan))).toBe(expected);
+});
+
+function beforeOf(rings: readonly (readonly [segment: string, served: number])[]) {
+	return { stage: 1, served: rings.at(-1)?.[1] ?? 0, sinceMs: 0, rings: rings.map(([segment, served]) => ({ segment, served })) };
+}

@@ -103,6 +103,26 @@ test.each<[string, Record<string, unknown>, pointer: string, message: RegExp]>([
 		"/phases/1/percent",
 		/^5 % falls below the 20 % of a phase before, for the same users$/,
 	],
+	[
+		"percents that fall below an earlier phase of the same audience",
+		{
+			phases: [aPhase({ percent: 60, audience: "beta" }), aPhase({ percent: 20 }), aPhase({ percent: 30, audience: "beta" }), whole],
+		},
+		"/phases/2/percent",
+		/^30 % falls below the 60 % of a phase before, for the same users$/,
+	],
+	[
+		"a check that has the name of another one in the phase before, during which both are looked at",
+		{
+			phases: [
+				aPhase({ checks: [{ name: "smoke", http: "https://one.example", every: "1h" }] }),
+				aPhase({ percent: 20, checks: [{ name: "smoke", http: "https://two.example" }] }),
+				whole,
+			],
+		},
+		"/phases/1/checks/0/name",
+		/^"smoke" is another check in the phase before$/,
+	],
 	["a phase of 0 %", { phases: [aPhase({ percent: 0 }), whole] }, "/phases/0/percent", /^0 % serves nobody$/],
 	["a last phase below 100 %", { phases: [aPhase(), aPhase({ percent: 99.999 })] }, "/phases/1/percent", /^the last phase serves 100 %$/],
 	["a flag named twice", { flags: ["checkout", "search", "checkout"] }, "/flags/2", /^"checkout" is named twice$/],

@@ -2,9 +2,20 @@ import { expect, test } from "vitest";
 import { command } from "../../../core/rollouts/command";
 import { decide } from "../../../core/rollouts/decide";
 import { liveRollout, servedBy } from "../../../core/rollouts/exposure";
-import { type LiveState, rolloutState } from "../../../core/rollouts/state";
-import { resumed, unguarded } from "../../../core/rollouts/transitions";
-import { MINUTE_MS, NOW_MS, aPlan, aSecondPhase, aState, anEvidence, pausedState } from "./fixtures";
+import { type LiveState, type RolloutState, rolloutState } from "../../../core/rollouts/state";
+import {
+	FIRST_LAUNCH,
+	awaitingApproval,
+	droppedFlags,
+	excludedUsers,
+	lowered,
+	paused,
+	resumed,
+	scheduled,
+	unguarded,
+	validating,
+} from "../../../core/rollouts/transitions";
+import { ENDED, MINUTE_MS, NOW_MS, aPlan, aSecondPhase, aState, anEvidence, pausedState } from "./fixtures";
 
 const holding = aPlan();
 const retreating = aPlan({ on_control_loss: "retreat" });
@@ -91,4 +102,63 @@ test("a retreat survives JSON and its schema, and a state stored before there we
 	expect(rolloutState.parse(JSON.parse(JSON.stringify(lapsed())))).toEqual(lapsed());
 	const { retreated: _, ...older } = aState();
 	expect(rolloutState.parse(older)).toEqual(aState());
+});
+
+const REJOINED = { keys: ["bob"], segments: ["beta"] };
+const why = { by: "anna", reason: "slow", trigger: "operator" } as const;
+const approvals = [{ by: "carl", atMs: 7, reason: "looked" }];
+const rich = aSecondPhase({
+	author: "ben",
+	versions: { checkout: 4 },
+	manual: true,
+	baseline: [0.01],
+	extendedMs: 60_000,
+	dropped: ["search"],
+	excluded: REJOINED,
+	approvals,
+	before: {
+		stage: 1,
+		served: 5_000,
+		sinceMs: 0,
+		flags: ["checkout"],
+		rings: [
+			{ segment: "beta", served: 5_000 },
+			{ segment: null, served: 1_000 },
+		],
+	},
+});
+
+test.each<RolloutState>([
+	{ status: "draft" },
+	scheduled({ ...FIRST_LAUNCH, author: "ben", fromPhase: 1, manual: true }, NOW_MS, "anna"),
+	rolloutState.parse({ ...validating(FIRST_LAUNCH, NOW_MS, "anna"), approvals }),
+	rich,
+	awaitingApproval(rich, NOW_MS),
+	paused(rich, NOW_MS, "anna", "lunch"),
+	lowered(holding, rich, [10, 5, 0], NOW_MS, why),
+	excludedUsers(holding, rich, { keys: ["dora"], segments: [] }, NOW_MS),
+	droppedFlags(holding, rich, ["cart"], NOW_MS),
+	...ENDED,
+])("a state that is $status survives JSON and its schema, whatever it holds", (state) => {
+	expect(rolloutState.parse(JSON.parse(JSON.stringify(state)))).toEqual(state);
+});
+
+test("every status keeps what belongs to the rollout, and nothing of the status before", () => {
+	const asked = awaitingApproval(rich, NOW_MS);
+	expect(paused(asked, NOW_MS, "anna", "lunch")).not.toHaveProperty("askedAtMs");
+	const {
+		status: _,
+		pausedAtMs: __,
+		by: ___,
+		reason: ____,
+		...kept
+	} = paused(asked, NOW_MS, "anna", "lunch") as Extract<LiveState, { status: "paused" }>;
+	expect(rich).toMatchObject(kept);
+	expect(resumed(holding, paused(asked, NOW_MS, "anna", "lunch"), NOW_MS)).toEqual(rich);
+	expect(lowered(holding, asked, [10, 0], NOW_MS, why)).toMatchObject({
+		author: "ben",
+		dropped: ["search"],
+		excluded: REJOINED,
+		approvals: [],
+	});
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { bucketOf, seedOf } from "../../../core/flags/bucket";
-import type { Point } from "../../../core/telemetry";
+import type { Signal } from "../../../core/health/signal";
+import type { Point, Predicate } from "../../../core/telemetry";
 import { aFlag, aRollout, aState, bothArms, ERROR_SIGNAL, publish, SDK_KEY } from "./fixture";
 import { TooManyPoints } from "../../../worker/telemetry/tooManyPoints";
 import { anEdge, down } from "./harness";
@@ -47,6 +48,19 @@ async function sent(
 }
 
 describe("a point", () => {
+	test("is stored once more for a guard of the flag that it names, and is one event all the same", async () => {
+		const scoped = { ...ERROR_SIGNAL, key: "error@natal", metric: "error@natal" };
+		const rollouts = [aRollout({ flags: { natal: "true", synastry: "true" }, signals: [ERROR_SIGNAL, scoped] })];
+		const flags = [aFlag({ key: "natal" }), aFlag({ key: "synastry" })];
+		const edge = await anEdge(await publish([aState({ flags, rollouts })]), { nowMs: now });
+		await edge.post("/v1/events", { events: [anEvent({ id: "e1", value: true }), anEvent({ flag: "synastry" })] });
+		expect(edge.recorded.flatMap(({ points }) => points)).toMatchObject([
+			{ id: "e1", metric: "error", harms: [{ signal: "error", slot: 0 }], first: true },
+			{ id: "e1", metric: "error@natal", harms: [{ signal: "error@natal", slot: 0 }], first: false },
+			{ id: null, metric: "error", harms: [], first: true },
+		]);
+	});
+
 	test("says who was in which arm, what happened, and nothing about who it was", async () => {
 		const { status, body, points } = await sent([anEvent({ id: "e1", value: true }), anEvent({ targetingKey: control })]);
 		expect([status, body]).toEqual([202, { accepted: 2, rejected: [] }]);
@@ -76,6 +90,58 @@ describe("a point", () => {
 			[[0, 1], true],
 			[[], true],
 			[[], false],
+		]);
+	});
+
+	test("is made once more for the guards of the flag that its event names, and only for them", async () => {
+		const french = { country: "FR" };
+		const scoped = (metric: string, harm: Predicate): Signal => ({ key: metric, metric, slot: 0, harm: bothArms(harm) });
+		const signals = [
+			ERROR_SIGNAL,
+			scoped("error@natal", { op: "equals", value: 1 }),
+			scoped("latency_ms@synastry", { op: "gt", value: 100 }),
+		];
+		const flags = { natal: "true", synastry: "true" };
+		const guarded = await publish([aState({ ...state, rollouts: [aRollout({ flags, signals, scored: ["latency_ms@synastry"] })] })]);
+		const edge = await anEdge(guarded, { nowMs: now });
+		await edge.post("/v1/events", {
+			events: [
+				anEvent({ id: "e1", value: true }),
+				anEvent({ flag: "synastry", context: french, value: true }),
+				anEvent({ flag: undefined, value: true }),
+				anEvent({ flag: "synastry", context: french, metric: "latency_ms", value: 101 }),
+				anEvent({ flag: "checkout", value: true }),
+				anEvent({ targetingKey: control, metric: "latency_ms", value: 101 }),
+			],
+		});
+		const points = edge.recorded.flatMap((each) => each.points);
+		expect(
+			points.map(({ metric, arm, flag, variant, first, scored, harms }) => [metric, arm, flag, variant, first, scored, harms.length]),
+		).toEqual([
+			["error", "candidate", "natal", "true", true, false, 1],
+			["error@natal", "candidate", "", "", false, false, 1],
+			["error", "candidate", "synastry", "true", true, false, 1],
+			["error", "candidate", "natal", "true", true, false, 1],
+			["latency_ms", "candidate", "synastry", "true", true, false, 0],
+			["latency_ms@synastry", "candidate", "", "", false, true, 1],
+			["latency_ms", "control", "natal", "false", true, false, 0],
+		]);
+		const [whole, own] = points;
+		const { id, rollout, stage, served, unit, value } = whole ?? {};
+		expect(own).toMatchObject({ id, rollout, stage, served, unit, value, harms: [{ signal: "error@natal", slot: 0 }] });
+	});
+
+	test("of a user that no arm can claim is made for no guard", async () => {
+		const signals: Signal[] = [{ key: "error@synastry", metric: "error@synastry", slot: 0, harm: bothArms({ op: "equals", value: 1 }) }];
+		const guarded = await publish([aState({ ...state, rollouts: [aRollout({ flags: { synastry: "true" }, signals })] })]);
+		const edge = await anEdge(guarded, { nowMs: now });
+		await edge.post("/v1/events", {
+			events: [anEvent({ flag: "synastry" }), anEvent({ flag: "synastry", context: { country: "FR" } })],
+		});
+		expect(edge.recorded.flatMap((each) => each.points).map(({ metric, arm }) => [metric, arm])).toEqual([
+			["error", "unattributed"],
+			["error", "candidate"],
+			["error@synastry", "candidate"],
 		]);
 	});
 
@@ -224,7 +290,7 @@ describe("an event", () => {
 		[
 			"an unknown metric",
 			anEvent({ metric: "constructor" }),
-			'unknown metric "constructor": metric takes one of error, fallback, latency_ms, satisfaction',
+			'unknown metric "constructor": metric takes one of discrepancy, error, fallback, latency_ms, satisfaction',
 		],
 		["a metric that is not known yet", anEvent({ metric: "basket" }), "a new one is known here within 10 s"],
 		["a long unknown metric", anEvent({ metric: "x".repeat(1_000) }), `unknown metric "${"x".repeat(63)}": `],

@@ -354,7 +354,7 @@ describe("the system's status", () => {
 		expect([live - before.running, paused - before.paused]).toEqual([2, 1]);
 		expect(damaged).toContain(three.id);
 		expect(damaged).not.toContain(one.id);
-		expect((await status({}, "staging")).rollouts).toEqual({ running: 0, paused: 0, damaged: [] });
+		expect((await status({}, "staging")).rollouts).toEqual({ running: 0, awaitingApproval: 0, paused: 0, rollingBack: 0, damaged: [] });
 		await command(three.id, "roll_back");
 	});
 

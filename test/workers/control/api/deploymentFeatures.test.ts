@@ -42,7 +42,18 @@ describe("GET /status", () => {
 				level: "unknown",
 				score: null,
 				flags: [one.flag],
-				next: { phase: "phase_2", percent: 20, holdLeftMs: 600_000 },
+				next: {
+					kind: "phase",
+					phase: "phase_2",
+					percent: 20,
+					audience: null,
+					flags: [],
+					holdLeftMs: 600_000,
+					notBeforeMs: null,
+					approvals: { needed: 0, given: [], author: "admin" },
+					checks: [],
+					waitsFor: ["hold"],
+				},
 			},
 		]);
 		expect(damaged).toEqual([hurt.id]);
@@ -169,7 +180,7 @@ describe("rollbacks", () => {
 			automatic: 0,
 			manual: 1,
 			byTrigger: { operator: 1 },
-			byStrategy: { full: 1 },
+			byStrategy: { emergency: 1 },
 			successShare: null,
 		});
 		expect(await done("GET", `${D}/rollback/statistics?environment=staging`)).toMatchObject({ count: 0 });

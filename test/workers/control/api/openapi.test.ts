@@ -1,12 +1,16 @@
 import { beforeAll, expect, test } from "vitest";
-import { done, send } from "./harness";
+import { done, refused, send } from "./harness";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+interface Content {
+	readonly schema: unknown;
+	readonly examples?: Readonly<Record<string, { readonly summary: string; readonly value: unknown }>>;
+}
 interface Operation {
 	readonly summary?: string;
 	readonly security?: readonly unknown[];
 	readonly parameters?: readonly { readonly name: string; readonly in: string }[];
-	readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, { readonly schema: unknown }>> };
+	readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Content>> };
 	readonly responses: Readonly<
 		Record<string, { readonly description: string; readonly content?: Readonly<Record<string, { readonly schema: unknown }>> }>
 	>;
@@ -177,4 +181,14 @@ test("uses nothing that 3.1 has dropped", () => {
 	const text = JSON.stringify(document.paths);
 	expect(text).not.toContain('"nullable"');
 	expect(text).not.toMatch(/"exclusiveM(in|ax)imum":(true|false)/);
+});
+
+test("every command has an example, and each example is taken", async () => {
+	const commands = document.paths["/api/v1/rollouts/{id}/commands"]?.["post"]?.requestBody?.content["application/json"];
+	const examples = Object.values(commands?.examples ?? {}).map(({ value }) => value as { readonly command: string });
+	expect(new Set(examples.map((each) => each.command))).toEqual(
+		new Set(["start", "approve", "reject", "pause", "resume", "advance", "extend", "roll_back", "cancel"]),
+	);
+	// Its fields are right: what is wrong is that there is no such rollout.
+	for (const body of examples) await refused(404, "POST", "/api/v1/rollouts/nowhere.1/commands", { body });
 });

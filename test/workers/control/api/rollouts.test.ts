@@ -249,7 +249,7 @@ describe("commands", () => {
 			get(target, property) {
 				if (property === "prepare")
 					return (sql: string) => {
-						isCommit ||= sql.startsWith('insert into "rollout_events"');
+						isCommit ||= sql.startsWith("INSERT INTO rollout_events");
 						return target.prepare(sql);
 					};
 				if (property === "batch")
@@ -485,6 +485,25 @@ describe("reading", () => {
 		},
 	);
 
+	test("a rollout says what comes next, and what that waits for", async () => {
+		const smoke = { name: "informed", manual: "support knows", critical: true };
+		const phases = [aPhase({ percent: 5, approval: "manual", checks: [smoke] }), aPhase({ percent: 100, hold: "1h" })];
+		const { id } = await createRollout({ phases });
+		const next = async () => (await done<{ next: unknown }>("GET", `${ROLLOUTS}/${id}`)).next;
+		expect(await next()).toBeNull();
+		await command(id, "start");
+		expect(await next()).toMatchObject({
+			kind: "phase",
+			phase: "phase_1",
+			percent: 5,
+			approvals: { needed: 1, given: [], author: "admin" },
+			checks: ["informed"],
+			waitsFor: ["checks", "approval"],
+		});
+		await command(id, "cancel");
+		expect(await next()).toBeNull();
+	});
+
 	test("rollouts are listed newest first, by environment and status, as many as asked for", async () => {
 		const { key } = await done<FlagBody>("POST", "/api/v1/flags?environment=staging", { body: { key: newKey(), type: "boolean" } });
 		const made: string[] = [];
@@ -500,6 +519,9 @@ describe("reading", () => {
 		expect(await list("environment=staging&limit=2")).toEqual(made.slice(0, 2));
 		expect(await list("environment=staging&status=draft")).toEqual([made[0], made[2]]);
 		expect(await list("environment=staging&status=running")).toEqual([]);
-		await refused(422, "GET", `${ROLLOUTS}?status=sleeping`);
+		expect(await list("environment=staging&status=draft,cancelled")).toEqual(made);
+		expect(await list("environment=staging&status=running,cancelled")).toEqual([made[1]]);
+		for (const wrong of ["sleeping", "draft,sleeping", "draft,", ""])
+			expect(pointersOf(await refused(422, "GET", `${ROLLOUTS}?status=${wrong}`))).toEqual(["?status="]);
 	});
 });

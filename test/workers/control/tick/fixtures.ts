@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import type * as z from "zod";
 import { completeFlag, flagInput, type Flag } from "../../../../core/flags/model";
-import { command } from "../../../../core/rollouts/command";
+import { type Command, command } from "../../../../core/rollouts/command";
 import { type Plan, storedPlan } from "../../../../core/rollouts/plan";
 import type { Point } from "../../../../core/telemetry";
 import { embedded, recordPoints } from "../../../../control/metrics/embedded";
@@ -52,14 +52,16 @@ export const aFlag = (key: string): Flag => completeFlag(flagInput.parse({ key, 
 
 const act = (atMs: number) => ({ actor: "test", reason: "because", correlationId: "c", atMs });
 
-/** A flag and a running rollout of it, both named so. */
-export async function started(name: string, change: PlanChange = {}): Promise<StoredRollout> {
+/** A flag and a running rollout of it, both named so; or the plan's flags, and as the order wants it started. */
+export async function started(name: string, change: PlanChange = {}, order: Partial<Command> = {}): Promise<StoredRollout> {
 	const wanted = aPlan(name, change);
-	await createFlag(db, "production", aFlag(name), act(START_MS));
+	// oxlint-disable-next-line no-await-in-loop -- one or two
+	for (const key of wanted.flags) await createFlag(db, "production", aFlag(key), act(START_MS));
 	const row = await createRollout(db, wanted, act(START_MS));
-	const result = command(wanted, row.state, { kind: "start", by: "test", reason: "go" }, START_MS);
-	if (!result.ok) throw new Error(result.error.kind);
 	const held = await getFlags(db, "production", wanted.flags);
+	const versions = Object.fromEntries(held.map(({ key, version }) => [key, version]));
+	const result = command(wanted, row.state, { kind: "start", by: "test", reason: "go", versions, ...order }, START_MS);
+	if (!result.ok) throw new Error(result.error.kind);
 	const given = { row, change: result.value, act: act(START_MS), realNow: Date.now(), evidence: null, held };
 	if (!(await commitChange(db, given))) throw new Error("not started");
 	return current(row.id);
@@ -76,6 +78,7 @@ export async function outcomes(
 	row: StoredRollout,
 	arms: { candidate: [users: number, harmed: number]; control: [users: number, harmed: number] },
 	name = "u",
+	metric = "error",
 ) {
 	const { state } = row;
 	if (state.status !== "running" && state.status !== "paused") throw new Error(`${row.id} is ${state.status}`);
@@ -92,10 +95,10 @@ export async function outcomes(
 				arm,
 				flag: row.plan.flags[0] ?? "",
 				variant: String(arm === "candidate"),
-				metric: "error",
+				metric,
 				unit: `${name}-${arm}-${i}`,
 				value: Number(harm),
-				harms: harm ? [{ signal: "error", slot: 0 }] : [],
+				harms: harm ? [{ signal: metric, slot: 0 }] : [],
 				scored: false,
 				first: true,
 			};

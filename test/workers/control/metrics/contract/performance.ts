@@ -51,6 +51,13 @@ export function describePerformance(name: string, watched: Watched): void {
 			);
 		});
 
+		test("what is read for the guards of one flag alone counts nothing twice", async () => {
+			const { record, read } = fresh();
+			const point = aPoint({ rollout: watched.newRollout(), metric: "latency_ms", value: 80 });
+			await record([point, { ...point, metric: "latency_ms@checkout", flag: "", variant: "", first: false }]);
+			expect(counts(await read())).toEqual(counts([row("", "", "latency_ms", 1, 80), row("checkout", "false", "latency_ms", 1, 80)]));
+		});
+
 		test("a window holds what arrived from its start to before its end, in its environment", async () => {
 			const { record, read, fromMs } = fresh();
 			await record([outside({})]);

@@ -45,6 +45,7 @@ export function describeQuantiles(name: string, watched: Watched): void {
 				of({ value: 100 }),
 				of({ arm: "candidate", unit: "bob", value: 200 }),
 				of({ metric: "satisfaction", value: 9 }),
+				of({ metric: "latency_ms@checkout", flag: "", variant: "", first: false, value: 300 }),
 				of({ stage: 2, value: 700 }),
 			]);
 			const medians = async (stage: number) =>
@@ -54,6 +55,7 @@ export function describeQuantiles(name: string, watched: Watched): void {
 					["latency_ms", "control", 100],
 					["latency_ms", "candidate", 200],
 					["satisfaction", "control", 9],
+					["latency_ms@checkout", "control", 300],
 				]),
 			);
 			expect(await medians(2)).toEqual(byText([["latency_ms", "control", 700]]));

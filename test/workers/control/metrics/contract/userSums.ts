@@ -62,6 +62,29 @@ export function describeUserSums(name: string, watched: Watched): void {
 			expect((await read({ stage: 2 })).userSums[0]).toMatchObject({ users: { users: 1, harmedUsers: 1 }, harmedFirst: 1 });
 		});
 
+		test("a flag's own outcomes are summed beside all of them, and harm of the one is none of the other", async () => {
+			const rollout = watched.newRollout();
+			const own = aSignal("error@checkout", 0, "error@checkout");
+			const read = watched.reader(rollout, { signals: [ERROR, own] });
+			const named = aHarm({ rollout, unit: "ann" });
+			const ofFlag = { metric: own.metric, flag: "", variant: "", first: false, harms: [{ signal: own.key, slot: 0 }] };
+			await watched.record([named, { ...named, ...ofFlag }, aHarm({ rollout, unit: "bob", flag: "search" })]);
+			const { userSums, firstHarms, firstExposures } = await read();
+			expect(byText(userSums.map(({ signal, users }) => [signal, users.users, users.harmedUsers]))).toEqual(
+				byText([
+					["error", 2, 2],
+					["error@checkout", 1, 1],
+				]),
+			);
+			expect(byText(firstHarms.map(({ signal, units }) => [signal, units]))).toEqual(
+				byText([
+					["error", 2],
+					["error@checkout", 1],
+				]),
+			);
+			expect(firstExposures).toMatchObject([{ units: 2 }]);
+		});
+
 		test("each signal of a metric has its own, zeros where nobody was harmed, and none in an arm without reports", async () => {
 			const rollout = watched.newRollout();
 			const signals = [aSignal("latency_ms", 0, "a"), aSignal("latency_ms", 1, "b"), aSignal("latency_ms", 2, "c"), ERROR];

@@ -1,0 +1,182 @@
+import { flagOfRollout } from "../../core/flags/overlay";
+import { alertEvent, changeEvent } from "../../core/notify/events";
+import { liveRollout } from "../../core/rollouts/exposure";
+import { type RolloutState, isActive, isLive } from "../../core/rollouts/state";
+import { configOf } from "./flags";
+import type { RolloutChange } from "./rolloutChanges";
+import type { StoredRollout } from "./rollouts";
+
+/** What changes of rollouts write: as many statements for many of them as for one. */
+
+type Row = Readonly<Record<string, unknown>>;
+type Table = (row: RolloutChange) => readonly Row[];
+
+/** The events first: whose key another has written loses all. What stands on another's result stands after it. */
+const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
+	[
+		`INSERT INTO rollout_events (rollout, revision, at_ms, recorded_at_ms, kind, reason, message, actor, correlation_id, "before", "after",
+			evidence, idempotency_key)
+		SELECT value ->> 'rollout', value ->> 'revision', value ->> 'atMs', value ->> 'realNow', value ->> 'kind', value ->> 'reason',
+			value ->> 'message', value ->> 'actor', value ->> 'correlationId', value -> 'before', value -> 'after', value -> 'evidence',
+			value ->> 'idempotencyKey'
+		FROM json_each(?1)`,
+		({ row, change, act, realNow, evidence, idempotencyKey }) => {
+			const { kind, reason, message, state: after } = change;
+			const { actor, correlationId, atMs } = act;
+			const of = { rollout: row.id, revision: row.revision + 1, atMs, realNow, kind, reason, message, actor, correlationId };
+			return [{ ...of, before: row.state, after, evidence: evidence ?? null, idempotencyKey: idempotencyKey ?? null }];
+		},
+	],
+	[
+		`UPDATE rollouts SET revision = e.revision, status = e."after" ->> '$.status', state = e."after", failed_changes = 0,
+			ticked_at_ms = coalesce(j.value ->> 'tickedAtMs', ticked_at_ms), started_at_ms = coalesce(j.value ->> 'startedAtMs', started_at_ms)
+		FROM json_each(?1) AS j CROSS JOIN rollout_events AS e ON e.rollout = j.value ->> 'rollout' AND e.revision = j.value ->> 'revision'
+		WHERE rollouts.id = e.rollout`,
+		({ row, change: { state: after }, act: { atMs } }) => {
+			const tickedAtMs = isLive(after) ? after.watch.tickedAtMs : null;
+			const startedAtMs = !isLive(row.state) && isLive(after) ? atMs : null;
+			return [{ rollout: row.id, revision: row.revision + 1, tickedAtMs, startedAtMs }];
+		},
+	],
+	[
+		`UPDATE environments SET changed = changed + 1, changed_at_ms = j.at_ms
+		FROM (SELECT value ->> 'environment' AS name, max(value ->> 'atMs') AS at_ms FROM json_each(?1) GROUP BY 1) AS j WHERE environments.name = j.name`,
+		({ row, change, act: { atMs }, writes = [] }) => {
+			// Pausing moves nobody, except into a retreat.
+			const isMoved = toldOf(row, row.state) !== toldOf(row, change.state) || writes.length > 0;
+			return isMoved ? [{ environment: row.environment, atMs }] : [];
+		},
+	],
+	[
+		// A flag that has changed since it was checked is NULL, and aborts all.
+		`INSERT INTO active_flags (environment, flag, rollout)
+		SELECT value ->> 'environment', (SELECT key FROM flags WHERE environment = value ->> 'environment' AND key = value ->> 'flag'
+			AND version = value ->> 'version'), value ->> 'rollout' FROM json_each(?1)`,
+		({ row, change, held = [] }) =>
+			!isActive(row.state) && isActive(change.state)
+				? held.map(({ environment, key, version }) => ({ environment, flag: key, version, rollout: row.id }))
+				: [],
+	],
+	[
+		"DELETE FROM active_flags WHERE rollout IN (SELECT value ->> 'rollout' FROM json_each(?1))",
+		({ row, change }) => (isActive(row.state) && !isActive(change.state) ? [{ rollout: row.id }] : []),
+	],
+	[
+		"DELETE FROM active_flags WHERE (rollout, flag) IN (SELECT value ->> 'rollout', value ->> 'flag' FROM json_each(?1))",
+		(given) => droppedBy(given).map((flag) => ({ rollout: given.row.id, flag })),
+	],
+	[
+		`INSERT INTO flag_versions (environment, key, version, config, at_ms, actor, reason)
+		SELECT value ->> 'environment', value ->> 'key', value ->> 'version', value -> 'config', value ->> 'atMs', value ->> 'actor', value ->> 'reason'
+		FROM json_each(?1)`,
+		({ writes = [], act: { atMs, actor, reason } }) =>
+			writes.map(({ flag: { environment, key, version }, config }) => ({
+				environment,
+				key,
+				version: version + 1,
+				config,
+				atMs,
+				actor,
+				reason,
+			})),
+	],
+	[
+		`UPDATE flags SET version = j.value ->> 'version', config = j.value -> 'config', updated_at_ms = j.value ->> 'atMs' FROM json_each(?1) AS j
+		WHERE flags.environment = j.value ->> 'environment' AND flags.key = j.value ->> 'key'`,
+		({ writes = [], act: { atMs } }) =>
+			writes.map(({ flag: { environment, key, version }, config }) => ({ environment, key, version: version + 1, config, atMs })),
+	],
+	[
+		`INSERT INTO audit (at_ms, actor, resource, action, reason, correlation_id, "before", "after")
+		SELECT value ->> 'atMs', value ->> 'actor', value ->> 'resource', value ->> 'action', value ->> 'reason', value ->> 'correlationId',
+			value -> 'before', value -> 'after' FROM json_each(?1)`,
+		({ writes = [], act }) =>
+			writes.map(({ flag, config, action }) => {
+				const resource = `flags/${flag.environment}/${flag.key}`;
+				return { ...act, resource, action, before: configOf(flag), after: config };
+			}),
+	],
+	[
+		// Users go back with the head at once; the snapshot that says the same travels behind it.
+		`INSERT INTO overlays (environment, kind, key, changed, added_at_ms)
+		SELECT e.name, 'baseline', j.value ->> 'key', e.changed, j.value ->> 'realNow' FROM json_each(?1) AS j JOIN environments AS e
+			ON e.name = j.value ->> 'environment' WHERE true
+		ON CONFLICT (environment, kind, key) DO UPDATE SET changed = excluded.changed, added_at_ms = excluded.added_at_ms`,
+		(given) => backBy(given).map((key) => ({ environment: given.row.environment, key, realNow: given.realNow })),
+	],
+	[
+		"UPDATE head SET revision = revision + 1, content = revision + 1 WHERE json_array_length(?1) > 0",
+		(given) => backBy(given).map((key) => ({ key })),
+	],
+	[
+		// An edge is safe once it has heard of the revision that the head has now.
+		`INSERT INTO rollbacks (rollout, revision, environment, strategy, "trigger", actor, at_ms, recorded_at_ms, detect_ms, head_revision, steps, due_at_ms)
+		SELECT value ->> 'rollout', value ->> 'revision', value ->> 'environment', value ->> 'strategy', value ->> 'trigger', value ->> 'actor',
+			value ->> 'atMs', value ->> 'realNow', value ->> 'detectMs', (SELECT revision FROM head), '[]', value ->> 'realNow' FROM json_each(?1)`,
+		({ row, change, act: { actor, atMs }, realNow }) => {
+			if (change.kind !== "roll_back" && change.kind !== "drop_flags") return [];
+			const { strategy = "immediate", reason: trigger } = change;
+			const detectMs = isLive(row.state) ? Math.max(0, atMs - row.state.sinceMs) : null;
+			const of = { rollout: row.id, revision: row.revision + 1, environment: row.environment };
+			return [{ ...of, strategy, trigger, actor, atMs, realNow, detectMs }];
+		},
+	],
+	[
+		`INSERT INTO audit (at_ms, actor, resource, action, reason, correlation_id, "before", "after")
+		SELECT e.at_ms, e.actor, 'rollouts/' || e.rollout, 'rollout.' || e.kind, j.value ->> 'reason', e.correlation_id, e."before", e."after"
+		FROM json_each(?1) AS j CROSS JOIN rollout_events AS e ON e.rollout = j.value ->> 'rollout' AND e.revision = j.value ->> 'revision'`,
+		({ row, act: { reason } }) => [{ rollout: row.id, revision: row.revision + 1, reason }],
+	],
+	[
+		`INSERT INTO outbox (at_ms, type, subject, payload)
+		SELECT value ->> 'atMs', value ->> 'type', value ->> 'subject', value -> 'payload' FROM json_each(?1)`,
+		({ row, change, act: { atMs } }) => {
+			const { id: rollout, environment } = row;
+			const { reason, message, state, strategy, alerts } = change;
+			const told = { rollout, revision: row.revision + 1, environment, reason, message, status: state.status };
+			// Whoever runs the origins is asked to restart them.
+			const restart = {
+				type: "environment.restart_requested",
+				subject: `environments/${environment}`,
+				payload: { rollout, environment, message },
+			};
+			return [
+				{ atMs, type: changeEvent(change.kind), subject: rollout, payload: told },
+				...(strategy === "full" ? [{ atMs, ...restart }] : []),
+				...alerts.map((alert) => {
+					const { kind, message: said } = alert;
+					return { atMs, type: alertEvent(alert), subject: rollout, payload: { rollout, environment, kind, message: said } };
+				}),
+			];
+		},
+	],
+];
+
+/** One transaction's. */
+export function changeStatements(client: D1Database, changes: readonly RolloutChange[]): D1PreparedStatement[] {
+	return WRITES.flatMap(([sql, of]) => {
+		const rows = changes.flatMap(of);
+		return rows.length > 0 ? [client.prepare(sql).bind(JSON.stringify(rows))] : [];
+	});
+}
+
+/** Flags that it takes back while the others go on. */
+function droppedBy({ row: { state: before }, change: { state: after } }: RolloutChange): readonly string[] {
+	return isLive(before) && isLive(after) ? after.dropped.filter((flag) => !before.dropped.includes(flag)) : [];
+}
+
+/** What its environment's overlay gets. */
+function backBy(given: RolloutChange): readonly string[] {
+	const { row, change } = given;
+	const isOver = isLive(row.state) && (change.kind === "roll_back" || change.kind === "cancel");
+	return isOver ? [row.id] : droppedBy(given).map((flag) => flagOfRollout(row.id, flag));
+}
+
+/** What edges are told of it; nothing of a plan whose criteria do not parse. */
+function toldOf({ id, plan }: StoredRollout, state: RolloutState): string {
+	try {
+		return JSON.stringify(liveRollout(id, plan, state)) ?? "";
+	} catch {
+		return "";
+	}
+}

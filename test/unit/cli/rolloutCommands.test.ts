@@ -1,0 +1,181 @@
+import { describe, expect, test } from "vitest";
+import { EXIT } from "../../../cli/exit";
+import { problem, standIn, tidegate } from "./world";
+
+const next = {
+	kind: "phase",
+	phase: "second",
+	percent: 20,
+	audience: "beta",
+	flags: ["search"],
+	holdLeftMs: 0,
+	notBeforeMs: null,
+	approvals: { needed: 2, given: ["bob"], author: "ann" },
+	checks: [],
+	waitsFor: ["approval"],
+};
+const detail = {
+	id: "x.1",
+	environment: "production",
+	name: "x",
+	attempt: 1,
+	flags: ["f"],
+	status: "running",
+	phase: "first",
+	percent: 5,
+	holdback: 0,
+	revision: 1,
+	createdAtMs: 0,
+	startedAtMs: 0,
+	plan: null,
+	state: null,
+	next: null,
+	health: null,
+};
+const said = (argv: string, env: Readonly<Record<string, string>>) => tidegate(argv.split(" "), { env });
+
+describe("what people tell a rollout", () => {
+	test.each<[argv: string, body: object]>([
+		["start x.1", { command: "start" }],
+		[
+			"start x.1 --at 2026-03-01T08:00:00Z --from-phase second --manual",
+			{ command: "start", at: "2026-03-01T08:00:00Z", fromPhase: "second", manual: true },
+		],
+		["start x.1 --auto-advance --from-phase 2", { command: "start", fromPhase: "2", manual: false }],
+		["approve x.1 --reason fine", { command: "approve", reason: "fine" }],
+		["reject x.1 --reason no", { command: "reject", reason: "no" }],
+		["extend x.1 --by 2h", { command: "extend", duration: "2h" }],
+		["advance x.1", { command: "advance" }],
+		["advance x.1 --force --reason known", { command: "advance", force: true, reason: "known" }],
+		["rollback x.1", { command: "roll_back" }],
+		["rollback x.1 --strategy full", { command: "roll_back", strategy: "full" }],
+		["rollback x.1 --strategy gradual", { command: "roll_back", strategy: "gradual" }],
+		["rollback x.1 --strategy gradual --stages 75,12.5,0", { command: "roll_back", strategy: "gradual", stages: [75, 12.5, 0] }],
+		["rollback x.1 --strategy feature --flags a,b,a", { command: "roll_back", strategy: "feature", flags: ["a", "b"] }],
+		[
+			"rollback x.1 --strategy targeted --keys ann,bob --segments eu",
+			{ command: "roll_back", strategy: "targeted", keys: ["ann", "bob"], segments: ["eu"] },
+		],
+		["rollback x.1 --strategy version --versions f=3,g=1", { command: "roll_back", strategy: "version", versions: { f: 3, g: 1 } }],
+	])("rollout %s", async (argv, body) => {
+		const control = await standIn(() => ({ body: detail }));
+		expect(await said(`rollout ${argv}`, control.env)).toMatchObject({ exit: EXIT.ok });
+		expect(control.received).toMatchObject([{ method: "POST", path: "/api/v1/rollouts/x.1/commands" }]);
+		expect(control.received[0]?.body).toEqual({ reason: "", ...body });
+	});
+
+	test.each<[argv: string, says: string]>([
+		["start x.1 --manual --auto-advance", "each other's opposite"],
+		["start x.1 --at tomorrow", '--at takes an RFC 3339 time as in 2026-01-31T12:00:00Z, not "tomorrow"'],
+		["extend x.1", "--by takes how much longer"],
+		["extend x.1 --by soon", 'not "soon"'],
+		["advance x.1 --force", "--force takes a reason"],
+		["rollback x.1 --strategy slow", "there is no strategy slow: it is one of immediate, gradual"],
+		["rollback x.1 --flags a", "--flags belongs to --strategy feature"],
+		["rollback x.1 --strategy gradual --keys a", "--keys belongs to --strategy targeted"],
+		["rollback x.1 --strategy feature", "--strategy feature takes --flags"],
+		["rollback x.1 --strategy feature --flags a,,b", "--flags takes keys with commas between them"],
+		["rollback x.1 --strategy gradual --stages 25,50", "go down"],
+		["rollback x.1 --strategy gradual --stages 101", "go down"],
+		["rollback x.1 --strategy gradual --stages half", 'not "half"'],
+		["rollback x.1 --strategy version --versions f", "a flag's key and the version it gets back"],
+		["rollback x.1 --strategy version --versions f=0", "a flag's key and the version it gets back"],
+	])("rollout %s is a mistake, and nothing is sent: %s", async (argv, says) => {
+		const control = await standIn(() => ({ body: detail }));
+		const { exit, err } = await said(`rollout ${argv}`, control.env);
+		expect(err).toContain(says);
+		expect({ exit, sent: control.received }).toEqual({ exit: EXIT.usage, sent: [] });
+	});
+
+	test("whose answer is lost is sent again under the same key, and counts once", async () => {
+		const answers: ReturnType<typeof problem>[] = ["hang up", problem("unavailable", 503, "try again")];
+		const control = await standIn(() => answers.shift() ?? { body: detail });
+		expect(await said("rollout extend x.1 --by 2h", control.env)).toMatchObject({ exit: EXIT.ok, out: "x.1 is running: first, 5 %\n" });
+		expect(control.received).toHaveLength(3);
+		expect(new Set(control.received.map(({ headers }) => headers["idempotency-key"])).size).toBe(1);
+		await said("rollout extend x.1 --by 2h", control.env);
+		expect(control.received[3]?.headers["idempotency-key"]).not.toBe(control.received[0]?.headers["idempotency-key"]);
+	});
+
+	test("whose answers are all lost ends with 5; what is refused is not sent again", async () => {
+		const lost = await standIn(() => "hang up");
+		expect(await said("rollout approve x.1", lost.env)).toMatchObject({
+			exit: EXIT.unreachable,
+			err: expect.stringContaining("Whether this was carried out is not known") as string,
+		});
+		expect(lost.received).toHaveLength(3);
+		const refused = await standIn(() => problem("approval_refused", 409, "the plan's author cannot approve it"));
+		expect(await said("rollout approve x.1", refused.env)).toMatchObject({
+			exit: EXIT.failure,
+			err: "tidegate: the plan's author cannot approve it\n",
+		});
+		expect(refused.received).toHaveLength(1);
+	});
+
+	test.each<[over: object, says: string]>([
+		[
+			{ status: "scheduled", phase: null, next: { ...next, notBeforeMs: 0 } },
+			"x.1 is scheduled: second (20 % of beta, with search), from 1970-01-01T00:00:00Z on",
+		],
+		[
+			{ status: "validating", phase: null, next: { ...next, checks: ["smoke"], waitsFor: ["checks", "approval"] } },
+			"x.1 is validating, and nobody is served yet: second (20 % of beta, with search) waits for checks: smoke; 1 of 2 approvals (bob), from anybody but ann",
+		],
+		[
+			{ status: "awaiting_approval", next },
+			"x.1 is awaiting approval: first, 5 %; second (20 % of beta, with search) has 1 of 2 approvals (bob), from anybody but ann",
+		],
+		[{ status: "rolling_back", percent: 75, state: { stages: [50, 0] } }, "x.1 is on its way back: 75 % still, then 50 %, 0 %"],
+		[{ status: "rolled_back", phase: null }, "x.1 is rolled back: edges serve the baseline within 10 s"],
+	])("is answered with where it is then: %j", async (over, says) => {
+		const control = await standIn(() => ({ body: { ...detail, ...over } }));
+		expect((await said("rollout approve x.1", control.env)).out).toBe(`${says}\n`);
+	});
+});
+
+describe("plan apply", () => {
+	const plan = "rollout: x\nenvironment: production\nflags: [f]\nphases: [{percent: 100, hold: 1h, criteria: [error_rate < 3%]}]\n";
+	const apply = (argv: string, env: Readonly<Record<string, string>>) =>
+		tidegate(["plan", "apply", "-", ...argv.split(" ")], { env, stdin: plan });
+
+	test("starts as told, and a start whose answer is lost is sent again, while the plan is sent once", async () => {
+		const lost: ReturnType<typeof problem>[] = ["hang up"];
+		const control = await standIn(({ path }) =>
+			path.endsWith("/commands") ? (lost.shift() ?? { body: detail }) : { body: { ...detail, status: "draft" } },
+		);
+		expect(await apply("--start --manual --at 2026-03-01T08:00:00Z", control.env)).toMatchObject({ exit: EXIT.ok });
+		expect(control.received.map(({ path }) => path.split("/").at(-1))).toEqual(["rollouts", "commands", "commands"]);
+		expect(control.received[2]?.body).toEqual({ command: "start", manual: true, at: "2026-03-01T08:00:00Z", reason: "" });
+	});
+
+	test("takes what says how it starts with --start only", async () => {
+		const control = await standIn(() => ({ body: detail }));
+		expect(await apply("--manual", control.env)).toMatchObject({
+			exit: EXIT.usage,
+			err: "tidegate: --manual says how it starts: it takes --start\n",
+		});
+		expect(control.received).toEqual([]);
+	});
+});
+
+describe("rollout list", () => {
+	test("takes several statuses, and knows all there are", async () => {
+		const control = await standIn(() => ({ body: { rollouts: [{ ...detail, status: "rolling_back" }], damaged: [] } }));
+		const { out } = await said("rollout list --status rolling_back,awaiting_approval,scheduled,validating", control.env);
+		expect(out).toContain("rolling_back");
+		expect(control.received[0]?.path).toContain("status=rolling_back%2Cawaiting_approval%2Cscheduled%2Cvalidating");
+	});
+});
+
+describe("rollout show", () => {
+	test("says who is served, what was taken back, and what comes next", async () => {
+		const phases = [{ name: "first", percent: 5, hold: "1h", audience: "staff" }];
+		const control = await standIn(() => ({
+			body: { ...detail, status: "awaiting_approval", holdback: 5, plan: { phases }, state: { phase: 0, dropped: ["cart"] }, next },
+		}));
+		const { out } = await said("rollout show x.1", control.env);
+		expect(out).toMatch(/phase +first, 5 % of staff, 5 % held back\n/);
+		expect(out).toMatch(/taken back +cart\n/);
+		expect(out).toMatch(/next +second \(20 % of beta, with search\); 1 of 2 approvals \(bob\), from anybody but ann\n/);
+	});
+});

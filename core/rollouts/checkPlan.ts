@@ -57,6 +57,7 @@ function checkPhases(of: Plan): FieldError[] {
 			at("percent", `${each.percent} % falls below the ${before.percent} % of a phase before, for the same users`);
 		if (each.percent === 0 && !each.shadow) at("percent", "0 % serves nobody");
 		if (each.percent > 0 && each.shadow) at("percent", "nobody is served the candidate in a shadow phase: write 0");
+		if (each.shadow_by !== undefined && !each.shadow) at("shadow_by", "belongs to a shadow phase");
 		if (each.percent > of.target_percent) at("percent", `${each.percent} % is beyond the target_percent of ${of.target_percent} %`);
 	});
 	const later = new Set(of.phases.slice(1).flatMap(({ flags }) => flags));

@@ -30,6 +30,7 @@ const RINGS = [
 	{ name: "beta", audience: "beta", percent: 10, criteria: [] },
 	{ name: "production", percent: 100, criteria: [] },
 ];
+const COMPARE: NonNullable<WrittenPlan["compare"]> = { hold: "24h", criteria: ["discrepancy_rate <= 0%"], by: "gateway" };
 const DEFAULT_HOLD = "1h";
 
 export function writePhases(given: WrittenPlan): Written {
@@ -64,8 +65,8 @@ function phasesOf(given: WrittenPlan): [Phase, source: string][] {
 		case "phased":
 			return own(given);
 		case "compare-first": {
-			const { hold: shadowHold, criteria } = given.compare ?? { hold: "24h", criteria: ["discrepancy_rate <= 0%"] };
-			const shadow = aPhase({ name: "compare", percent: 0, hold: shadowHold, criteria, shadow: true });
+			const { hold: shadowHold, criteria, by } = given.compare ?? COMPARE;
+			const shadow = aPhase({ name: "compare", percent: 0, hold: shadowHold, criteria, shadow: true, shadow_by: by });
 			return given.phases ? [[shadow, "/compare"], ...own(given)] : [];
 		}
 		case "canary": {

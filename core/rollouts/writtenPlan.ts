@@ -9,7 +9,7 @@ import { writePhases } from "./strategies";
 
 /** A plan as people write it, in YAML or JSON: its strategy writes the phases, and from then on all plans are alike. */
 
-const { phase, plan: fields, limits, approval, timeout, notBefore } = fieldsBy(z.strictObject, checks.default([]));
+const { phase, plan: fields, limits, approval, timeout, notBefore, comparedBy } = fieldsBy(z.strictObject, checks.default([]));
 
 const FLAGS_MAX = 50;
 
@@ -44,7 +44,11 @@ export const plan = z.strictObject({
 		.describe("schedule: percent by day or time"),
 	warm: duration.optional().describe("blue-green: how long blue is kept for going back; default 1h"),
 	compare: z
-		.strictObject({ hold: duration.default("24h"), criteria: limits.default(["discrepancy_rate <= 0%"]) })
+		.strictObject({
+			hold: duration.default("24h"),
+			criteria: limits.default(["discrepancy_rate <= 0%"]),
+			by: comparedBy.default("gateway").describe("who asks both: routes with a shadow, or the application, which sends discrepancy events"),
+		})
 		.optional()
 		.describe("compare-first: the phase in which answers are only compared"),
 });

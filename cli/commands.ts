@@ -7,6 +7,9 @@ import { explain } from "./commands/explain";
 import { flagsGet, flagsList, kill, unkill } from "./commands/flags";
 import { login, logout } from "./commands/login";
 import { apply, difference, validate } from "./commands/plan";
+import { compare } from "./commands/compare";
+import { protectIsolate, protectList, protectLockDown, protectOff, protectShed } from "./commands/protect";
+import { routesDelete, routesGet, routesList, routesPut } from "./commands/routes";
 import { rollbacks } from "./commands/rollbacks";
 import { events, list, show, told } from "./commands/rollout";
 import { status } from "./commands/status";
@@ -43,6 +46,16 @@ export const commands: readonly Command[] = [
 	breakerShow,
 	breakerReset,
 	rollbacks,
+	routesList,
+	routesGet,
+	routesPut,
+	routesDelete,
+	protectShed,
+	protectLockDown,
+	protectIsolate,
+	protectOff,
+	protectList,
+	compare,
 	exportFlags,
 	importFlags,
 	...token,

@@ -321,3 +321,39 @@ describe("a protection", () => {
 		await env.DB.prepare("DELETE FROM gateway_protections WHERE until_ms = 9e15").run();
 	});
 });
+
+describe("a plan that compares first", () => {
+	const planOf = (flag: string, change: Record<string, unknown> = {}) => ({
+		rollout: newKey(),
+		environment: "production",
+		strategy: "compare-first",
+		flags: [flag],
+		candidate: "green",
+		phases: [{ percent: 100, hold: "10m", criteria: ["error_rate < 3%"] }],
+		...change,
+	});
+	const draft = async (plan: object) => (await done<{ id: string }>("POST", "/api/v1/rollouts", { body: plan })).id;
+	const start = { body: { command: "start" } };
+
+	test("starts once a route of each of its flags compares with its candidate, and says so until then", async () => {
+		const given = await colours();
+		const route = await create(given);
+		const commands = `/api/v1/rollouts/${await draft(planOf(given.flag))}/commands`;
+		const message = `no route compares flag ${given.flag} with "green": add shadow: {variant: "green"} to its route; or have the application send discrepancy events, and say so (compare: {by: application})`;
+		expect((await refused(422, "POST", commands, start)).errors).toEqual([{ pointer: "/compare", message }]);
+		const body = { ...given, host: route.host };
+		const other = await done<RouteBody>("PUT", routeAt(route.key), {
+			body: { ...body, shadow: { variant: "blue" } },
+			headers: ifMatch(route.version),
+		});
+		await refused(422, "POST", commands, start);
+		await done("PUT", routeAt(route.key), { body: { ...body, shadow: { variant: "green" } }, headers: ifMatch(other.version) });
+		expect(await done("POST", commands, start)).toMatchObject({ status: "running", phase: "compare", percent: 0 });
+	});
+
+	test("starts without a route where it says that the application compares", async () => {
+		const { key } = await createFlag(COLOURS);
+		const id = await draft(planOf(key, { compare: { by: "application" } }));
+		expect(await done("POST", `/api/v1/rollouts/${id}/commands`, start)).toMatchObject({ status: "running", phase: "compare" });
+	});
+});

@@ -279,3 +279,41 @@ export const rollbackHistory = z.looseObject({
 		}),
 	),
 });
+
+const origin = z.union([z.string(), z.object({ service: z.string() })]);
+export const route = z.looseObject({
+	key: z.string(),
+	host: z.string(),
+	path: z.string(),
+	methods: z.array(z.string()).optional(),
+	origin: origin.optional(),
+	flag: z.string().optional(),
+	shadow: z.looseObject({ variant: z.string(), sample: z.number() }).optional(),
+	version: z.number(),
+	warnings: z.array(z.string()),
+});
+export type Route = z.infer<typeof route>;
+export const routes = z.looseObject({ routes: z.array(route), damaged: z.array(z.string()) });
+
+export const protection = z.looseObject({
+	key: z.string(),
+	kind: z.string(),
+	host: z.string().optional(),
+	share: z.number().optional(),
+	upTo: z.number().optional(),
+	segments: z.array(z.string()).optional(),
+	untilMs: z.number(),
+});
+export type Protection = z.infer<typeof protection>;
+export const protections = z.looseObject({ protections: z.array(protection), damaged: z.array(z.string()) });
+
+export const compareReport = z.looseObject({
+	phase: z.string().nullable(),
+	date: z.string(),
+	total_queries: z.number(),
+	discrepancies: z.number(),
+	errors: z.number(),
+	status: z.string(),
+	samples: z.array(z.object({ input: z.string(), legacy_result: z.string(), new_result: z.string(), match: z.boolean() })),
+});
+export type CompareReport = z.infer<typeof compareReport>;

@@ -7,6 +7,9 @@ import { explain } from "./commands/explain";
 import { flagsGet, flagsList, kill, unkill } from "./commands/flags";
 import { login, logout } from "./commands/login";
 import { apply, difference, validate } from "./commands/plan";
+import { compare } from "./commands/compare";
+import { protectIsolate, protectList, protectLockDown, protectOff, protectShed } from "./commands/protect";
+import { routesDelete, routesGet, routesList, routesPut } from "./commands/routes";
 import { rollbacks } from "./commands/rollbacks";
 import { events, list, show } from "./commands/rollout";
 import { told } from "./commands/rolloutCommands";
@@ -44,6 +47,16 @@ export const commands: readonly Command[] = [
 	breakerShow,
 	breakerReset,
 	rollbacks,
+	routesList,
+	routesGet,
+	routesPut,
+	routesDelete,
+	protectShed,
+	protectLockDown,
+	protectIsolate,
+	protectOff,
+	protectList,
+	compare,
 	exportFlags,
 	importFlags,
 	...token,

@@ -129,10 +129,14 @@ export function orStop<T extends object>(read: T | Mistaken, what: string): T {
 }
 
 /** What control refuses, at its place in the file. */
-export function inFile(error: unknown, { name, text, source }: Pick<PlanFile, "name" | "text" | "source">): unknown {
+export function inFile(
+	error: unknown,
+	{ name, text, source }: Pick<PlanFile, "name" | "text" | "source">,
+	schema: z.ZodType = plan,
+): unknown {
 	const errors = problemIn(error)?.errors;
 	if (!(error instanceof Stop) || errors === undefined) return error;
-	const mistakes = errors.map((each) => placed(each, source));
+	const mistakes = errors.map((each) => placed(each, source, schema));
 	return new Stop(error.exit, `control refuses ${name}\n${printMistakes({ name, text, mistakes })}`, {
 		...error.details,
 		errors: mistakes,

@@ -1,6 +1,6 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import type { Point, SystemPoint } from "../core/telemetry";
-import type { EdgeSeen, Head as HeadData, HeadSource, PointStore } from "../core/wire";
+import type { Compared, ComparisonStore, EdgeSeen, Head as HeadData, HeadSource, PointStore } from "../core/wire";
 import { type Composition, api } from "./api/app";
 import type { CheckDeps } from "./checks/finding";
 import { analyticsEngine } from "./metrics/analyticsEngine";
@@ -11,6 +11,7 @@ import type { MetricsSource } from "./metrics/source";
 import type { Notifier } from "./notify/notifier";
 import { type StepCaller, stepCaller } from "./notify/stepCaller";
 import { webhook } from "./notify/webhook";
+import { recordCompared } from "./store/compared";
 import { open } from "./store/database";
 import { recordEdge } from "./store/edges";
 import { bodyOf, readHead } from "./store/publication";
@@ -34,6 +35,8 @@ interface Env {
 	readonly WEBHOOKS_ALLOW_PRIVATE?: string;
 	/** The same for checks. */
 	readonly CHECKS_ALLOW_PRIVATE?: string;
+	/** The same for the origins of routes. */
+	readonly GATEWAY_ALLOW_PRIVATE?: string;
 }
 
 const realNow = (): number => Date.now();
@@ -46,6 +49,7 @@ const app = api((bindings, request): Composition => {
 		metrics: metricsOf(env),
 		notifier: notifierOf(env),
 		checks: checksOf(env),
+		privateOrigins: env.GATEWAY_ALLOW_PRIVATE === "1",
 		adminToken: env.ADMIN_TOKEN,
 		now: clock(env, request),
 	};
@@ -92,6 +96,13 @@ export class Telemetry extends WorkerEntrypoint<Env> implements PointStore {
 	}
 	async recordSystem(environment: string, points: readonly SystemPoint[]): Promise<void> {
 		await recordSystem(this.env.DB, environment, points, realNow());
+	}
+}
+
+/** Where the edge tells what comparing two origins, or the application, has found. */
+export class Comparisons extends WorkerEntrypoint<Env> implements ComparisonStore {
+	async record(environment: string, compared: readonly Compared[]): Promise<void> {
+		await recordCompared(open(this.env.DB), environment, compared, realNow());
 	}
 }
 

@@ -24,6 +24,8 @@ const RULES: readonly Rule[] = [
 	{ path: "/audit", read: "viewer", change: "admin", reach: "all" },
 	{ path: "/import", read: "viewer", change: "admin", reach: "query" },
 	{ path: "/promote", read: "viewer", change: "admin", reach: "all" },
+	// Whoever says where users' requests go reads them.
+	{ path: "/gateway/routes", read: "viewer", change: "admin", reach: "named" },
 	{ path: "/environments", read: "viewer", change: "admin", reach: "named" },
 	// They ask with a body, and change nothing.
 	{ path: "/explain", read: "viewer", change: "viewer", reach: "named" },

@@ -10,6 +10,7 @@ import { accessOf, isAtLeast } from "./access";
 import { audit } from "./audit";
 import { callerOf, callerWithin } from "./auth";
 import { checks } from "./checks";
+import { comparisons } from "./compare";
 import type { ApiEnv } from "./context";
 import { environments } from "./environments";
 import { explanations } from "./explain";
@@ -18,9 +19,11 @@ import { deployment } from "./deployment";
 import { deploymentFeatures } from "./deploymentFeatures";
 import { deploymentRollback } from "./deploymentRollback";
 import { flags } from "./flags";
+import { gateway } from "./gateway";
 import { health } from "./health";
 import { keys } from "./keys";
 import { metrics } from "./metrics";
+import { protections } from "./protections";
 import { type Refusal, Refused, problemOf, refuse } from "./refusals";
 import { rolloutCommands } from "./rolloutCommands";
 import { rolloutChecks } from "./rolloutChecks";
@@ -44,6 +47,8 @@ export interface Composition {
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
 	readonly checks: CheckDeps;
+	/** Whether routes may lead to http, any port and private addresses. */
+	readonly privateOrigins: boolean;
 	readonly adminToken: string | undefined;
 	/** The clock that stamps events, for this request. */
 	readonly now: number;
@@ -53,12 +58,13 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	const app = new OpenAPIHono<ApiEnv>();
 
 	app.use(async (c, next) => {
-		const { publisher, metrics: source, notifier, checks: checking, adminToken: secret, now } = compose(c.env, c.req.raw);
+		const { publisher, metrics: source, notifier, checks: checking, privateOrigins, adminToken: secret, now } = compose(c.env, c.req.raw);
 		const given = c.req.header("x-correlation-id") ?? "";
 		c.set("deps", publisher);
 		c.set("metrics", source);
 		c.set("notifier", notifier);
 		c.set("checks", checking);
+		c.set("privateOrigins", privateOrigins);
 		c.set("now", now);
 		c.set("hasAdminToken", Boolean(secret));
 		c.set("correlationId", /^[\w.:/-]{1,100}$/.test(given) ? given : crypto.randomUUID());
@@ -103,6 +109,9 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.route("/api/v1/rollouts", rolloutCommands);
 	app.route("/api/v1/rollouts", rolloutChecks);
 	app.route("/api/v1/checks", checks);
+	app.route("/api/v1/gateway/routes", gateway);
+	app.route("/api/v1/gateway/protections", protections);
+	app.route("/api/v1/compare", comparisons);
 	app.route("/api/v1/environments", environments);
 	app.route("/api/v1/deployment", deployment);
 	app.route("/api/v1/deployment", deploymentFeatures);

@@ -1,9 +1,10 @@
 import type { FieldError } from "../../core/flags/model";
 import { leavesSplits, rulesAdded } from "../../core/rollouts/completion";
 import { candidateOf } from "../../core/rollouts/exposure";
-import type { Plan } from "../../core/rollouts/plan";
+import { type Plan, joinedFlags } from "../../core/rollouts/plan";
 import type { Database } from "../store/database";
 import { type StoredFlag, getFlags } from "../store/flags";
+import { shadowedFlags } from "../store/gatewayReferences";
 import { listMetrics } from "../store/metrics";
 import { activeRolloutsOf } from "../store/rollouts";
 import { getSegment } from "../store/segments";
@@ -65,8 +66,7 @@ export async function checkedPlan(
 		// oxlint-disable-next-line no-await-in-loop -- some dozens at most
 		if (!(await getSegment(db, wanted.environment, segment)))
 			errors.push({ pointer, message: `there is no segment ${segment} in ${wanted.environment}` });
-	if (isStart && wanted.phases.some(({ shadow }) => shadow))
-		errors.push({ pointer: "/compare", message: "comparing takes requests routed through the gateway, which this version does not have" });
+	if (isStart) errors.push(...(await shadowErrors(db, wanted)));
 	if (errors.length > 0) refuse({ kind: "invalid", errors });
 	const [active] = await activeRolloutsOf(db, wanted.environment, wanted.flags);
 	if (active) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
@@ -74,6 +74,24 @@ export async function checkedPlan(
 }
 
 const RULES_MAX = 200;
+
+/** Somebody has to ask both: routes, unless the plan says that the application does. */
+async function shadowErrors(db: Database, wanted: Plan): Promise<FieldError[]> {
+	const byGateway = wanted.phases.flatMap(({ shadow, shadow_by: by }, i) => (shadow && by !== "application" ? [i] : []));
+	if (byGateway.length === 0) return [];
+	const candidate = candidateOf(wanted);
+	const shadowed = await shadowedFlags(db, wanted.environment, wanted.flags, candidate);
+	const how = `add shadow: {variant: "${candidate}"} to its route; or have the application send discrepancy events, and say so`;
+	return byGateway.flatMap((phase) => {
+		const [pointer, said] =
+			wanted.strategy === "compare-first" && phase === 0
+				? ["/compare", "compare: {by: application}"]
+				: [`/phases/${phase}/shadow`, "shadow_by: application"];
+		return joinedFlags(wanted, phase)
+			.filter((flag) => !shadowed.has(flag))
+			.map((flag) => ({ pointer, message: `no route compares flag ${flag} with "${candidate}": ${how} (${said})` }));
+	});
+}
 
 /** Every segment once, with the first field that names it. */
 function segmentsNamed({ exclude, phases, rollback }: Plan): ReadonlyMap<string, string> {

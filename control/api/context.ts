@@ -21,6 +21,7 @@ export interface Variables {
 	readonly caller: Caller;
 	/** The caller's name. */
 	readonly checks: CheckDeps;
+	readonly privateOrigins: boolean;
 	readonly actor: string;
 	readonly correlationId: string;
 	readonly now: number;

@@ -3,7 +3,9 @@ import type { FieldError } from "../../core/flags/model";
 import { type Refusal as CommandRefusal, printRefusal } from "../../core/rollouts/command";
 import type { ReportRefusal } from "../store/checkReports";
 import type { FlagRefusal } from "../store/flags";
+import type { RouteRefusal } from "../store/gateway";
 import type { MetricRefusal } from "../store/metrics";
+import type { ProtectionRefusal } from "../store/protections";
 import type { SegmentRefusal } from "../store/segments";
 import type { Role, TokenRefusal } from "../store/tokens";
 import type { WebhookRefusal } from "../store/webhooks";
@@ -13,6 +15,8 @@ export type Refusal =
 	| FlagRefusal
 	| SegmentRefusal
 	| MetricRefusal
+	| RouteRefusal
+	| ProtectionRefusal
 	| WebhookRefusal
 	| TokenRefusal
 	| ReportRefusal
@@ -33,6 +37,7 @@ export type Refusal =
 	| { readonly kind: "idempotency_key_used"; readonly by: string }
 	| { readonly kind: "nothing_to_confirm"; readonly check: string; readonly status: string }
 	| { readonly kind: "metric_standard"; readonly key: string }
+	| { readonly kind: "route_damaged"; readonly key: string }
 	| { readonly kind: "metric_damaged"; readonly key: string }
 	| { readonly kind: "webhook_damaged"; readonly id: string }
 	| { readonly kind: "unavailable"; readonly what: string }
@@ -144,6 +149,39 @@ export function problemOf(refusal: Refusal): Problem {
 				`${refusal.fields.join(", ")} cannot change while rollout ${refusal.rollout} is active: roll it back or cancel it first; "enabled" can change at any time`,
 				{ rollout: refusal.rollout },
 			);
+		case "route_missing":
+			return problem(404, "Not found", `there is no route ${refusal.key} in this environment`);
+		case "route_exists":
+			return problem(409, "Route exists", `the route ${refusal.key} exists in this environment: change it with PUT`);
+		case "route_conflict":
+			return problem(
+				409,
+				"Routes conflict",
+				`the route ${refusal.with} has the same host and path, and takes a method of this one's: nothing would tell them apart`,
+				{ by: [`routes/${refusal.with}`] },
+			);
+		case "route_mismatch":
+			return problem(412, "Version mismatch", `the route is at version ${refusal.current} now: read it again`, {
+				currentVersion: refusal.current,
+			});
+		case "route_damaged":
+			return problem(500, "Route damaged", `the stored row of route ${refusal.key} cannot be read: replace it with PUT, or delete it`);
+		case "host_taken":
+			return problem(
+				409,
+				"Host taken",
+				`${refusal.environment} has routes of ${refusal.host}: a host belongs to one environment, so delete those first`,
+			);
+		case "too_many_routes":
+			return problem(409, "Too many routes", `this environment has ${refusal.limit} routes, which is the limit: delete one first`, {
+				limit: refusal.limit,
+			});
+		case "protection_missing":
+			return problem(404, "Not found", `there is no protection ${refusal.key} in this environment`);
+		case "too_many_protections":
+			return problem(409, "Too many protections", `this environment has ${refusal.limit} protections, which is the limit: lift one first`, {
+				limit: refusal.limit,
+			});
 		case "metric_missing":
 			return problem(404, "Not found", `there is no metric ${refusal.key} in this environment`);
 		case "metric_exists":
@@ -194,7 +232,7 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(
 				422,
 				"Snapshot too large",
-				`the flags and segments of this environment would have ${refusal.bytes} bytes > limit ${refusal.limitBytes}: delete some, or shorten values and lists`,
+				`the flags, segments and routes of this environment would have ${refusal.bytes} bytes > limit ${refusal.limitBytes}: delete some, or shorten values and lists`,
 				{ bytes: refusal.bytes, limitBytes: refusal.limitBytes },
 			);
 		case "flag_damaged":

@@ -66,7 +66,8 @@ export interface HarmsQuestion {
 
 /**
  * A unit is counted at its first harm at a served share, unless it was harmed in the candidate before, or was counted in
- * control at the same share or a larger one (then its arm is known already, and nothing is learnt).
+ * control at the same share or a larger one (then its arm is known already, and nothing is learnt). What the candidate did at 0 %,
+ * where answers are only compared, harmed nobody.
  */
 export async function firstHarms(db: D1Database, questions: readonly HarmsQuestion[], upToEpoch: number): Promise<Of<FirstHarms>[]> {
 	const asked = JSON.stringify(questions.map(({ rollout, afterEpoch }) => [rollout, afterEpoch]));
@@ -77,11 +78,11 @@ export async function firstHarms(db: D1Database, questions: readonly HarmsQuesti
 					WHERE p.rollout = h.rollout AND p.signal = h.signal AND p.unit = h.unit
 					AND (p.epoch < h.epoch OR (p.epoch = h.epoch AND p.served < h.served))) AS before,
 					EXISTS (SELECT 1 FROM telemetry_harms AS p
-					WHERE p.rollout = h.rollout AND p.signal = h.signal AND p.unit = h.unit AND p.arm = 'candidate'
+					WHERE p.rollout = h.rollout AND p.signal = h.signal AND p.unit = h.unit AND p.arm = 'candidate' AND p.served > 0
 					AND (p.epoch < h.epoch OR (p.epoch = h.epoch AND p.served < h.served))) AS was_candidate
 				FROM json_each(?1) AS q JOIN telemetry_harms AS h ON h.rollout = q.value ->> 0 AND h.epoch > q.value ->> 1 AND h.epoch <= ?2)
 			SELECT rollout, signal, arm, served, before AS lastControlServed, count(*) AS units FROM found
-			WHERE NOT was_candidate AND (before IS NULL OR before < served)
+			WHERE NOT was_candidate AND NOT (arm = 'candidate' AND served = 0) AND (before IS NULL OR before < served)
 			GROUP BY rollout, signal, arm, served, before`,
 		)
 		.bind(asked, upToEpoch)

@@ -7,6 +7,7 @@ import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed, headChanged, overlaid, overlayLifted } from "./environments";
 import { parseJson } from "./json";
+import { isRouted, routesNaming } from "./gatewayReferences";
 import { activeFlags, flagVersions, flags } from "./schema";
 import { type SizeRefusal, flagSizeRefusal } from "./size";
 
@@ -199,9 +200,9 @@ function unlessActive(
 	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${activeFlags} WHERE ${activeFlags.environment} = ${row.environment} AND ${activeFlags.flag} = ${row.key}) THEN NULL ELSE ${version} END`;
 }
 
-/** As above: a flag that has come to require it since it was looked for. */
+/** As above: a flag or a route that has come to require it since it was looked for. */
 function unrequired(row: { readonly environment: string; readonly key: string; readonly version: number }, variants?: readonly string[]) {
-	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${flags} WHERE ${requires(row.environment, row.key, variants)}) THEN NULL ELSE ${row.version} END`;
+	return sql<number>`CASE WHEN EXISTS (SELECT 1 FROM ${flags} WHERE ${requires(row.environment, row.key, variants)}) OR ${isRouted(row.environment, row.key, variants)} THEN NULL ELSE ${row.version} END`;
 }
 
 /** Whether a row of flags names that one as a prerequisite, or one of these variants of it. A corrupt row requires nothing. */
@@ -212,13 +213,14 @@ const requires = (environment: string, key: string, variants?: readonly string[]
 	return sql`${flags.environment} = ${environment} AND ${flags.key} <> ${key} AND CASE WHEN json_valid(${flags.config}) THEN EXISTS (SELECT 1 FROM json_tree(${flags.config}, '$.prerequisites') AS named WHERE named.key = 'flag' AND named.atom = ${key}${oneOf}) ELSE FALSE END`;
 };
 
+/** Flags by their keys, and routes as `routes/…`. */
 async function dependentsOf(db: Database, environment: string, key: string, variants?: readonly string[]): Promise<string[]> {
 	const rows = await db
 		.select({ key: flags.key })
 		.from(flags)
 		.where(requires(environment, key, variants))
 		.orderBy(asc(flags.key));
-	return rows.map((row) => row.key);
+	return [...rows.map((row) => row.key), ...(await routesNaming(db, environment, key, variants))];
 }
 
 async function write(db: Database, statements: readonly Statement[]): Promise<boolean> {

@@ -1,16 +1,18 @@
 import { and, asc, eq, gt, isNull, lt, lte, sql } from "drizzle-orm";
-import { flag } from "../../core/flags/model";
+import { type Flag, flag } from "../../core/flags/model";
 import type { EnvironmentState, LiveRollout } from "../../core/flags/snapshot";
 import { liveRollout } from "../../core/rollouts/exposure";
 import type { Plan } from "../../core/rollouts/plan";
 import type { RolloutState } from "../../core/rollouts/state";
 import type { Head } from "../../core/wire";
 import { type Database, type Statement, commit } from "./database";
+import { packedRoutes, selectRoutes } from "./gateway";
 import { parseJson } from "./json";
 import { selectMetrics } from "./metrics";
+import { packedProtections, selectProtections } from "./protections";
 import { parsed, selectLive } from "./rollouts";
 import { selectForSnapshot, snapshotSegments } from "./segments";
-import { bodies, environments, flags, head, overlays, sdkKeys } from "./schema";
+import { bodies, environments, flags, gatewayRoutes, head, overlays, sdkKeys } from "./schema";
 
 /** What the edges are told, read from D1 anew each time: publishing has no state of its own that could be wrong. */
 
@@ -24,7 +26,7 @@ export async function pendingEnvironments(db: Database): Promise<string[]> {
 
 /** The state of an environment as of one moment; undefined when there is no such environment. */
 export async function stateOf(db: Database, environment: string): Promise<EnvironmentState | undefined> {
-	const [rows, flagRows, rolloutRows, metricRows, segmentRows, listedRows] = await db.batch([
+	const [rows, flagRows, rolloutRows, metricRows, routeRows, protectionRows, segmentRows, listedRows] = await db.batch([
 		db.select().from(environments).where(eq(environments.name, environment)),
 		db
 			.select({ key: flags.key, config: sql<string>`${flags.config}` })
@@ -32,6 +34,8 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 			.where(eq(flags.environment, environment)),
 		selectLive(db, environment),
 		selectMetrics(db, environment),
+		selectRoutes(db, environment),
+		selectProtections(db, environment),
 		...selectForSnapshot(db, environment),
 	]);
 	const row = rows[0];
@@ -44,17 +48,26 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 		const { id, plan, state } = rollout;
 		return served(id, plan, state) ?? [];
 	});
+	const known = read.filter((each) => typeof each !== "string");
+	const gateway = {
+		routes: packedRoutes(environment, routeRows, variantsOf(known)),
+		protections: packedProtections(environment, protectionRows, row.changedAtMs),
+	};
 	return {
 		environment,
 		version: row.changed,
 		publishedAtMs: row.changedAtMs,
-		flags: read.filter((each) => typeof each !== "string"),
+		flags: known,
 		damaged: read.filter((each) => typeof each === "string"),
 		segments: snapshotSegments(segmentRows, listedRows),
 		rollouts: live,
 		metrics: metricRows.flatMap(({ config }) => (config ? { key: config.key, kind: config.kind } : [])),
+		gateway,
 	};
 }
+
+const variantsOf = (all: readonly Flag[]) =>
+	new Map(all.map(({ key, variants, offVariant }) => [key, { variants: Object.keys(variants), off: offVariant }]));
 
 /** Nobody can tell what a plan wants served whose criteria do not parse. */
 function served(id: string, plan: Plan, state: RolloutState): LiveRollout | undefined {
@@ -131,11 +144,15 @@ export interface CurrentHead {
 }
 
 export async function readHead(db: Database): Promise<CurrentHead> {
-	const [heads, environmentRows, overlayRows, keyRows] = await db.batch([
+	const [heads, environmentRows, overlayRows, keyRows, hostRows] = await db.batch([
 		db.select().from(head),
 		db.select().from(environments),
 		db.select().from(overlays),
 		db.select().from(sdkKeys).where(isNull(sdkKeys.revokedAtMs)),
+		db
+			.selectDistinct({ environment: gatewayRoutes.environment, host: gatewayRoutes.host })
+			.from(gatewayRoutes)
+			.orderBy(asc(gatewayRoutes.host)),
 	]);
 	const row = heads[0];
 	if (!row) throw new Error("the head's row is missing: apply the migrations");
@@ -143,6 +160,10 @@ export async function readHead(db: Database): Promise<CurrentHead> {
 		const of = (kind: "kill" | "baseline") =>
 			overlayRows.filter((each) => each.environment === environment && each.kind === kind).map((each) => each.key);
 		return { kill: of("kill"), baseline: of("baseline") };
+	};
+	const hostsOf = (environment: string) => {
+		const hosts = hostRows.filter((each) => each.environment === environment).map(({ host }) => host);
+		return hosts.length > 0 ? { hosts } : {};
 	};
 	return {
 		head: {
@@ -152,7 +173,7 @@ export async function readHead(db: Database): Promise<CurrentHead> {
 					.filter(({ version }) => version > 0) // until its first publication an environment is none
 					.map(({ name, version, digest, publishedAtMs }) => [
 						name,
-						{ version, digest, overlay: overlayOf(name), publishedAtMs, guardedAtMs: row.guardedAtMs },
+						{ version, digest, overlay: overlayOf(name), publishedAtMs, guardedAtMs: row.guardedAtMs, ...hostsOf(name) },
 					]),
 			),
 			keys: Object.fromEntries(keyRows.map(({ hash, environment, kind }) => [hash, { environment, kind }])),

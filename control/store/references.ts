@@ -7,6 +7,7 @@ import type { FieldError, Flag } from "../../core/flags/model";
 import { type Segment, segment as segmentSchema } from "../../core/flags/segment";
 import { compilePattern } from "../patterns/compile";
 import type { Database } from "./database";
+import { selectRouted } from "./gatewayReferences";
 import { parseJson } from "./json";
 import { flags, segments } from "./schema";
 
@@ -21,22 +22,28 @@ export interface World {
 	/** Segment → the segments that it names. */
 	readonly segments: Map<string, readonly string[]>;
 	readonly flags: Map<string, Placed>;
+	/** They name a flag, and its variants. */
+	readonly routes: readonly { readonly key: string; readonly flag: string; readonly variants: readonly string[] }[];
 }
 interface Placed {
 	readonly variants: readonly string[];
 	readonly requires: Flag["prerequisites"];
 }
 
+/** All of it as of now. */
+export async function readWorld(db: Database, environment: string): Promise<World> {
+	return worldOf(environment, ...(await db.batch(selectWorld(db, environment))));
+}
+
 export async function checkFlagReferences(db: Database, environment: string, flag: Flag): Promise<FieldError[]> {
-	const [segmentRows, flagRows] = await db.batch(selectWorld(db, environment));
-	const world = worldOf(environment, segmentRows, flagRows);
+	const world = await readWorld(db, environment);
 	place(world, flag);
 	return checksIn(world).flagErrors(flag);
 }
 
 export async function checkSegmentReferences(db: Database, environment: string, segment: Segment): Promise<FieldError[]> {
 	if (!segment.when) return [];
-	const world = worldOf(environment, await selectWorld(db, environment)[0], []);
+	const world = worldOf(environment, await selectWorld(db, environment)[0], [], []);
 	placeSegment(world, segment);
 	return checksIn(world).segmentErrors(segment);
 }
@@ -106,19 +113,20 @@ function once<T>(find: () => T): () => T {
 	return () => (found ??= { value: find() }).value;
 }
 
-/** Flag → variant → the flags that require it. */
-function requiredIn({ flags: all }: World): Map<string, Map<string, string[]>> {
+/** Flag → variant → the flags and routes that require it. */
+function requiredIn({ flags: all, routes }: World): Map<string, Map<string, string[]>> {
 	const required = new Map<string, Map<string, string[]>>();
-	for (const [by, { requires }] of all)
-		for (const { flag, variants } of requires) {
-			const byVariant = required.get(flag) ?? new Map<string, string[]>();
-			required.set(flag, byVariant);
-			for (const variant of variants) {
-				const others = byVariant.get(variant);
-				if (others) others.push(by);
-				else byVariant.set(variant, [by]);
-			}
+	const requires = (by: string, flag: string, variants: readonly string[]): void => {
+		const byVariant = required.get(flag) ?? new Map<string, string[]>();
+		required.set(flag, byVariant);
+		for (const variant of variants) {
+			const others = byVariant.get(variant);
+			if (others) others.push(by);
+			else byVariant.set(variant, [by]);
 		}
+	};
+	for (const [by, placed] of all) for (const { flag, variants } of placed.requires) requires(by, flag, variants);
+	for (const { key, flag, variants } of routes) requires(`routes/${key}`, flag, variants);
 	return required;
 }
 
@@ -148,7 +156,7 @@ export function placeSegment({ segments: all }: World, segment: Segment): void {
 	all.set(segment.key, segment.when ? segmentsIn(segment.when) : []);
 }
 
-/** Two statements, so they can stand in a batch. A corrupt flag is there for nobody. */
+/** Statements, so they can stand in a batch. A corrupt flag is there for nobody. */
 export function selectWorld(db: Database, environment: string) {
 	return [
 		db
@@ -163,6 +171,7 @@ export function selectWorld(db: Database, environment: string) {
 			})
 			.from(flags)
 			.where(and(eq(flags.environment, environment), sql`json_valid(${flags.config})`)),
+		selectRouted(db, environment),
 	] as const;
 }
 
@@ -170,6 +179,7 @@ export function worldOf(
 	environment: string,
 	segmentRows: readonly { readonly key: string; readonly config: string }[],
 	flagRows: readonly { readonly key: string; readonly variants: string; readonly requires: string }[],
+	routeRows: readonly { readonly key: string; readonly flag: string; readonly variants: string }[],
 ): World {
 	return {
 		environment,
@@ -180,6 +190,7 @@ export function worldOf(
 				{ variants: JSON.parse(variants) as string[], requires: (JSON.parse(requires) as unknown[]).filter(isPrerequisite) },
 			]),
 		),
+		routes: routeRows.map(({ key, flag, variants }) => ({ key, flag, variants: JSON.parse(variants) as string[] })),
 	};
 }
 

@@ -7,6 +7,7 @@ import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changed } from "./environments";
+import { isProtecting, selectProtectionsNaming } from "./gatewayReferences";
 import { parseJson } from "./json";
 import { flags, rollouts, segmentKeys, segmentVersions, segments } from "./schema";
 import { type SizeRefusal, bytesOf, segmentSizeRefusal } from "./size";
@@ -119,7 +120,7 @@ export async function deleteSegment(db: Database, before: StoredSegment, act: Ac
 	const namedIn = (table: typeof flags | typeof segments) =>
 		sql`EXISTS (SELECT 1 FROM ${table} WHERE ${table.environment} = ${environment} AND instr(${table.config}, ${naming(key)}) > 0)`;
 	const excluded = sql`EXISTS (SELECT 1 FROM ${rollouts} WHERE ${excludes(environment, key)})`;
-	const unused = sql<number>`CASE WHEN ${namedIn(flags)} OR ${namedIn(segments)} OR ${excluded} THEN NULL ELSE ${row.version} END`;
+	const unused = sql<number>`CASE WHEN ${namedIn(flags)} OR ${namedIn(segments)} OR ${excluded} OR ${isProtecting(environment, key)} THEN NULL ELSE ${row.version} END`;
 	const isWritten = await write(db, [
 		db.insert(segmentVersions).values({ ...row, version: unused }),
 		db.delete(segments).where(at(environment, key)),
@@ -130,9 +131,9 @@ export async function deleteSegment(db: Database, before: StoredSegment, act: Ac
 	return isWritten ? ok(null) : err(await lost(db, before));
 }
 
-/** Flags, segments and rollouts that name a segment, as `flags/…`, `segments/…` and `rollouts/…`. */
+/** What names a segment, as `flags/…`, `segments/…`, `rollouts/…` and `protections/…`. */
 async function usersOf(db: Database, environment: string, key: string): Promise<string[]> {
-	const [inFlags, inSegments, inRollouts] = await db.batch([
+	const [inFlags, inSegments, inRollouts, inProtections] = await db.batch([
 		db
 			.select({ key: flags.key })
 			.from(flags)
@@ -142,11 +143,13 @@ async function usersOf(db: Database, environment: string, key: string): Promise<
 			.from(segments)
 			.where(and(eq(segments.environment, environment), sql`instr(${segments.config}, ${naming(key)}) > 0`)),
 		db.select({ id: rollouts.id }).from(rollouts).where(excludes(environment, key)).orderBy(asc(rollouts.id)),
+		selectProtectionsNaming(db, environment, key),
 	]);
 	return [
 		...inFlags.map((row) => `flags/${row.key}`),
 		...inSegments.map((row) => `segments/${row.key}`),
 		...inRollouts.map((row) => `rollouts/${row.id}`),
+		...inProtections.map((row) => `protections/${row.key}`),
 	];
 }
 

@@ -50,44 +50,45 @@ export async function readTarget(
 ): Promise<Target> {
 	const named = JSON.stringify(flagKeys);
 	const namedSegments = JSON.stringify(segmentKeysWanted);
-	const [changed, flagRows, flagLast, active, segmentRows, segmentLast, digits, all, others, worldSegments, worldFlags] = await db.batch([
-		db.select({ changed: environments.changed }).from(environments).where(eq(environments.name, environment)),
-		db
-			.select({ key: flags.key, version: flags.version, config: sql<string>`${flags.config}` })
-			.from(flags)
-			.where(among(environment, flagKeys)),
-		db
-			.select({ key: flagVersions.key, version: max(flagVersions.version) })
-			.from(flagVersions)
-			.where(and(eq(flagVersions.environment, environment), sql`${flagVersions.key} IN (SELECT value FROM json_each(${named}))`))
-			.groupBy(flagVersions.key),
-		db.select({ flag: activeFlags.flag, rollout: activeFlags.rollout }).from(activeFlags).where(eq(activeFlags.environment, environment)),
-		db
-			.select({ key: segments.key, version: segments.version, listed: segments.listed, config: sql<string>`${segments.config}` })
-			.from(segments)
-			.where(and(eq(segments.environment, environment), sql`${segments.key} IN (SELECT value FROM json_each(${namedSegments}))`)),
-		db
-			.select({ key: segmentVersions.key, version: max(segmentVersions.version) })
-			.from(segmentVersions)
-			.where(
-				and(eq(segmentVersions.environment, environment), sql`${segmentVersions.key} IN (SELECT value FROM json_each(${namedSegments}))`),
-			)
-			.groupBy(segmentVersions.key),
-		db
-			.select({ segment: segmentKeys.segment, text: segmentKeys.text })
-			.from(segmentKeys)
-			.where(
-				and(
-					eq(segmentKeys.environment, environment),
-					eq(segmentKeys.kind, "digits"),
-					sql`${segmentKeys.segment} IN (SELECT value FROM json_each(${namedSegments}))`,
-				),
-			)
-			.orderBy(asc(segmentKeys.segment), asc(segmentKeys.part)),
-		selectBytesBeside(db, environment, [], []),
-		selectBytesBeside(db, environment, flagKeys, segmentKeysWanted),
-		...selectWorld(db, environment),
-	]);
+	const [changed, flagRows, flagLast, active, segmentRows, segmentLast, digits, all, others, worldSegments, worldFlags, routed] =
+		await db.batch([
+			db.select({ changed: environments.changed }).from(environments).where(eq(environments.name, environment)),
+			db
+				.select({ key: flags.key, version: flags.version, config: sql<string>`${flags.config}` })
+				.from(flags)
+				.where(among(environment, flagKeys)),
+			db
+				.select({ key: flagVersions.key, version: max(flagVersions.version) })
+				.from(flagVersions)
+				.where(and(eq(flagVersions.environment, environment), sql`${flagVersions.key} IN (SELECT value FROM json_each(${named}))`))
+				.groupBy(flagVersions.key),
+			db.select({ flag: activeFlags.flag, rollout: activeFlags.rollout }).from(activeFlags).where(eq(activeFlags.environment, environment)),
+			db
+				.select({ key: segments.key, version: segments.version, listed: segments.listed, config: sql<string>`${segments.config}` })
+				.from(segments)
+				.where(and(eq(segments.environment, environment), sql`${segments.key} IN (SELECT value FROM json_each(${namedSegments}))`)),
+			db
+				.select({ key: segmentVersions.key, version: max(segmentVersions.version) })
+				.from(segmentVersions)
+				.where(
+					and(eq(segmentVersions.environment, environment), sql`${segmentVersions.key} IN (SELECT value FROM json_each(${namedSegments}))`),
+				)
+				.groupBy(segmentVersions.key),
+			db
+				.select({ segment: segmentKeys.segment, text: segmentKeys.text })
+				.from(segmentKeys)
+				.where(
+					and(
+						eq(segmentKeys.environment, environment),
+						eq(segmentKeys.kind, "digits"),
+						sql`${segmentKeys.segment} IN (SELECT value FROM json_each(${namedSegments}))`,
+					),
+				)
+				.orderBy(asc(segmentKeys.segment), asc(segmentKeys.part)),
+			selectBytesBeside(db, environment, [], []),
+			selectBytesBeside(db, environment, flagKeys, segmentKeysWanted),
+			...selectWorld(db, environment),
+		]);
 	const [row] = changed;
 	if (!row) throw new Error(`no environment ${environment}`);
 	const digitsOf = new Map<string, string>();
@@ -105,7 +106,7 @@ export async function readTarget(
 		flagVersions: new Map(flagLast.map(({ key, version }) => [key, version ?? 0])),
 		segmentVersions: new Map(segmentLast.map(({ key, version }) => [key, version ?? 0])),
 		rollouts: new Map(active.map(({ flag, rollout }) => [flag, rollout])),
-		world: worldOf(environment, worldSegments, worldFlags),
+		world: worldOf(environment, worldSegments, worldFlags, routed),
 		bytes: { all: all[0]?.bytes ?? 0, others: others[0]?.bytes ?? 0 },
 	};
 }

@@ -20,6 +20,8 @@ import type { StepCaller } from "../notify/stepCaller";
 import { pruneEdges } from "../store/edges";
 import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
+import { pruneCompared } from "../store/compared";
+import { pruneProtections } from "../store/protections";
 import { readHead, tickCompleted } from "../store/publication";
 import { settingsIn } from "../store/settings";
 import { type StoredRollout, listActive } from "../store/rollouts";
@@ -89,6 +91,8 @@ async function completed({ db, realNow }: Tick, now: number): Promise<void> {
 	await attempt("prune_check_reports", () => pruneReports(db, now));
 	await attempt("prune_deliveries", () => pruneDeliveries(db, realNow()));
 	await attempt("prune_edges", () => pruneEdges(db, realNow()));
+	await attempt("prune_protections", () => pruneProtections(db, now));
+	await attempt("prune_compared", () => pruneCompared(db, realNow()));
 }
 
 /** One step that fails is logged, and keeps no other from being taken. */

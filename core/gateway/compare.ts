@@ -20,7 +20,7 @@ export interface Difference {
 
 /** So many are told of one pair of answers. */
 const DIFFERENCES_MAX = 20;
-/** Deeper JSON is compared as text. */
+/** Deeper JSON is compared as text: whoever walks it, or writes it again, does so by recursion. */
 const DEPTH_MAX = 64;
 
 export function compareAnswers(rules: Comparison, legacy: Answer, candidate: Answer): readonly Difference[] {
@@ -46,7 +46,7 @@ function compareBodies(rules: Comparison, legacy: Uint8Array, candidate: Uint8Ar
 		if (ours && theirs) {
 			const found: Difference[] = [];
 			const tolerance = Object.entries(rules.tolerance).map(([path, by]) => ({ path: partsOfPath(path), by }));
-			walk(ours.value, theirs.value, "$", rules.ignore.map(partsOfPath), tolerance, 0, found);
+			walk(ours.value, theirs.value, "$", rules.ignore.map(partsOfPath), tolerance, found);
 			return found;
 		}
 	}
@@ -65,23 +65,53 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
 function textOf(bytes: Uint8Array): string {
 	let text = "";
 	for (let at = 0; at < bytes.length;) {
-		const byte = bytes[at] ?? 0;
-		const length = byte < 0x80 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-		let point = length === 1 ? byte : byte & (0xff >> (length + 1));
-		for (let i = 1; i < length; i++) point = (point << 6) | ((bytes[at + i] ?? 0x80) & 0x3f);
-		const isValid = byte < 0x80 || (byte >= 0xc2 && byte < 0xf5 && point <= 0x10ffff && !(point >= 0xd800 && point < 0xe000));
-		text += isValid ? String.fromCodePoint(point) : "\ufffd";
-		at += isValid ? length : 1;
+		const [point, length] = pointAt(bytes, at);
+		text += String.fromCodePoint(point);
+		at += length;
 	}
 	return text;
 }
 
+const REPLACEMENT = [0xfffd, 1] as const;
+/** The least code point that takes so many bytes: written with more it is none. */
+const LEAST = [0, 0, 0x80, 0x800, 0x10000] as const;
+
+function pointAt(bytes: Uint8Array, at: number): readonly [point: number, length: number] {
+	const byte = bytes[at] ?? 0;
+	if (byte < 0x80) return [byte, 1];
+	const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+	if (byte < 0xc2 || byte > 0xf4) return REPLACEMENT;
+	let point = byte & (0xff >> (length + 1));
+	for (let i = 1; i < length; i++) {
+		const next = bytes[at + i] ?? 0;
+		if ((next & 0xc0) !== 0x80) return REPLACEMENT;
+		point = (point << 6) | (next & 0x3f);
+	}
+	const isSurrogate = point >= 0xd800 && point < 0xe000;
+	return isSurrogate || point > 0x10ffff || point < LEAST[length] ? REPLACEMENT : [point, length];
+}
+
 function parsed(bytes: Uint8Array): { readonly value: unknown } | undefined {
+	const text = textOf(bytes);
+	if (depthOf(text) > DEPTH_MAX) return undefined;
 	try {
-		return { value: JSON.parse(textOf(bytes)) as unknown };
+		return { value: JSON.parse(text) as unknown };
 	} catch {
 		return undefined;
 	}
+}
+
+/** How deep the brackets of a JSON text go; those within its texts do not count. */
+function depthOf(text: string): number {
+	let [depth, deepest, isText] = [0, 0, false];
+	for (let i = 0; i < text.length; i++) {
+		const character = text[i];
+		if (isText && character === "\\") i++;
+		else if (character === '"') isText = !isText;
+		else if (!isText && (character === "{" || character === "[")) deepest = Math.max(deepest, ++depth);
+		else if (!isText && (character === "}" || character === "]")) depth--;
+	}
+	return deepest;
 }
 
 type Tolerance = readonly { readonly path: PathParts; readonly by: number }[];
@@ -92,7 +122,6 @@ function walk(
 	at: string,
 	ignored: readonly PathParts[],
 	tolerance: Tolerance,
-	depth: number,
 	found: Difference[],
 ): void {
 	if (found.length >= DIFFERENCES_MAX || endsHere(ignored)) return;
@@ -102,16 +131,19 @@ function walk(
 		return;
 	}
 	const [ours, theirs] = [partsIn(legacy), partsIn(candidate)];
-	if (depth >= DEPTH_MAX || !ours || !theirs || Array.isArray(legacy) !== Array.isArray(candidate)) {
+	if (!ours || !theirs || Array.isArray(legacy) !== Array.isArray(candidate)) {
 		if (JSON.stringify(legacy) !== JSON.stringify(candidate)) found.push({ at, legacy, candidate });
 		return;
 	}
 	for (const part of new Set([...Object.keys(ours), ...Object.keys(theirs)])) {
 		const next = Array.isArray(legacy) ? `${at}[${part}]` : `${at}.${part}`;
 		const inner = tolerance.flatMap(({ path, by }) => below([path], part).map((rest) => ({ path: rest, by })));
-		walk(ours[part], theirs[part], next, below(ignored, part), inner, depth + 1, found);
+		walk(own(ours, part), own(theirs, part), next, below(ignored, part), inner, found);
 	}
 }
+
+/** undefined where it is missing: `{"constructor": …}` must not be compared with what every object inherits. */
+const own = (parts: Readonly<Record<string, unknown>>, part: string): unknown => (Object.hasOwn(parts, part) ? parts[part] : undefined);
 
 const partsIn = (value: unknown): Readonly<Record<string, unknown>> | undefined =>
 	typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
@@ -125,12 +157,12 @@ export function sampled(body: Uint8Array | null, redact: readonly string[]): str
 	if (body === null) return "";
 	const json = parsed(body);
 	if (!json) return redact.length > 0 ? `${body.length} bytes, not JSON: nothing of it is kept` : textOf(body).slice(0, SAMPLE_CHARACTERS);
-	return JSON.stringify(redacted(json.value, redact.map(partsOfPath), 0)).slice(0, SAMPLE_CHARACTERS);
+	return JSON.stringify(redacted(json.value, redact.map(partsOfPath))).slice(0, SAMPLE_CHARACTERS);
 }
 
-function redacted(value: unknown, paths: readonly PathParts[], depth: number): unknown {
+function redacted(value: unknown, paths: readonly PathParts[]): unknown {
 	if (endsHere(paths)) return REDACTED;
-	if (paths.length === 0 || depth >= DEPTH_MAX || typeof value !== "object" || value === null) return value;
-	if (Array.isArray(value)) return value.map((each, i) => redacted(each, below(paths, String(i)), depth + 1));
-	return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, redacted(each, below(paths, name), depth + 1)]));
+	if (paths.length === 0 || typeof value !== "object" || value === null) return value;
+	if (Array.isArray(value)) return value.map((each, i) => redacted(each, below(paths, String(i))));
+	return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, redacted(each, below(paths, name))]));
 }

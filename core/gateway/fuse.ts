@@ -4,9 +4,9 @@
  */
 
 export interface FuseRules {
-	/** Failures of all requests, at least so many, within the window. */
+	/** Failures among the last `requests`, all of them within the window. */
 	readonly share: number;
-	readonly requestsMin: number;
+	readonly requests: number;
 	readonly windowMs: number;
 	/** Failures in a row. */
 	readonly inARow: number;
@@ -17,19 +17,18 @@ export interface FuseRules {
 	readonly trials: number;
 }
 
-export const FUSE_RULES: FuseRules = { share: 0.5, requestsMin: 20, windowMs: 30_000, inARow: 5, openMs: 60_000, trialOf: 10, trials: 3 };
+export const FUSE_RULES: FuseRules = { share: 0.5, requests: 20, windowMs: 30_000, inARow: 5, openMs: 60_000, trialOf: 10, trials: 3 };
 
-const SLICES = 6;
-
-/** Counted in slices of the window, so that what is old falls out without a list of requests. */
+/** The last requests and no longer window: what went well before must not hide for how long the candidate has been failing. */
 export interface Fuse {
 	status: "closed" | "open" | "half_open";
 	/** Since when it has this status. */
 	sinceMs: number;
-	readonly requests: number[];
-	readonly failures: number[];
-	/** The newest slice's number, counted from the epoch. */
-	slice: number;
+	/** Of the last requests, in a ring: when they ended, and whether they failed. */
+	readonly atMs: number[];
+	readonly failed: boolean[];
+	/** Where the next one goes. */
+	next: number;
 	failedInARow: number;
 	/** While half open: requests that came, and trials in a row that succeeded. */
 	asked: number;
@@ -39,9 +38,9 @@ export interface Fuse {
 export const newFuse = (nowMs: number): Fuse => ({
 	status: "closed",
 	sinceMs: nowMs,
-	requests: Array.from({ length: SLICES }, () => 0),
-	failures: Array.from({ length: SLICES }, () => 0),
-	slice: Math.floor(nowMs / (FUSE_RULES.windowMs / SLICES)),
+	atMs: [],
+	failed: [],
+	next: 0,
 	failedInARow: 0,
 	asked: 0,
 	succeeded: 0,
@@ -65,18 +64,20 @@ export function observed(fuse: Fuse, isFailure: boolean, nowMs: number, rules: F
 	if (fuse.status === "open") return false;
 	if (fuse.status === "half_open") {
 		if (isFailure) return open(fuse, nowMs);
-		if (++fuse.succeeded >= rules.trials) reset(fuse, nowMs, rules);
+		if (++fuse.succeeded >= rules.trials) reset(fuse, nowMs);
 		return false;
 	}
-	turn(fuse, nowMs, rules);
-	const at = fuse.slice % SLICES;
-	fuse.requests[at] = (fuse.requests[at] ?? 0) + 1;
+	fuse.atMs[fuse.next] = nowMs;
+	fuse.failed[fuse.next] = isFailure;
+	fuse.next = (fuse.next + 1) % rules.requests;
 	fuse.failedInARow = isFailure ? fuse.failedInARow + 1 : 0;
 	if (!isFailure) return false;
-	fuse.failures[at] = (fuse.failures[at] ?? 0) + 1;
-	const [requests, failures] = [sum(fuse.requests), sum(fuse.failures)];
-	const isMost = requests >= rules.requestsMin && failures >= requests * rules.share;
-	return isMost || fuse.failedInARow >= rules.inARow ? open(fuse, nowMs) : false;
+	return fuse.failedInARow >= rules.inARow || isMost(fuse, nowMs, rules) ? open(fuse, nowMs) : false;
+}
+
+function isMost({ atMs, failed }: Fuse, nowMs: number, { requests, share, windowMs }: FuseRules): boolean {
+	if (atMs.length < requests || atMs.some((at) => nowMs - at > windowMs)) return false;
+	return failed.filter(Boolean).length >= requests * share;
 }
 
 function open(fuse: Fuse, nowMs: number): true {
@@ -85,26 +86,11 @@ function open(fuse: Fuse, nowMs: number): true {
 	return true;
 }
 
-function reset(fuse: Fuse, nowMs: number, rules: FuseRules): void {
+function reset(fuse: Fuse, nowMs: number): void {
 	fuse.status = "closed";
 	fuse.sinceMs = nowMs;
 	fuse.failedInARow = 0;
-	fuse.requests.fill(0);
-	fuse.failures.fill(0);
-	fuse.slice = sliceAt(nowMs, rules);
+	fuse.atMs.length = 0;
+	fuse.failed.length = 0;
+	fuse.next = 0;
 }
-
-const sliceAt = (nowMs: number, { windowMs }: FuseRules): number => Math.floor(nowMs / (windowMs / SLICES));
-
-/** Empties the slices that have gone by. */
-function turn(fuse: Fuse, nowMs: number, rules: FuseRules): void {
-	const now = sliceAt(nowMs, rules);
-	for (let passed = Math.min(SLICES, now - fuse.slice); passed > 0; passed--) {
-		const at = (now - passed + 1) % SLICES;
-		fuse.requests[at] = 0;
-		fuse.failures[at] = 0;
-	}
-	if (now > fuse.slice) fuse.slice = now;
-}
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);

@@ -98,24 +98,32 @@ export const route = z.strictObject({
 		.default(32 * KIB),
 });
 export type Route = z.infer<typeof route>;
+/** As it is replaced: the path of the request says which. */
+export const routeReplacement = route.partial({ key: true });
+/** As it is read from where it is kept: a field that a later version wrote is dropped, so that its route outlives a return to this one. */
+export const storedRoute = route.strip();
 
 const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 const common = {
-	key: flagKey,
 	host: host.optional().describe("default: all hosts of the environment"),
 	until: instant.describe("it ends by itself"),
 };
 const segments = z.array(flagKey).min(1).max(20);
-export const protection = z.discriminatedUnion("kind", [
-	z.strictObject({
-		...common,
-		kind: z.literal("shed"),
-		share: percent.describe("percent of requests that are refused"),
-		upTo: z.int().min(0).max(9).default(5).describe("of priorities up to this one"),
-	}),
-	z.strictObject({ ...common, kind: z.literal("lock_down"), segments }),
-	z.strictObject({ ...common, kind: z.literal("isolate"), segments }),
-]);
+const protectionBy = <K extends z.ZodType<string | undefined>>(key: K) =>
+	z.discriminatedUnion("kind", [
+		z.strictObject({
+			key,
+			...common,
+			kind: z.literal("shed"),
+			share: percent.describe("percent of requests that are refused"),
+			upTo: z.int().min(0).max(9).default(5).describe("of priorities up to this one"),
+		}),
+		z.strictObject({ key, ...common, kind: z.literal("lock_down"), segments }),
+		z.strictObject({ key, ...common, kind: z.literal("isolate"), segments }),
+	]);
+export const protection = protectionBy(flagKey);
+/** As it is put: the path of the request says which. */
+export const protectionReplacement = protectionBy(flagKey.optional());
 export type Protection = z.infer<typeof protection>;
 
 const packedOrigin = (given: z.infer<typeof origin>): Origin => (typeof given === "string" ? { url: given.replace(/\/+$/, "") } : given);

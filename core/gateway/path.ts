@@ -37,9 +37,9 @@ export function matchesPath(path: readonly string[], parts: readonly string[]): 
 	return parts.length === path.length;
 }
 
-/** The longest match wins: more parts before fewer, and part by part a text before ":" before "*". Negative: `a` comes first. */
+/** The longest match wins: part by part a text before ":" before the path's end before "*", which takes that end too. Negative: `a` comes first. */
 export function comparePaths(a: readonly string[], b: readonly string[]): number {
-	const rank = (part: string | undefined): number => (part === undefined ? 3 : part === REST ? 2 : part === ANY ? 1 : 0);
+	const rank = (part: string | undefined): number => (part === REST ? 3 : part === undefined ? 2 : part === ANY ? 1 : 0);
 	for (let i = 0; i < Math.max(a.length, b.length); i++) {
 		const difference = rank(a[i]) - rank(b[i]);
 		if (difference !== 0) return difference;

@@ -177,7 +177,8 @@ export function parseCriterion(text: string, role: Role, metrics: Metrics): Resu
 			at,
 			`a ${role} says what must ${role === "criterion" ? "" : "not "}hold: did you mean "${name} ${wantsBelow ? "<" : ">"}"?`,
 		);
-	const read = readLimit(tokens[at + 1]?.text ?? "", `${name} ${operator}`, quantity, metrics);
+	const isNever = quantity.bad === "above" && operator === (role === "criterion" ? "<=" : ">");
+	const read = readLimit(tokens[at + 1]?.text ?? "", `${name} ${operator}`, quantity, metrics, isNever);
 	if (!read.ok) return fail(at + 1, read.error);
 	if (tokens.length > at + 2) return fail(at + 2, `unexpected "${tokens[at + 2]?.text ?? ""}"`);
 	return ok({ kind: "limit", text: said, ...quantity, limit: read.value, inclusive: operator.endsWith("=") === (role === "criterion") });
@@ -226,7 +227,14 @@ function readMargin(
 	return ok(shifted(margin?.[2] ?? "", -2) * (sign === "+" ? 1 : -1));
 }
 
-function readLimit(found: string, before: string, { metric, aggregate, unit, bad }: Quantity, metrics: Metrics): Result<number, string> {
+/** `mayBeNone`: nothing at all of it is a limit that can be kept, as in "discrepancy_rate <= 0%". */
+function readLimit(
+	found: string,
+	before: string,
+	{ metric, aggregate, unit, bad }: Quantity,
+	metrics: Metrics,
+	mayBeNone: boolean,
+): Result<number, string> {
 	const isFraction = aggregate === "rate" || aggregate === "harm";
 	const isTime = unit === "ms";
 	const example = `"${before} ${isFraction ? "3%" : isTime ? "2500" : "8"}"`;
@@ -237,7 +245,8 @@ function readLimit(found: string, before: string, { metric, aggregate, unit, bad
 		if (suffix !== "%") return err(`a rate's limit is written in percent, as in ${example}`);
 		// Above it there must be room for a rate that is worse: evidence bets on one.
 		const max = bad === "above" ? 95 : 100;
-		return Number(digits) > 0 && Number(digits) < max ? ok(shifted(digits, -2)) : err(`a rate's limit lies above 0% and below ${max}%`);
+		const isAbove = Number(digits) > 0 || (mayBeNone && Number(digits) === 0 && !digits.startsWith("-"));
+		return isAbove && Number(digits) < max ? ok(shifted(digits, -2)) : err(`a rate's limit lies above 0% and below ${max}%`);
 	}
 	if (suffix === "%")
 		return err(`a ${isPercentile(aggregate) ? "percentile" : aggregate} has the metric's unit and not %, as in ${example}`);

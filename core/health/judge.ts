@@ -1,6 +1,6 @@
 import { BUCKETS } from "../flags/bucket";
 import { isInPlay, servedBy } from "../rollouts/exposure";
-import { BASELINE_PHASE, type Plan } from "../rollouts/plan";
+import { BASELINE_PHASE, type Plan, isShadow } from "../rollouts/plan";
 import { criteriaIn, limitCount } from "../rollouts/planCriteria";
 import type { LiveState, Watch } from "../rollouts/state";
 import { logEvidence } from "../statistics/evidence";
@@ -93,7 +93,7 @@ export function judge(
 		...unmeasured(plan, state),
 		...limits.map((each) => judgeLimit(each, evidence, each.role === "red_flag" ? WARNING_USERS_MIN : usersMin, limitAlpha)),
 	];
-	const verdicts = state.phase === BASELINE_PHASE ? judged.map(measuring) : judged;
+	const verdicts = state.phase === BASELINE_PHASE ? judged.map(measuring) : isShadow(plan, state.phase) ? judged.map(comparing) : judged;
 	const breached = new Set(verdicts.filter(({ status }) => status === "breached").map((each) => each.criterion));
 	const shared = limits.filter((each) => {
 		if (!breached.has(each.limit.text)) return false;
@@ -132,14 +132,31 @@ function measuring(verdict: Verdict): Verdict {
 	return { ...verdict, status: "not_applicable", value: null, provable: null, message: "the baseline is being measured, at 0 %" };
 }
 
+/** No user has the candidate's answer: it is held against limits, and no guard can tell who was harmed by it. */
+function comparing(verdict: Verdict): Verdict {
+	if (verdict.role !== "guard") return verdict;
+	return {
+		...verdict,
+		status: "not_applicable",
+		value: null,
+		provable: null,
+		message: "nobody is served the candidate: answers are compared",
+	};
+}
+
 /** Of a guard whose flag has not joined yet, or was taken back. */
 function notInPlay({ text, flag = "" }: VersusControl | VersusBaseline): Verdict {
 	const message = `${flag} is not in the rollout now`;
 	return { role: "guard", criterion: text, status: "not_applicable", value: null, control: null, provable: null, message };
 }
 
-/** At 100 % there is no control, and while the baseline is measured no candidate. */
+/**
+ * Who must be heard of. At 100 % there is no control, and while the baseline is measured no candidate. Where answers are compared both are
+ * asked: of an application that compares only what it found is needed.
+ */
 export function armsServed(plan: Plan, state: LiveState): readonly Arm[] {
+	const phase = plan.phases[state.phase];
+	if (phase?.shadow) return phase.shadow_by === "application" ? ["candidate"] : ["candidate", "control"];
 	const served = servedBy(plan, state);
 	if (served === 0) return ["control"];
 	return served < BUCKETS ? ["candidate", "control"] : ["candidate"];
@@ -168,7 +185,8 @@ function learn(plan: Plan, state: LiveState, evidence: Evidence, now: number): W
 		guards: criteriaIn(plan).guards.map((guard, i) => {
 			const guardWatch = watch.guards[i];
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
-			return watchGuard(guard, guardWatch, evidence, minutes);
+			// Both arms are the same users there: no bet could be fair.
+			return isShadow(plan, state.phase) ? guardWatch : watchGuard(guard, guardWatch, evidence, minutes);
 		}),
 		exposures,
 		alerting: watch.alerting,

@@ -36,6 +36,8 @@ export interface Verdict {
 /** Fewer users prove nothing about a limit, in neither arm. */
 export const BREACH_USERS_MIN = 10;
 const BREACH_HARMED_MIN = 5;
+/** A limit of 0 % is missed by the first harm; that it is proven to be missed takes more than one in a million. */
+const RATE_MIN = 1e-6;
 /** From here on a point estimate beyond its target is worth a warning. */
 export const WARNING_USERS_MIN = 100;
 
@@ -128,7 +130,7 @@ function proofOfBreach({ limit, role }: Judged, sums: ArmSums, evidence: Evidenc
 		return isOut && sums.users.users >= WARNING_USERS_MIN ? `mean ${printNumber(mean)} ± ${printNumber(halfWidth)}` : undefined;
 	}
 	// A percentile's limit is one on the rate of requests above it.
-	const rate = isPercentile(limit.aggregate) ? shareAbove(limit.aggregate) : limit.limit;
+	const rate = isPercentile(limit.aggregate) ? shareAbove(limit.aggregate) : Math.max(limit.limit, RATE_MIN);
 	const proof = (logE: number): string => `E = ${printNumber(Math.exp(logE))} ≥ ${printNumber(1 / alpha)}`;
 	const { users, harmedUsers } = sums.users;
 	if (users >= BREACH_USERS_MIN && harmedUsers >= BREACH_HARMED_MIN) {

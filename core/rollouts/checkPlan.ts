@@ -73,6 +73,7 @@ function checkPhases(of: Plan): FieldError[] {
 		const mustLastMs = durationMs(each.hold) ?? 0;
 		if (each.timeout !== undefined && timeoutOf(of, i).afterMs <= mustLastMs)
 			at("timeout", `ends before the hold of ${each.hold} is over: the phase would always be late`);
+		if (each.shadow_by !== undefined && !each.shadow) at("shadow_by", "belongs to a shadow phase");
 		if (each.percent > of.target_percent) at("percent", `${each.percent} % is beyond the target_percent of ${of.target_percent} %`);
 	});
 	const later = new Set(of.phases.slice(1).flatMap(({ flags }) => flags));

@@ -1,7 +1,7 @@
 import type { Ring } from "../flags/rings";
 import { type LiveRollout, bucketsOf } from "../flags/snapshot";
 import { scoredMetrics, signalsOf } from "../health/signals";
-import { BASELINE_PHASE, type Plan, joinedFlags, phaseName, servedIn } from "./plan";
+import { BASELINE_PHASE, type Plan, isShadow, joinedFlags, phaseName, servedIn } from "./plan";
 import { type LiveState, type RolloutState, isLive } from "./state";
 
 /** Buckets that are served the candidate as the rollout stands; where it goes ring by ring, in the newest ring. */
@@ -67,6 +67,7 @@ export function liveRollout(key: string, plan: Plan, state: RolloutState): LiveR
 		retreats: plan.on_control_loss === "retreat",
 		signals: signalsOf(plan, state),
 		scored: scoredMetrics(plan, state),
+		...(isShadow(plan, state.phase) ? { shadow: true as const } : {}),
 	};
 }
 

@@ -39,6 +39,7 @@ export function fieldsBy<C extends z.ZodType<Check[]>>(object: typeof z.strictOb
 	const guards = z.array(z.union([text, object({ guard: text, flag: flagKey })])).max(20);
 	const timeout = z.union([duration, object({ after: duration.optional(), policy: z.enum(POLICIES).default("hold") })]);
 	const approval = z.union([z.enum(["auto", "manual"]), object({ approvers: z.int().min(1).max(10) })]);
+	const comparedBy = z.enum(["gateway", "application"]);
 	const notBefore = z.union([object({ day: z.int().min(1).max(3_650).describe("the first is the day of the start") }), instant]);
 	const phase = {
 		name: z.string().min(1).max(63).optional(),
@@ -57,6 +58,7 @@ export function fieldsBy<C extends z.ZodType<Check[]>>(object: typeof z.strictOb
 		not_before: notBefore.optional().describe("the phase is not entered before that day or time"),
 		checks: checks.describe("before the phase is entered, or during it"),
 		shadow: z.boolean().default(false).describe("nobody is served the candidate: its answers are compared"),
+		shadow_by: comparedBy.optional().describe("of a shadow phase: who asks both; default gateway"),
 	};
 	const plan = {
 		rollout: planName,
@@ -98,7 +100,7 @@ export function fieldsBy<C extends z.ZodType<Check[]>>(object: typeof z.strictOb
 		checks: checks.describe("before anybody is served, or during every phase"),
 		rollback: wayBackBy(object).prefault({}).describe("how users are taken back"),
 	};
-	return { phase: object(phase), plan, limits, approval, timeout, notBefore };
+	return { phase: object(phase), plan, limits, approval, timeout, notBefore, comparedBy };
 }
 
 const stored = fieldsBy(z.object, storedChecks.default([]));
@@ -136,6 +138,9 @@ export function joinedFlags(of: Plan, index: number): readonly string[] {
 	const later = new Set(of.phases.slice(Math.max(0, index) + 1).flatMap(({ flags }) => flags));
 	return of.flags.filter((flag) => !later.has(flag));
 }
+
+/** Nobody is served the candidate in that phase, and it answers all the same. */
+export const isShadow = (of: Plan, index: number): boolean => of.phases[index]?.shadow === true;
 
 /** How many must approve before a phase is entered. */
 export function approversOf(of: Plan, index: number): number {

@@ -11,7 +11,7 @@ import { type Decision, type HoldReason, change, hold } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { ENGINE } from "./engine";
 import { isInPlay, servedBy } from "./exposure";
-import { type Plan, type Policy, approversOf, approvalTimeoutOf, notBeforeMs, phaseName, timeoutOf } from "./plan";
+import { type Plan, type Policy, approversOf, approvalTimeoutOf, isShadow, notBeforeMs, phaseName, timeoutOf } from "./plan";
 import { criteriaIn } from "./planCriteria";
 import type { LiveState, Watch } from "./state";
 import { takeBack } from "./takeBack";
@@ -33,7 +33,7 @@ export function proceed(
 	now: number,
 	circumstances: Circumstances,
 ): Decision {
-	const unseen = unseenOf(plan, judgement);
+	const unseen = isShadow(plan, state.phase) ? "" : unseenOf(plan, judgement);
 	const blocker = firstBlocker(plan, state, evidence, judgement);
 	const late = state.status === "running" && blocker ? lateBy(plan, state, now) : undefined;
 	const mayLeaveOut = late?.policy === "advance" && blocker && PROOFS.includes(blocker[0]);
@@ -152,7 +152,8 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		const [reason, said] = [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`] as const;
 		return beyond ? [reason, said] : [reason, said, "unseen"];
 	}
-	return isLast || isFull ? undefined : proofLeft(plan, state, evidence);
+	// Where nobody is served the candidate there is no harm to rule out.
+	return isLast || isFull || isShadow(plan, state.phase) ? undefined : proofLeft(plan, state, evidence);
 }
 
 /** What else whoever reads of a hold should know: it may be why the next one holds. */

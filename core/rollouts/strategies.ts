@@ -40,9 +40,8 @@ const RINGS = [
 	{ name: "internal", audience: "internal", percent: 1 },
 	{ name: "beta", audience: "beta", percent: 10 },
 ];
+export const COMPARE = { hold: "24h", criteria: ["discrepancy_rate <= 0%"], by: "gateway" as const };
 const DEFAULT_HOLD = "1h";
-/** No limit of a rate is 0: none could be proven to be kept. */
-export const COMPARE = { hold: "24h", criteria: ["discrepancy_rate < 0.1%"] };
 
 export function writePhases(given: WrittenPlan): Written {
 	const errors = Object.entries(OWN).flatMap(([field, strategies]) =>
@@ -81,8 +80,8 @@ function phasesOf(given: WrittenPlan): [Draft, Source][] {
 		case "phased":
 			return own(given);
 		case "compare-first": {
-			const { hold: shadowHold, criteria } = given.compare ?? COMPARE;
-			const shadow = aPhase({ name: "compare", percent: 0, hold: shadowHold, criteria, shadow: true });
+			const { hold: shadowHold, criteria, by } = given.compare ?? COMPARE;
+			const shadow = aPhase({ name: "compare", percent: 0, hold: shadowHold, criteria, shadow: true, shadow_by: by });
 			return given.phases ? [[shadow, given.compare ? fieldsAt("/compare") : written], ...own(given)] : [];
 		}
 		case "canary": {

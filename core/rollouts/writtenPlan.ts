@@ -9,7 +9,7 @@ import { COMPARE, type Source, writePhases } from "./strategies";
 
 /** A plan as people write it, in YAML or JSON: its strategy writes the phases, and from then on all plans are alike. */
 
-const { phase: anyPhase, plan: fields, limits, approval, timeout, notBefore } = fieldsBy(z.strictObject, checks.default([]));
+const { phase: anyPhase, plan: fields, limits, approval, timeout, notBefore, comparedBy } = fieldsBy(z.strictObject, checks.default([]));
 
 const FLAGS_MAX = 50;
 
@@ -53,7 +53,13 @@ export const plan = z.strictObject({
 		.describe("schedule: percent by day or time"),
 	warm: duration.optional().describe("blue-green: how long blue is kept for going back; default 1h"),
 	compare: z
-		.strictObject({ hold: duration.default(COMPARE.hold), criteria: limits.default(COMPARE.criteria) })
+		.strictObject({
+			hold: duration.default(COMPARE.hold),
+			criteria: limits.default(COMPARE.criteria),
+			by: comparedBy
+				.default(COMPARE.by)
+				.describe("who asks both: routes with a shadow, or the application, which sends discrepancy events"),
+		})
 		.optional()
 		.describe("compare-first: the phase in which answers are only compared"),
 });

@@ -75,7 +75,14 @@ test.each(Object.entries(WORKERS))(
 
 test.each(Object.entries(WORKERS))("the %s Worker's %s carries no secret and no test clock", (_name, config) => {
 	const { vars } = readConfig({ config: join(root, config) }, { hideWarnings: true });
-	for (const name of ["DEV_CLOCK", "WEBHOOKS_ALLOW_PRIVATE", "CHECKS_ALLOW_PRIVATE", "ADMIN_TOKEN", "USER_HASH_KEY"])
+	for (const name of [
+		"DEV_CLOCK",
+		"WEBHOOKS_ALLOW_PRIVATE",
+		"CHECKS_ALLOW_PRIVATE",
+		"GATEWAY_ALLOW_PRIVATE",
+		"ADMIN_TOKEN",
+		"USER_HASH_KEY",
+	])
 		expect(vars).not.toHaveProperty(name);
 });
 

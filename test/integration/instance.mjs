@@ -18,7 +18,7 @@ const dev = await startDev({
 	state,
 	tickMs: 0,
 	bindings: {
-		control: { ADMIN_TOKEN: "token", DEV_CLOCK: "1", WEBHOOKS_ALLOW_PRIVATE: "1", CHECKS_ALLOW_PRIVATE: "1" },
+		control: { ADMIN_TOKEN: "token", DEV_CLOCK: "1", WEBHOOKS_ALLOW_PRIVATE: "1", CHECKS_ALLOW_PRIVATE: "1", GATEWAY_ALLOW_PRIVATE: "1" },
 		edge: { USER_HASH_KEY: "key", DEV_CLOCK: "1" },
 	},
 	adapt: (workers) => {

@@ -35,6 +35,16 @@ const TAKES: Readonly<Record<string, Role>> = {
 	"get /api/v1/checks/reports": "viewer",
 	"put /api/v1/checks/reports/{name}": "operator",
 	"post /api/v1/checks/run": "operator",
+	"get /api/v1/gateway/routes": "viewer",
+	"post /api/v1/gateway/routes": "admin",
+	"get /api/v1/gateway/routes/{key}": "viewer",
+	"put /api/v1/gateway/routes/{key}": "admin",
+	"delete /api/v1/gateway/routes/{key}": "admin",
+	"get /api/v1/gateway/protections": "viewer",
+	"put /api/v1/gateway/protections/{key}": "operator",
+	"delete /api/v1/gateway/protections/{key}": "operator",
+	"get /api/v1/compare": "viewer",
+	"get /api/v1/compare/{subject}/report": "viewer",
 	"get /api/v1/environments": "viewer",
 	"get /api/v1/environments/{environment}/settings": "viewer",
 	"put /api/v1/environments/{environment}/settings": "admin",
@@ -89,6 +99,7 @@ let subject: Readonly<Record<string, Readonly<Record<string, string>>>>;
 let bodies: Readonly<Record<string, unknown>>;
 
 const SECRET = "only-production-knows";
+const aProtection = () => ({ kind: "shed", share: 10, until: new Date(Date.now() + 3_600_000).toISOString() });
 
 beforeAll(async () => {
 	const { paths } = await done<{ paths: Record<string, Record<string, Operation>> }>("GET", "/openapi.json");
@@ -109,6 +120,10 @@ beforeAll(async () => {
 	await done("POST", "/api/v1/metrics?environment=production", {
 		body: { key: "secret", kind: "rate", description: SECRET },
 	});
+	await done("POST", "/api/v1/gateway/routes?environment=production", {
+		body: { key: "secret", host: `${SECRET}.example.com`, origin: "https://origin.example.com" },
+	});
+	await done("PUT", "/api/v1/gateway/protections/secret?environment=production", { body: aProtection() });
 	const { id: sdkKey } = await done<{ id: string }>("POST", "/api/v1/keys", { body: { environment: "production", name: SECRET } });
 	const { id: webhook } = await done<{ id: string }>("POST", "/api/v1/webhooks", {
 		body: { url: "https://example.com/", environment: "production", description: SECRET },
@@ -124,6 +139,8 @@ beforeAll(async () => {
 		checks: { name: "secret" },
 		environments: { environment: "production" },
 		deployment: { key: flag },
+		gateway: { key: "secret" },
+		compare: { subject: "secret" },
 	};
 	const metric = { kind: "rate" };
 	bodies = {
@@ -135,6 +152,9 @@ beforeAll(async () => {
 		"post /api/v1/segments": { key: newKey() },
 		"patch /api/v1/segments/{key}": { description: "x" },
 		"put /api/v1/segments/{key}/keys": { keys: ["ann"] },
+		"post /api/v1/gateway/routes": { key: newKey(), host: "shop.example.com", origin: "https://origin.example.com" },
+		"put /api/v1/gateway/routes/{key}": { host: "shop.example.com", origin: "https://origin.example.com" },
+		"put /api/v1/gateway/protections/{key}": aProtection(),
 		"post /api/v1/explain": { environment: "production", flag, context: {} },
 		"post /api/v1/compare-snapshots": { environment: "production", from: 1, to: 1, contexts: [{}] },
 		"post /api/v1/rollouts": aPlan({ flags: [flag] }),

@@ -45,6 +45,7 @@ export async function ask<T>(path: string, parts: Parts = {}): Promise<Answered<
 		metrics,
 		notifier: webhook(false),
 		checks: { db: parts.db ?? open(env.DB), metrics, allowPrivate: false, realNow: () => parts.realNowMs ?? Date.now() },
+		privateOrigins: false,
 		adminToken: TOKEN,
 		now: parts.nowMs ?? Date.now(),
 	}));

@@ -79,6 +79,7 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 	["a simple import", "/api/v1/import?environment=staging", [200, 400, 422]],
 	["a promotion", "/api/v1/promote", [200, 400, 413, 422]],
 	["checks", "/api/v1/checks/run", [200, 400, 413, 422]],
+	["a route", "/api/v1/gateway/routes?environment=production", [201, 400, 409, 413, 422]],
 ])("whatever is sent as %s, the answer is no failure, and is JSON", { timeout: 60_000 }, async (what, path, wanted) => {
 	const { key } = await createFlag();
 	const condition = { all: [{ attribute: "a", op: "in", values: ["x", 1] }, { not: { attribute: "b", op: "matches", values: ["a+$"] } }] };
@@ -88,6 +89,18 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 		if (what === "a token") return { name: newKey(), role: "viewer", environment: "staging" };
 		if (what === "a webhook")
 			return { url: "https://example.com/hook", events: ["rollout.*", "page.no_data"], environment: "staging", description: "text" };
+		if (what === "a route")
+			return {
+				key: newKey(),
+				host: `${newKey()}.example.com`,
+				path: "/a/:b/*",
+				methods: ["GET"],
+				flag: key,
+				origins: { true: "https://a.example.com", false: { service: "BLUE" } },
+				targeting: { header: "x-user" },
+				context: { plan: "x-plan" },
+				shadow: { variant: "true", compare: { ignore: ["$.a"], tolerance: { "$.b[*]": 0.1 } } },
+			};
 		if (what === "an import")
 			return {
 				schemaVersion: 1,

@@ -21,7 +21,7 @@ const nested = (count: number, length: number) =>
 	);
 
 function counted(count: number) {
-	const world = { environment: "production", flags: new CountingMap<never>(), segments: new CountingMap<never>() };
+	const world = { environment: "production", flags: new CountingMap<never>(), segments: new CountingMap<never>(), routes: [] };
 	const [flags, segments] = [chained(count, 10), nested(count, 10)];
 	for (const flag of flags) place(world, flag);
 	for (const segment of segments) placeSegment(world, segment);
@@ -45,7 +45,7 @@ test("a flag without prerequisites, and a segment without a condition, look up n
 });
 
 test("a chain that is too long is told of those on it, and of nobody beside it", () => {
-	const world = worldOf("production", [], []);
+	const world = worldOf("production", [], [], []);
 	const flags = [...chained(12, 12), aFlag({ key: "onto", ...requires("f5") }), aFlag({ key: "beside", ...requires("f11") })];
 	const segments = [...nested(17, 17), aSegment({ key: "onto", when: { segment: "s5" } }).segment];
 	for (const flag of flags) place(world, flag);
@@ -60,7 +60,7 @@ test("a chain that is too long is told of those on it, and of nobody beside it",
 });
 
 test("a cycle is told of those on it, and of nobody who leads to it or is led to", () => {
-	const world = worldOf("production", [], []);
+	const world = worldOf("production", [], [], []);
 	const flags = [
 		aFlag({ key: "to", ...requires("a") }),
 		aFlag({ key: "a", ...requires("b") }),

@@ -1,0 +1,141 @@
+import { describe, expect, test } from "vitest";
+import { EXIT } from "../../../cli/exit";
+import { problem, standIn, tidegate } from "./world";
+
+const shop = {
+	key: "shop",
+	host: "shop.example.com",
+	path: "/*",
+	flag: "store",
+	origins: { blue: "https://blue.example.com" },
+	shadow: { variant: "green", sample: 10 },
+	environment: "production",
+	version: 3,
+	updatedAtMs: 0,
+	warnings: [],
+};
+const missing = () => problem("route_missing", 404, "there is no route shop in this environment");
+
+describe("routes", () => {
+	test("are listed, and one is shown as put takes it", async () => {
+		const control = await standIn(({ path }) => ({ body: path.includes("/shop") ? shop : { routes: [shop], damaged: ["old"] } }));
+		const listed = await tidegate(["routes", "list"], { env: control.env });
+		expect(listed).toMatchObject({ exit: EXIT.ok, err: expect.stringContaining("cannot be read: old") });
+		expect(listed.out).toMatch(/shop\s+shop\.example\.com\s+\/\*\s+all\s+store\s+green, 10 %\s+3/);
+		const { out } = await tidegate(["routes", "get", "shop"], { env: control.env });
+		const { environment: _e, version: _v, updatedAtMs: _u, warnings: _w, ...written } = shop;
+		expect(JSON.parse(out)).toEqual(written);
+	});
+
+	test("are created where there is none, replaced at the version that was looked at, and warnings are told", async () => {
+		const stdin = "key: shop\nhost: shop.example.com\norigin: https://a.example.com\n";
+		const none = await standIn(({ method }) => (method === "GET" ? missing() : { status: 201, body: shop }));
+		expect(await tidegate(["routes", "put", "-f", "-"], { env: none.env, stdin })).toMatchObject({ exit: EXIT.ok });
+		expect(none.received[1]).toMatchObject({ method: "POST", path: "/api/v1/gateway/routes?environment=production" });
+		const there = await standIn(({ method }) => ({ body: method === "GET" ? shop : { ...shop, version: 4, warnings: ["sent twice"] } }));
+		const put = await tidegate(["routes", "put", "-f", "-", "--reason", "why"], { env: there.env, stdin });
+		expect(put).toMatchObject({ exit: EXIT.ok, err: expect.stringContaining("sent twice") });
+		expect(there.received[1]).toMatchObject({
+			method: "PUT",
+			path: "/api/v1/gateway/routes/shop?environment=production&reason=why",
+			headers: { "if-match": '"3"' },
+			body: { key: "shop", host: "shop.example.com", origin: "https://a.example.com" },
+		});
+	});
+
+	test("that control refuses are told at their place in the file", async () => {
+		const errors = [{ pointer: "/hots", message: "unknown field" }];
+		const control = await standIn(({ method }) => (method === "GET" ? missing() : problem("invalid", 422, "", { errors })));
+		const { exit, err } = await tidegate(["routes", "put", "-f", "-"], { env: control.env, stdin: "key: shop\nhots: x\n" });
+		expect(exit).toBe(EXIT.failure);
+		expect(err).toContain('stdin:2:1: /hots: unknown field: did you mean "host"?');
+	});
+
+	test.each([
+		["routes put", "", EXIT.usage, "takes --file"],
+		["routes put -f -", "host: x", EXIT.failure, "has no key"],
+		["routes put -f -", "key: [", EXIT.failure, "stdin:1:"],
+	])("%s of %j sends nothing", async (argv, stdin, exit, says) => {
+		const control = await standIn(() => ({ body: shop }));
+		expect(await tidegate(argv.split(" "), { env: control.env, stdin })).toMatchObject({ exit, err: expect.stringContaining(says) });
+		expect(control.received).toEqual([]);
+	});
+
+	test("are deleted at the version that was looked at", async () => {
+		const control = await standIn(({ method }) => (method === "GET" ? { body: shop } : { status: 204 }));
+		expect(await tidegate(["routes", "delete", "shop"], { env: control.env })).toMatchObject({ exit: EXIT.ok });
+		expect(control.received[1]).toMatchObject({ method: "DELETE", headers: { "if-match": '"3"' } });
+		const none = await standIn(missing);
+		expect(await tidegate(["routes", "delete", "shop"], { env: none.env })).toMatchObject({
+			exit: EXIT.failure,
+			err: expect.stringContaining("there is no route shop"),
+		});
+	});
+});
+
+describe("protect", () => {
+	const answered = { key: "shed", kind: "shed", share: 50, upTo: 5, untilMs: Date.now() + 3_600_000 };
+
+	test.each<[argv: string, path: string, body: object]>([
+		["shed --share 12.5 --for 30m --host shop.example.com", "shed", { kind: "shed", share: 12.5, host: "shop.example.com" }],
+		["lock-down --segments staff,auditors", "lock-down", { kind: "lock_down", segments: ["staff", "auditors"] }],
+		["isolate --segments enterprise --for 7d", "isolate", { kind: "isolate", segments: ["enterprise"] }],
+	])("%s is put with its end", async (argv, key, body) => {
+		const control = await standIn(() => ({ body: answered }));
+		const before = Date.now();
+		expect(await tidegate(["protect", ...argv.split(" "), "--reason", "flood"], { env: control.env })).toMatchObject({ exit: EXIT.ok });
+		expect(control.received).toMatchObject([
+			{ method: "PUT", path: `/api/v1/gateway/protections/${key}?environment=production&reason=flood`, body },
+		]);
+		const { until } = (control.received[0] as { readonly body: { readonly until: string } }).body;
+		expect(Date.parse(until)).toBeGreaterThan(before);
+	});
+
+	test.each([
+		["shed", "--share takes percent"],
+		["shed --share all", "--share takes percent"],
+		["shed --share 101", "--share takes percent"],
+		["shed --share 5 --for ever", "--for takes a duration"],
+		["shed --share 5 --for 0m", "--for takes a duration"],
+		["lock-down", "--segments takes keys"],
+		["isolate --segments a,,b", "--segments takes keys"],
+	])("%s is a mistake, and sends nothing", async (argv, says) => {
+		const control = await standIn(() => ({ body: answered }));
+		const { exit, err } = await tidegate(["protect", ...argv.split(" ")], { env: control.env });
+		expect([exit, control.received]).toEqual([EXIT.usage, []]);
+		expect(err).toContain(says);
+	});
+
+	test("list shows what is in force and how long still, and off lifts it", async () => {
+		const control = await standIn(({ method }) =>
+			method === "GET" ? { body: { protections: [answered], damaged: [] } } : { status: 204 },
+		);
+		expect((await tidegate(["protect", "list"], { env: control.env })).out).toMatch(/shed\s+shed\s+50 % up to priority 5\s+all hosts/);
+		expect(await tidegate(["protect", "off", "shed"], { env: control.env })).toMatchObject({ exit: EXIT.ok });
+		expect(control.received[1]).toMatchObject({ method: "DELETE", path: "/api/v1/gateway/protections/shed?environment=production" });
+	});
+});
+
+test("compare shows a day's report, and how answers differ", async () => {
+	const samples = Array.from({ length: 12 }, (_, i) => ({
+		input: `GET /${i}`,
+		legacy_result: "a".repeat(80),
+		new_result: "b",
+		match: false,
+	}));
+	const report = {
+		phase: "compare",
+		date: "2026-01-31",
+		total_queries: 1_254,
+		discrepancies: 12,
+		errors: 1,
+		status: "discrepancies",
+		samples,
+	};
+	const control = await standIn(() => ({ body: report }));
+	const { exit, out } = await tidegate(["compare", "shop", "--date", "2026-01-31"], { env: control.env });
+	expect(exit).toBe(EXIT.ok);
+	expect(control.received).toMatchObject([{ path: "/api/v1/compare/shop/report?environment=production&date=2026-01-31" }]);
+	for (const shown of ["phase compare: discrepancies", "1254", "GET /9", "and 2 more"]) expect(out).toContain(shown);
+	expect(out).not.toContain("GET /10");
+});

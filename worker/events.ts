@@ -1,12 +1,11 @@
 import { attribute } from "../core/flags/attribution";
-import type { MeasuredRollout } from "../core/flags/snapshot";
-import { isHarm } from "../core/metric";
-import type { Harm, Point } from "../core/telemetry";
+import type { Point } from "../core/telemetry";
 import type { PointStore } from "../core/wire";
 import { type Audience, isVisible } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
 import { type Outcome, metricShapes, readEvent } from "./event";
 import { log } from "./log";
+import { asCompared, pointOf } from "./points";
 import { problem } from "./problem";
 import { TooManyPoints } from "./telemetry/tooManyPoints";
 import { unitOf } from "./unit";
@@ -93,23 +92,14 @@ async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHa
 		// What would be refused is not worked out.
 		if (points.length > POINTS_MAX) return "too_many";
 		const attributions = attribute(snapshot, overlay, event, (flag) => isVisible(audience, flag));
-		const { id, metric, value } = event;
-		for (const [i, { unit: bucketed, by, ...place }] of attributions.entries()) {
+		const { metric } = event;
+		for (const [i, each] of attributions.entries()) {
+			const bucketed = each.unit;
 			// Nobody in particular: a user who is not known is not hashed.
 			const unit = bucketed === "" ? "" : (units.get(bucketed) ?? (await unitOf(bucketed, userHashKey)));
 			units.set(bucketed, unit);
-			const harms = by ? harmsOf(by, place.arm, metric, value) : [];
-			const scored = by !== undefined && by.scored.includes(metric) && place.arm !== "unattributed";
-			points.push({ ...place, id, metric, unit, value, harms, scored, first: i === 0 });
+			points.push(pointOf(metric === "discrepancy" ? asCompared(snapshot, each) : each, unit, event, i === 0));
 		}
 	}
 	return points.length > POINTS_MAX ? "too_many" : points;
-}
-
-/** The rollout's signals that take the value for harm. */
-function harmsOf({ signals }: MeasuredRollout, arm: Point["arm"], metric: string, value: number): Harm[] {
-	if (arm !== "candidate" && arm !== "control") return [];
-	return signals.flatMap(({ key, slot, metric: own, harm }) =>
-		own === metric && harm !== null && isHarm(harm[arm], value) ? { signal: key, slot } : [],
-	);
 }

@@ -101,6 +101,8 @@ export interface LiveRollout {
 	readonly signals: readonly Signal[];
 	/** Metrics whose values are scored user by user. */
 	readonly scored: readonly string[];
+	/** Nobody is served the candidate, and both are asked: what it answered is evidence of the candidate's arm. */
+	readonly shadow?: true;
 }
 
 /** What the edge needs to read and attribute events. */
@@ -123,6 +125,7 @@ export interface MeasuredRollout {
 	readonly retreats: boolean;
 	readonly signals: readonly Signal[];
 	readonly scored: readonly string[];
+	readonly shadow?: true;
 }
 
 export interface EnvironmentState {
@@ -158,7 +161,7 @@ export function pack(
 	};
 	const rollouts = [...state.rollouts].sort((a, b) => compare(a.key, b.key));
 	const measured: Measured = {
-		rollouts: rollouts.map(({ key, flags, served, rings, stage, sinceMs, before, retreats, signals, scored }) => ({
+		rollouts: rollouts.map(({ key, flags, served, rings, stage, sinceMs, before, retreats, signals, scored, shadow }) => ({
 			key,
 			flags: Object.keys(flags).sort(compare),
 			served,
@@ -169,6 +172,7 @@ export function pack(
 			retreats,
 			signals,
 			scored,
+			...(shadow ? { shadow } : {}),
 		})),
 		flags: state.flags.flatMap((flag) => (flag.measured ? flag.key : [])).sort(compare),
 		metrics: state.metrics.map(({ key, kind }) => ({ key, kind })).sort((a, b) => compare(a.key, b.key)),

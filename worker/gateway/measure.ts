@@ -32,15 +32,15 @@ export interface Measured {
 export type Outcomes = readonly (readonly [metric: string, value: number])[];
 
 /** By the route, which is a snapshot's own: asked with every request, and answered once. */
-const known = new WeakMap<PackedRoute, boolean>();
+const measuredRoutes = new WeakMap<PackedRoute, boolean>();
 
 /** Whether an outcome of the route is evidence of anything. */
 export function isMeasured(route: PackedRoute, snapshot: Snapshot): boolean {
-	let found = known.get(route);
+	let found = measuredRoutes.get(route);
 	if (found === undefined) {
 		const { rollouts, flags } = snapshot.measured();
 		found = flagsOf(route).some((key) => flags.includes(key) || rollouts.some((each) => each.flags.includes(key)));
-		known.set(route, found);
+		measuredRoutes.set(route, found);
 	}
 	return found;
 }

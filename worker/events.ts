@@ -1,11 +1,11 @@
 import { attribute } from "../core/flags/attribution";
-import { measurementsOf } from "../core/flags/measure";
 import type { Point } from "../core/telemetry";
 import type { PointStore } from "../core/wire";
 import { type Audience, isVisible } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
 import { type Outcome, metricShapes, readEvent } from "./event";
 import { log } from "./log";
+import { asCompared, pointsAt } from "./points";
 import { problem } from "./problem";
 import { TooManyPoints } from "./telemetry/tooManyPoints";
 import { unitOf } from "./unit";
@@ -92,15 +92,13 @@ async function pointsOf(outcomes: readonly Outcome[], audience: Audience, userHa
 		// What would be refused is not worked out.
 		if (points.length > POINTS_MAX) return "too_many";
 		const attributions = attribute(snapshot, overlay, event, (flag) => isVisible(audience, flag));
-		for (const [i, { unit: bucketed, by, ...place }] of attributions.entries()) {
+		for (const [i, each] of attributions.entries()) {
+			const bucketed = each.unit;
 			// Nobody in particular: a user who is not known is not hashed.
 			const unit = bucketed === "" ? "" : (units.get(bucketed) ?? (await unitOf(bucketed, userHashKey)));
 			units.set(bucketed, unit);
-			for (const [k, measured] of measurementsOf({ by, arm: place.arm }, event).entries()) {
-				// What the flag served is told by the first: another is for the flag's guards alone.
-				const served = k === 0 ? place : { ...place, flag: "", variant: "" };
-				points.push({ ...served, ...measured, id: event.id, unit, first: i === 0 && k === 0 });
-			}
+			const place = event.metric === "discrepancy" ? asCompared(snapshot, each) : each;
+			points.push(...pointsAt(place, unit, { ...event, first: i === 0 }));
 		}
 	}
 	return points.length > POINTS_MAX ? "too_many" : points;

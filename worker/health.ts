@@ -1,21 +1,15 @@
 import type { Sources } from "./sources";
 import { currentHead, type Isolate } from "./snapshots";
-import { within } from "./within";
 
-/** Probes give up after 500 ms, so they are answered before. */
-const ANSWER_MS = 400;
 const NO_STORE = { "Cache-Control": "no-store" };
 
 export function liveness(): Response {
 	return Response.json({ status: "ok" }, { headers: NO_STORE });
 }
 
-/** Ready: this isolate knows, or can learn, what to serve. Looks at the head only, whatever else hangs. */
-export async function readiness(isolate: Isolate, from: Sources, isCollecting: boolean): Promise<Response> {
-	const refreshed = currentHead(isolate, from);
-	from.waitUntil(refreshed);
-	// What is held answers at once; only a cold isolate waits, and what comes too late serves the next probe.
-	if (!isolate.head.value) await within(ANSWER_MS, refreshed, from.wait).catch(() => undefined);
+/** Ready: this isolate knows what to serve. Looks at the head only, whatever else hangs; what comes too late serves the next probe. */
+export function readiness(isolate: Isolate, from: Sources, isCollecting: boolean): Response {
+	from.waitUntil(currentHead(isolate, from));
 	const { value: head, confirmedAtMs } = isolate.head;
 	if (!head)
 		return Response.json(

@@ -1,26 +1,34 @@
-import type { HeadSource, PointStore } from "../core/wire";
+import type { ComparisonStore, HeadSource, PointStore } from "../core/wire";
+import { type Gateway, nothingKept } from "./gateway/gateway";
+import { originsOf } from "./gateway/origins";
 import type { KnownKeys } from "./keys";
 import { storeOf } from "./kv";
 import { answer } from "./router";
 import { coldIsolate } from "./snapshots";
 import type { Sources } from "./sources";
-import { analyticsEngine } from "./telemetry/analyticsEngine";
+import { analyticsEngine, POINTS_MAX } from "./telemetry/analyticsEngine";
 
 interface Env {
 	readonly SNAPSHOTS: KVNamespace;
 	/** Control's entrypoints. */
 	readonly HEAD: HeadSource;
 	readonly TELEMETRY: PointStore;
+	/** Absent where control is older than the edge. */
+	readonly COMPARISONS?: ComparisonStore;
 	/** Where points go instead, once TELEMETRY_STORE is "analytics_engine": control must read from there as well. */
 	readonly OUTCOMES?: AnalyticsEngineDataset;
 	readonly TELEMETRY_STORE?: string;
 	readonly USER_HASH_KEY?: string;
+	/** Signs previews. */
+	readonly GATEWAY_PREVIEW_KEY?: string;
 	readonly DEV_CLOCK?: string;
 }
 
 /** Plain data only: this outlives the request that wrote it. */
 const isolate = coldIsolate();
 const keys: KnownKeys = new Map();
+const kept = nothingKept();
+let gateway: Gateway | undefined;
 
 export default {
 	async fetch(request, env, ctx): Promise<Response> {
@@ -38,13 +46,38 @@ export default {
 			nowMs: eventClockMs(request, env),
 			wait: sources.wait,
 		};
-		return answer(request, { isolate, keys, sources, collector });
+		gateway ??= gatewayOf(env);
+		return answer(request, { isolate, keys, sources, collector, gateway });
 	},
 } satisfies ExportedHandler<Env>;
 
 function pointsOf(request: Request, env: Env): PointStore {
 	if (env.TELEMETRY_STORE !== "analytics_engine" || !env.OUTCOMES) return env.TELEMETRY;
 	return analyticsEngine(env.OUTCOMES, { colo: coloOf(request), route: "", source: "events" });
+}
+
+/** Made once an isolate: bindings and secrets are the same for all its requests. */
+function gatewayOf(env: Env): Gateway {
+	return {
+		ask: originsOf(env),
+		kept,
+		previewKey: env.GATEWAY_PREVIEW_KEY,
+		draw: () => Math.random(),
+		points: (colo) => {
+			const { OUTCOMES: dataset } = env;
+			if (env.TELEMETRY_STORE !== "analytics_engine" || !dataset) return () => env.TELEMETRY;
+			// All routes share what one invocation may write.
+			const written = { points: 0 };
+			const stores = new Map<string, PointStore>();
+			return (route) => {
+				const store = stores.get(route) ?? analyticsEngine(dataset, { colo, route, source: "gateway" }, POINTS_MAX, written);
+				stores.set(route, store);
+				return store;
+			};
+		},
+		comparisons: env.COMPARISONS,
+		flushAfterMs: 1_000,
+	};
 }
 
 function coloOf(request: Request): string {

@@ -8,7 +8,12 @@ export function isHead(value: unknown): value is Head {
 }
 
 function isEnvironmentHead(value: unknown): value is EnvironmentHead {
-	return isObject(value) && isOverlay(value["overlay"]) && Number.isFinite(value["version"]) && typeof value["digest"] === "string";
+	if (!isObject(value) || !isHosts(value["hosts"])) return false;
+	return isOverlay(value["overlay"]) && Number.isFinite(value["version"]) && typeof value["digest"] === "string";
+}
+
+function isHosts(value: unknown): boolean {
+	return value === undefined || (Array.isArray(value) && value.every((each) => typeof each === "string"));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

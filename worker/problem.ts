@@ -5,8 +5,11 @@ const TITLES = {
 	404: "Not Found",
 	405: "Method Not Allowed",
 	413: "Content Too Large",
+	431: "Request Header Fields Too Large",
 	500: "Internal Server Error",
+	502: "Bad Gateway",
 	503: "Service Unavailable",
+	504: "Gateway Timeout",
 } as const;
 
 /** An error as application/problem+json (RFC 9457). */

@@ -1,6 +1,9 @@
 import type { Audience } from "./audience";
 import { isForBrowsers, openToBrowsers, preflight } from "./cors";
 import { collect, type Collector } from "./events";
+import type { Gateway } from "./gateway/gateway";
+import { environmentOf } from "./gateway/hosts";
+import { proxy } from "./gateway/proxy";
 import { liveness, readiness } from "./health";
 import { authenticate, type KnownKeys } from "./keys";
 import { log } from "./log";
@@ -9,6 +12,7 @@ import { problem } from "./problem";
 import { currentHead, type Isolate, serving } from "./snapshots";
 import type { Sources } from "./sources";
 import { collectSystem } from "./system";
+import { within } from "./within";
 
 /** All that answering a request takes. */
 export interface Edge {
@@ -16,14 +20,22 @@ export interface Edge {
 	readonly keys: KnownKeys;
 	readonly sources: Sources;
 	readonly collector: Collector;
+	readonly gateway: Gateway;
 }
 
 const FLAGS = "/ofrep/v1/evaluate/flags";
+const PROBE_MS = 400;
 
 /** Answers any request; what nobody expected becomes a 500 that says nothing. */
 export async function answer(request: Request, edge: Edge): Promise<Response> {
 	const path = pathOf(request.url);
+	const { isolate, gateway } = edge;
+	let isApi = true;
 	try {
+		if (isolate.head.value === undefined || !isOwn(path)) await learnHosts(path, edge);
+		const environment = environmentOf(gateway.kept.hosts, isolate.head.value, request.url);
+		isApi = environment === undefined;
+		if (environment !== undefined) return await proxy(request, path, environment, edge);
 		if (!isForBrowsers(path)) return await route(request, path, edge);
 		if (request.method === "OPTIONS") return preflight();
 		return openToBrowsers(await route(request, path, edge));
@@ -34,9 +46,21 @@ export async function answer(request: Request, edge: Edge): Promise<Response> {
 			error: String(error),
 			stack: error instanceof Error ? error.stack : undefined,
 		});
-		const generic = refuse(path, 500, "Something went wrong here: try again.");
-		return isForBrowsers(path) ? openToBrowsers(generic) : generic;
+		const generic = refuse(isApi ? path : "", 500, "Something went wrong here: try again.");
+		return isApi && isForBrowsers(path) ? openToBrowsers(generic) : generic;
 	}
+}
+
+/** A path of the API, on whose way the head is looked at anyway, or must not be waited for. */
+const isOwn = (path: string): boolean =>
+	path.startsWith(FLAGS) || path === "/v1/events" || path === "/v1/system" || path.startsWith("/health/");
+
+/** Which hosts are proxied, the head says. Probes give up after 500 ms, whatever hangs. */
+async function learnHosts(path: string, { isolate, sources }: Edge): Promise<void> {
+	const refreshed = currentHead(isolate, sources);
+	if (!path.startsWith("/health/")) return void (await refreshed);
+	sources.waitUntil(refreshed);
+	await within(PROBE_MS, refreshed, sources.wait).catch(() => undefined);
 }
 
 async function route(request: Request, path: string, edge: Edge): Promise<Response> {
@@ -49,6 +73,8 @@ async function route(request: Request, path: string, edge: Edge): Promise<Respon
 	if (path === "/health/liveness") return isRead(request) ? liveness() : notAllowed("GET, HEAD");
 	if (path === "/health/readiness")
 		return isRead(request) ? readiness(edge.isolate, edge.sources, Boolean(edge.collector.userHashKey)) : notAllowed("GET, HEAD");
+	// A host that nobody knows yet may be one of the gateway's.
+	if (!edge.isolate.head.value) return unready(path);
 	return problem(
 		404,
 		`There is nothing at this path. There are: POST ${FLAGS}[/{key}], POST /v1/events, POST /v1/system, GET /health/liveness, GET /health/readiness.`,
@@ -63,9 +89,8 @@ async function posted(
 	handle: (audience: Audience, environment: string) => Promise<Response>,
 ): Promise<Response> {
 	if (request.method !== "POST") return notAllowed("POST, OPTIONS");
-	const unready = (): Response => refuse(path, 503, "No snapshot could be loaded yet: try again.", { "Retry-After": "1" });
 	const head = await currentHead(isolate, sources);
-	if (!head) return unready();
+	if (!head) return unready(path);
 	const key = await authenticate(request, head, keys);
 	if (!key) {
 		const detail =
@@ -73,8 +98,10 @@ async function posted(
 		return refuse(path, 401, detail, { "WWW-Authenticate": "Bearer" });
 	}
 	const open = await serving(isolate, sources, key.environment);
-	return open ? handle({ serving: open, kind: key.kind }, key.environment) : unready();
+	return open ? handle({ serving: open, kind: key.kind }, key.environment) : unready(path);
 }
+
+const unready = (path: string): Response => refuse(path, 503, "No snapshot could be loaded yet: try again.", { "Retry-After": "1" });
 
 /** OFREP has an error shape of its own. */
 function refuse(path: string, status: 401 | 500 | 503, detail: string, headers: Readonly<Record<string, string>> = {}): Response {

@@ -1,3 +1,5 @@
+import { toBase64url } from "./base64url";
+
 const ALGORITHM = { name: "HMAC", hash: "SHA-256" };
 const UNIT_BYTES = 16;
 
@@ -12,11 +14,7 @@ let imported: { readonly secret: string; readonly key: CryptoKey } | undefined;
  */
 export async function unitOf(targetingKey: string, secret: string): Promise<string> {
 	const mac = await crypto.subtle.sign(ALGORITHM.name, await keyOf(secret), encoder.encode(targetingKey));
-	const bytes = new Uint8Array(mac, 0, UNIT_BYTES);
-	return btoa(String.fromCharCode(...bytes))
-		.replaceAll("+", "-")
-		.replaceAll("/", "_")
-		.replaceAll("=", "");
+	return toBase64url(new Uint8Array(mac, 0, UNIT_BYTES));
 }
 
 async function keyOf(secret: string): Promise<CryptoKey> {

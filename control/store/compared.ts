@@ -51,7 +51,7 @@ export async function recordCompared(db: Database, environment: string, given: r
 		db
 			.insert(compareDays)
 			.select(
-				sql`SELECT ${environment}, value ->> 'subject', ${day}, sum(value ->> 'queries'), sum(value ->> 'discrepancies'), sum(value ->> 'errors'), sum(value ->> 'legacyMs'), sum(value ->> 'candidateMs'), sum(value ->> 'timed'), max(value ->> 'phase') FROM json_each(${JSON.stringify(rows.map(({ samples: _, ...row }) => row))}) WHERE EXISTS (SELECT 1 FROM environments WHERE name = ${environment}) GROUP BY value ->> 'subject'`,
+				sql`SELECT ${environment}, value ->> 'subject', ${day}, sum(value ->> 'queries'), sum(value ->> 'discrepancies'), sum(value ->> 'errors'), sum(value ->> 'legacyMs'), sum(value ->> 'candidateMs'), sum(value ->> 'timed'), max(value ->> 'phase') FROM json_each(${JSON.stringify(rows, (name, value: unknown) => (name === "samples" ? undefined : value))}) WHERE EXISTS (SELECT 1 FROM environments WHERE name = ${environment}) GROUP BY value ->> 'subject'`,
 			)
 			.onConflictDoUpdate({
 				target: [compareDays.environment, compareDays.subject, compareDays.day],

@@ -22,13 +22,19 @@ export interface Provenance {
  * whether a point arrived, so `record` promises less here than the embedded store does: that they were all handed over, or none.
  * Nor does it know repetitions: an id that is sent again counts again, but never as a first harm.
  */
-export function analyticsEngine(dataset: AnalyticsEngineDataset, from: Provenance, pointsMax: number = POINTS_MAX): PointStore {
-	let written = 0;
+export function analyticsEngine(
+	dataset: AnalyticsEngineDataset,
+	from: Provenance,
+	pointsMax: number = POINTS_MAX,
+	/** By all stores of this invocation. */
+	written: { points: number } = { points: 0 },
+): PointStore {
 	const writeAll = (points: readonly AnalyticsEngineDataPoint[]): void => {
-		if (written + points.length > pointsMax) throw new TooManyPoints(written + points.length, pointsMax);
+		const all = written.points + points.length;
+		if (all > pointsMax) throw new TooManyPoints(all, pointsMax);
 		// All before the first is written: a point that Analytics Engine would refuse must not leave half a batch behind.
 		points.forEach(checkSize);
-		written += points.length;
+		written.points = all;
 		for (const point of points) dataset.writeDataPoint(point);
 	};
 	return {

@@ -1,6 +1,9 @@
+import type * as z from "zod";
 import { tableOf } from "../../../control/patterns/tables";
 import { completeFlag, type Flag, flagInput } from "../../../core/flags/model";
 import type { Overlay } from "../../../core/flags/overlay";
+import { packRoute, route } from "../../../core/gateway/model";
+import type { PackedRoute } from "../../../core/gateway/packed";
 import { type EnvironmentState, type LiveRollout, pack } from "../../../core/flags/snapshot";
 import type { Signal } from "../../../core/health/signal";
 import type { Predicate } from "../../../core/telemetry";
@@ -52,6 +55,18 @@ export const aState = (change: Partial<EnvironmentState> = {}): EnvironmentState
 	...change,
 });
 
+/** As people write it; blue is the baseline, green the candidate. */
+export const aRoute = (change: Partial<z.input<typeof route>> = {}): PackedRoute =>
+	packRoute(
+		route.parse({
+			key: "shop",
+			host: "shop.example",
+			flag: "green",
+			origins: { false: "https://blue.example", true: "https://green.example" },
+			...change,
+		}),
+	);
+
 export interface Published {
 	readonly head: Head;
 	/** Bodies by `environment/version`. */
@@ -73,7 +88,15 @@ export async function publish(
 		const { environment, version, publishedAtMs } = state;
 		const { firstLine, body } = pack(state, tableOf);
 		bodies.set(`${environment}/${version}`, body);
-		environments[environment] = { version, digest: await sha256(firstLine), overlay, publishedAtMs, guardedAtMs };
+		const hosts = [...new Set((state.gateway?.routes ?? []).map(({ host }) => host))];
+		environments[environment] = {
+			version,
+			digest: await sha256(firstLine),
+			overlay,
+			publishedAtMs,
+			guardedAtMs,
+			...(hosts.length > 0 ? { hosts } : {}),
+		};
 	}
 	const keys: Head["keys"] = {
 		[await sha256(SDK_KEY)]: { environment: "production", kind: "server" },

@@ -1,7 +1,8 @@
 import { env } from "cloudflare:workers";
 import type { Point, SystemPoint } from "../../../core/telemetry";
-import { bodyKey, type Head, HEAD_KEY } from "../../../core/wire";
+import { bodyKey, type Compared, type Head, HEAD_KEY } from "../../../core/wire";
 import type { Collector } from "../../../worker/events";
+import { type Gateway, nothingKept } from "../../../worker/gateway/gateway";
 import { storeOf } from "../../../worker/kv";
 import { answer } from "../../../worker/router";
 import { coldIsolate } from "../../../worker/snapshots";
@@ -13,7 +14,10 @@ export const down = async (): Promise<never> => {
 };
 
 /** A cold edge before the real KV, with a control that a test can break. */
-export async function anEdge(published: Published, change: { nowMs?: number; userHashKey?: string | undefined } = {}) {
+export async function anEdge(
+	published: Published,
+	change: { nowMs?: number; userHashKey?: string | undefined; previewKey?: string | undefined } = {},
+) {
 	let skippedMs = 0;
 	const works: Promise<unknown>[] = [];
 	const isolate = coldIsolate();
@@ -25,6 +29,9 @@ export async function anEdge(published: Published, change: { nowMs?: number; use
 		head: published.head,
 		askHead: async (): Promise<Head> => parts.head,
 		record: async (environment: string, points: readonly Point[]): Promise<void> => void recorded.push({ environment, points }),
+		/** An origin of the gateway, and what it thinks chance is. */
+		ask: down as Gateway["ask"],
+		draw: 0,
 		recordSystem: async (environment: string, points: readonly SystemPoint[]): Promise<void> => void system.push({ environment, points }),
 	};
 	const wait = (ms: number, signal?: AbortSignal): Promise<void> => scheduler.wait(ms, signal ? { signal } : {});
@@ -45,9 +52,28 @@ export async function anEdge(published: Published, change: { nowMs?: number; use
 		nowMs: change.nowMs ?? Date.now(),
 		wait,
 	});
-	/** The answer alone. */
+	const compared: { environment: string; compared: readonly Compared[] }[] = [];
+	const gateway: Gateway = {
+		ask: (origin, url, init) => parts.ask(origin, url, init),
+		kept: nothingKept(),
+		previewKey: "previewKey" in change ? change.previewKey : "test-preview-key",
+		draw: () => parts.draw,
+		points: () => {
+			const { points } = collector();
+			return () => points;
+		},
+		comparisons: { record: async (environment, found) => void compared.push({ environment, compared: found }) },
+		flushAfterMs: 0,
+	};
+	/** The answer alone; to a path of the API's own host, or to any URL. */
 	const respond = (path: string, init: RequestInit = {}): Promise<Response> =>
-		answer(new Request(`https://edge.example${path}`, init), { isolate, keys, sources, collector: collector() });
+		answer(new Request(path.startsWith("/") ? `https://edge.example${path}` : path, init), {
+			isolate,
+			keys,
+			sources,
+			collector: collector(),
+			gateway,
+		});
 	/** The answer, and the end of what went on behind it. */
 	const send = async (path: string, init: RequestInit = {}): Promise<Response> => {
 		const response = await respond(path, init);
@@ -61,7 +87,7 @@ export async function anEdge(published: Published, change: { nowMs?: number; use
 	const later = (ms: number): void => void (skippedMs += ms);
 
 	await put(published);
-	return { parts, recorded, system, respond, send, post, later };
+	return { parts, recorded, system, compared, gateway, respond, send, post, later };
 }
 
 /** Writes to KV what control would. */

@@ -1,0 +1,88 @@
+import type { Compared, ComparedSample } from "../../core/wire";
+import { log } from "../log";
+import type { Sources } from "../sources";
+import { within } from "../within";
+import type { Gateway, Kept } from "./gateway";
+import { inTurn } from "./turn";
+
+/** What comparing has found, gathered by an isolate and sent behind the answers. Counters for people: what is lost is logged, and no evidence. */
+
+const SAMPLES_MAX = 5;
+const SUBJECTS_MAX = 200;
+const RECORD_TIMEOUT_MS = 10_000;
+
+/** One request that was compared. */
+export interface Comparing {
+	readonly subject: string;
+	readonly phase: string;
+	readonly isDiscrepancy: boolean;
+	readonly isError: boolean;
+	/** Of both, or it counts for neither. */
+	readonly latencies: { readonly legacyMs: number; readonly candidateMs: number } | undefined;
+	readonly sample: ComparedSample | undefined;
+}
+
+export async function gather(
+	{ gateway, sources }: { readonly gateway: Gateway; readonly sources: Pick<Sources, "now" | "wait"> },
+	environment: string,
+	found: readonly Comparing[],
+): Promise<void> {
+	const { kept, comparisons } = gateway;
+	if (!comparisons) return;
+	for (const each of found) add(kept, environment, each);
+	await inTurn(kept.comparedTurn, gateway.flushAfterMs, sources, async () => {
+		while (kept.compared.size > 0) {
+			const all = [...kept.compared.values()];
+			kept.compared = new Map();
+			for (const [name, ofIt] of Map.groupBy(all, (each) => each.environment)) {
+				try {
+					// oxlint-disable-next-line no-await-in-loop -- environments are few, and seldom two at once
+					await within(
+						RECORD_TIMEOUT_MS,
+						comparisons.record(
+							name,
+							ofIt.map(({ compared }) => compared),
+						),
+						sources.wait,
+					);
+				} catch (error) {
+					log("comparisons_lost", { environment: name, subjects: ofIt.length, error: String(error) });
+				}
+			}
+		}
+	});
+}
+
+function add({ compared: all }: Kept, environment: string, found: Comparing): void {
+	const { subject, phase, isDiscrepancy, isError, latencies, sample } = found;
+	const name = `${environment}/${subject}/${phase}`;
+	const before = all.get(name)?.compared;
+	if (!before && all.size >= SUBJECTS_MAX) return log("comparisons_lost", { environment, subject });
+	const { queries, discrepancies, errors, legacyMs, candidateMs, timed, samples } = before ?? nothing(subject, phase);
+	all.set(name, {
+		environment,
+		compared: {
+			subject,
+			phase,
+			queries: queries + 1,
+			discrepancies: discrepancies + Number(isDiscrepancy),
+			errors: errors + Number(isError),
+			legacyMs: legacyMs + (latencies?.legacyMs ?? 0),
+			candidateMs: candidateMs + (latencies?.candidateMs ?? 0),
+			timed: timed + (latencies ? 1 : 0),
+			samples: sample && samples.length < SAMPLES_MAX ? [...samples, sample] : samples,
+		},
+	});
+}
+
+const nothing = (subject: string, phase: string): Compared => ({
+	subject,
+	phase,
+	queries: 0,
+	discrepancies: 0,
+	errors: 0,
+	legacyMs: 0,
+	candidateMs: 0,
+	timed: 0,
+	samples: [],
+});

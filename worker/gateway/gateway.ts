@@ -1,0 +1,72 @@
+import type { Fuse } from "../../core/gateway/fuse";
+import type { Origin } from "../../core/gateway/packed";
+import type { Compared, ComparisonStore, PointStore } from "../../core/wire";
+import type { Point } from "../../core/telemetry";
+import { type Hosts, noHosts } from "./hosts";
+import { type Turn, nobodysTurn } from "./turn";
+
+/** Asks an origin; rejects when it does not answer. */
+export type Ask = (origin: Origin, url: string, init: RequestInit) => Promise<Response>;
+
+/** What the proxying of a request needs besides a snapshot. */
+export interface Gateway {
+	readonly ask: Ask;
+	readonly kept: Kept;
+	/** The secret that signs previews; undefined or empty: there are none. */
+	readonly previewKey: string | undefined;
+	/** A number in [0, 1). */
+	readonly draw: () => number;
+	/** The store of one flush, for the points of a route: where they come from is kept with them. */
+	readonly points: (colo: string) => (route: string) => PointStore;
+	/** undefined: nobody takes comparisons. */
+	readonly comparisons: ComparisonStore | undefined;
+	/** How long the first of what is gathered waits for company. */
+	readonly flushAfterMs: number;
+}
+
+export interface Gathered {
+	readonly environment: string;
+	readonly route: string;
+	readonly point: Point;
+}
+
+/** Points of a rollout that no store has. */
+export interface Lost {
+	readonly environment: string;
+	readonly route: string;
+	/** One of them. */
+	readonly point: Point;
+	count: number;
+}
+
+/** What the requests of an isolate leave to each other: plain data. */
+export interface Kept {
+	readonly hosts: Hosts;
+	/** By environment and rollout. */
+	readonly fuses: Map<string, Fuse>;
+	points: Gathered[];
+	readonly lost: Map<string, Lost>;
+	readonly pointsTurn: Turn;
+	/** So many points are sent at once. */
+	batchMax: number;
+	/** By environment, subject and phase. */
+	compared: Map<string, { readonly environment: string; readonly compared: Compared }>;
+	readonly comparedTurn: Turn;
+	/** When the shadow requests under way began. */
+	readonly shadowing: Set<{ readonly sinceMs: number }>;
+	/** It was logged that nothing can be measured. */
+	isWarned: boolean;
+}
+
+export const nothingKept = (): Kept => ({
+	hosts: noHosts(),
+	fuses: new Map(),
+	points: [],
+	lost: new Map(),
+	pointsTurn: nobodysTurn(),
+	batchMax: 500,
+	compared: new Map(),
+	comparedTurn: nobodysTurn(),
+	shadowing: new Set(),
+	isWarned: false,
+});

@@ -1,0 +1,121 @@
+import type { ActiveOverlay } from "../../core/flags/overlay";
+import { evaluate } from "../../core/flags/evaluate";
+import type { Context } from "../../core/flags/match";
+import type { Snapshot } from "../../core/flags/ruleset";
+
+/** Of one connection, not of the message (RFC 9110 §7.6.1). */
+const HOP_BY_HOP = new Set([
+	"connection",
+	"keep-alive",
+	"proxy-authenticate",
+	"proxy-authorization",
+	"proxy-connection",
+	"te",
+	"trailer",
+	"transfer-encoding",
+	"upgrade",
+]);
+/** What a client says of who it is, or of us: only we do. */
+const OURS = new Set(["forwarded", "x-real-ip"]);
+const isOurs = (name: string): boolean => name.startsWith("x-forwarded-") || name.startsWith("x-tidegate-") || OURS.has(name);
+
+export interface Outgoing {
+	readonly headers: Headers;
+	/** Of the request line and the header as they came. */
+	readonly bytes: number;
+}
+
+export const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
+
+/** The header as the origin gets it, without what is said of flags. */
+export function outgoing(request: Request, url: URL): Outgoing {
+	const headers = new Headers(request.headers);
+	let bytes = request.url.length;
+	for (const [name, value] of request.headers) {
+		bytes += name.length + value.length + 4;
+		if (HOP_BY_HOP.has(name) || isOurs(name)) headers.delete(name);
+	}
+	for (const name of namedIn(request.headers)) headers.delete(name);
+	// That the connection becomes another is the whole request's wish, which is passed on; the runtime does the rest.
+	if (isUpgrade(request)) headers.set("upgrade", "websocket");
+
+	// Cloudflare sets it, whatever the client sent.
+	const client = request.headers.get("cf-connecting-ip");
+	if (client !== null) headers.set("x-forwarded-for", client);
+	headers.set("x-forwarded-host", url.host);
+	headers.set("x-forwarded-proto", url.protocol.slice(0, -1));
+	if (!isTraceparent(headers.get("traceparent"))) {
+		headers.set("traceparent", newTraceparent());
+		// It belongs to the trace that was none.
+		headers.delete("tracestate");
+	}
+	return { headers, bytes };
+}
+
+/** Names that Connection lists. Not all are names, and what is none would throw. */
+function namedIn(headers: Headers): string[] {
+	const listed = headers.get("connection");
+	if (listed === null) return [];
+	return listed
+		.split(",")
+		.map((name) => name.trim().toLowerCase())
+		.filter((name) => /^[a-z0-9!#$%&'*+.^_`|~-]+$/.test(name));
+}
+
+/** W3C Trace Context: version, trace, parent, flags. A later version may have more. */
+function isTraceparent(text: string | null): boolean {
+	const found = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/.exec(text ?? "");
+	if (!found) return false;
+	const [, version = "", trace = "", parent = "", more] = found;
+	return version !== "ff" && !/^0+$/.test(trace) && !/^0+$/.test(parent) && (version !== "00" || more === undefined);
+}
+
+function newTraceparent(): string {
+	// A version 4 UUID is random but for six bits, which keep it from being all zero.
+	const [trace, parent] = [crypto.randomUUID().replaceAll("-", ""), crypto.randomUUID().replaceAll("-", "").slice(0, 16)];
+	return `00-${trace}-${parent}-01`;
+}
+
+/** Flags as a dictionary of structured fields (RFC 8941): flag → its variant. What cannot be resolved is left out. */
+export function flagsHeader(
+	keys: readonly string[],
+	{ snapshot, overlay, context }: { readonly snapshot: Snapshot; readonly overlay: ActiveOverlay; readonly context: Context },
+	/** A flag whose variant is decided already. */
+	decided: { readonly flag: string | undefined; readonly variant: string | undefined },
+): string {
+	const members: string[] = [];
+	for (const key of keys) {
+		const isDecided = key === decided.flag && decided.variant !== undefined;
+		const resolution = isDecided ? undefined : evaluate(snapshot, overlay, key, context);
+		const variant = resolution === undefined ? decided.variant : resolution.reason === "ERROR" ? undefined : resolution.variant;
+		if (variant !== undefined) members.push(`${memberKey(key)}=${member(variant)}`);
+	}
+	return members.join(", ");
+}
+
+/** Keys of dictionaries begin with a letter or an asterisk; those of flags may begin with a digit. */
+const memberKey = (key: string): string => (/^[a-z]/.test(key) ? key : `*${key}`);
+
+/** A token where it is one, else a text; what is no ASCII has no form there, and is written as in a URL. */
+function member(variant: string): string {
+	if (/^[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*$/.test(variant)) return variant;
+	const ascii = variant.replaceAll(/[^\x20-\x7e]+/g, (text) => encodeURIComponent(text.toWellFormed()));
+	return `"${ascii.replaceAll(/["\\]/g, "\\$&")}"`;
+}
+
+/** An origin's header as the client gets it: a copy only where something of it must change. */
+export function incoming(
+	response: Response,
+	added: { readonly cookie: string | undefined; readonly variant: string | undefined },
+): Response {
+	// The answer to an upgrade is the connection itself.
+	if (response.webSocket) return response;
+	const names = namedIn(response.headers);
+	const dropped = [...HOP_BY_HOP, ...names, "x-tidegate-variant"].filter((name) => response.headers.has(name));
+	if (dropped.length === 0 && added.cookie === undefined && added.variant === undefined) return response;
+	const answer = new Response(response.body, response);
+	for (const name of dropped) answer.headers.delete(name);
+	if (added.cookie !== undefined) answer.headers.append("set-cookie", added.cookie);
+	if (added.variant !== undefined) answer.headers.set("x-tidegate-variant", added.variant);
+	return answer;
+}

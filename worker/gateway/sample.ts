@@ -1,0 +1,47 @@
+import { type Answer, type Difference, sampled } from "../../core/gateway/compare";
+import { type PathParts, below, endsHere, partsOfPath } from "../../core/gateway/jsonPaths";
+import type { Comparison } from "../../core/gateway/packed";
+import type { ComparedSample } from "../../core/wire";
+
+const REDACTED = "[redacted]";
+const VALUE_CHARACTERS = 500;
+/** Headers that say who somebody is. */
+const SECRET = ["authorization", "cookie", "proxy-authorization", "set-cookie", "www-authenticate"];
+
+/** What a sample keeps of a pair of answers. The query of a URL may hold secrets, so the path stands alone. */
+export function sampleOf(
+	input: { readonly method: string; readonly pathname: string },
+	rules: Comparison,
+	legacy: Answer,
+	candidate: Answer | undefined,
+	differences: readonly Difference[],
+): ComparedSample {
+	const redact = rules.redact.map(partsOfPath);
+	return {
+		input: `${input.method} ${input.pathname}`.slice(0, 2_000),
+		legacy: sampled(legacy.body, rules.redact),
+		candidate: sampled(candidate?.body ?? null, rules.redact),
+		differences: differences.map(({ at, legacy: ours, candidate: theirs }) =>
+			isSecret(at, redact) ? { at, legacy: REDACTED, candidate: REDACTED } : { at, legacy: shortened(ours), candidate: shortened(theirs) },
+		),
+	};
+}
+
+/** Whether a redacted value is what differs, a part of it, or holds it. */
+function isSecret(at: string, redact: readonly PathParts[]): boolean {
+	if (at.startsWith("header ")) return SECRET.includes(at.slice("header ".length));
+	if (redact.length === 0 || at === "status") return false;
+	// Text of which nobody knows where what is redacted would be; or a name that no path can say.
+	if (!/^\$(?:\.[A-Za-z0-9_-]+|\[\d+\])*$/.test(at)) return true;
+	let left = redact;
+	for (const part of partsOfPath(at)) {
+		if (endsHere(left)) return true;
+		left = below(left, part);
+	}
+	return left.length > 0;
+}
+
+function shortened(value: unknown): unknown {
+	const text = JSON.stringify(value) ?? "";
+	return text.length <= VALUE_CHARACTERS ? value : `${text.slice(0, VALUE_CHARACTERS)}…`;
+}

@@ -128,6 +128,7 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 	const control = await standIn(({ path }) => {
 		if (path.includes("/settings")) return { body: { ...DEFAULT_SETTINGS, version: 0, damaged: false } };
 		if (path.includes("/import")) return { body: { ...report, segments: report, applied: false } };
+		if (path.includes("/gateway/routes")) return problem("route_missing", 404, "there is no route");
 		return { body: path.includes("/flags/") ? flag : { rollouts: [draft], damaged: [] } };
 	});
 	const args: Record<string, string[]> = {
@@ -142,6 +143,12 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		"token revoke": ["x"],
 		"checks report": ["e2e", "--status", "passed"],
 		"checks confirm": ["x.1", "informed"],
+		"routes put": ["--file", "-"],
+		"routes delete": ["shop"],
+		"protect shed": ["--share", "50"],
+		"protect lock-down": ["--segments", "staff"],
+		"protect isolate": ["--segments", "staff"],
+		"protect off": ["shed"],
 	};
 	const plan = {
 		rollout: "x",
@@ -149,7 +156,7 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		flags: ["f"],
 		phases: [{ percent: 100, hold: "1h", criteria: ["error_rate < 3%"] }],
 	};
-	const bodies: Record<string, object> = { import: { flags: [] }, "environment settings": {} };
+	const bodies: Record<string, object> = { import: { flags: [] }, "environment settings": {}, "routes put": { key: "shop" } };
 	const done = await tidegate([...name.split(" "), ...(args[name] ?? (name.startsWith("rollout") ? ["x.1"] : [])), "--dry-run", "--json"], {
 		env: control.env,
 		stdin: JSON.stringify(bodies[name] ?? plan),
@@ -181,6 +188,9 @@ describe("the token is never shown,", () => {
 		"<name>": ["e2e", "--status", "passed"],
 		"<file>": ["-"],
 		"<url>": ["http://127.0.0.1:9"],
+		"<route>": ["shop"],
+		"<protection>": ["shed"],
+		"<subject>": ["shop"],
 	};
 	test.each(commands.map(({ name, takes }) => [name, takes] as const))("not by %s", async (name, takes) => {
 		const control = await standIn(({ headers }) => problem("internal", 500, `asked with ${String(headers["user-agent"])}`));

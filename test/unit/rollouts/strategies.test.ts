@@ -90,7 +90,7 @@ describe("the phases of", () => {
 	test("compare-first: one in shadow for a day, then those that are written", () => {
 		const phases = [{ percent: 100, hold: "1h" }];
 		expect(phasesOf({ strategy: "compare-first", phases })).toMatchObject([
-			{ name: "compare", percent: 0, hold: "24h", criteria: ["discrepancy_rate < 0.1%"], shadow: true },
+			{ name: "compare", percent: 0, hold: "24h", criteria: ["discrepancy_rate <= 0%"], shadow: true },
 			{ percent: 100, shadow: false },
 		]);
 	});

@@ -196,7 +196,14 @@ const items = {
 	),
 	unchanged: z.array(z.string()),
 };
-export const report = z.looseObject({ ...items, segments: z.looseObject(items), applied: z.boolean() });
+const routesReport = z.looseObject({ ...items, skipped: z.array(z.string()) });
+/** Of routes only where control knows them. */
+export const report = z.looseObject({
+	...items,
+	segments: z.looseObject(items),
+	routes: routesReport.default({ created: [], changed: [], unchanged: [], skipped: [] }),
+	applied: z.boolean(),
+});
 export type Report = z.infer<typeof report>;
 
 export const explanation = z.looseObject({ snapshot: z.number(), steps: z.array(z.string()), resolution: z.unknown() });

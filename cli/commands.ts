@@ -9,7 +9,8 @@ import { login, logout } from "./commands/login";
 import { apply, difference, validate } from "./commands/plan";
 import { compare } from "./commands/compare";
 import { protectIsolate, protectList, protectLockDown, protectOff, protectShed } from "./commands/protect";
-import { routesDelete, routesGet, routesList, routesPut } from "./commands/routes";
+import { routesPreview } from "./commands/preview";
+import { routesDelete, routesGet, routesList, routesPut, routesValidate } from "./commands/routes";
 import { rollbacks } from "./commands/rollbacks";
 import { events, list, show } from "./commands/rollout";
 import { told } from "./commands/rolloutCommands";
@@ -49,8 +50,10 @@ export const commands: readonly Command[] = [
 	rollbacks,
 	routesList,
 	routesGet,
+	routesValidate,
 	routesPut,
 	routesDelete,
+	routesPreview,
 	protectShed,
 	protectLockDown,
 	protectIsolate,

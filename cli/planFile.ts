@@ -3,6 +3,7 @@ import * as z from "zod";
 import { DEFAULT_SETTINGS, type EnvironmentSettings, withDefaults } from "../core/environmentSettings";
 import { fieldErrors } from "../core/flags/fieldErrors";
 import type { FieldError } from "../core/flags/model";
+import type { Route } from "../core/gateway/model";
 import { nearest } from "../core/health/suggest";
 import type { MetricDefinition } from "../core/metric";
 import type { Plan } from "../core/rollouts/plan";
@@ -22,6 +23,8 @@ export interface PlanFile {
 	readonly written: unknown;
 	/** With its defaults, those of its environment as far as they are known, and the phases that its strategy writes. */
 	readonly plan: Plan;
+	/** The gateway's, with the flags that they go by. */
+	readonly routes: readonly Route[];
 }
 
 export interface Mistaken {
@@ -54,10 +57,10 @@ export function readPlan(
 	const parsed = plan.safeParse(source.value);
 	const complete = parsed.success
 		? completePlan(withDefaults(parsed.data, fieldsOf(source.value), defaults), metrics)
-		: { plan: undefined, errors: parsed.error.issues.flatMap(fieldErrors) };
+		: { plan: undefined, routes: [], errors: parsed.error.issues.flatMap(fieldErrors) };
 	const { errors } = complete;
 	if (!complete.plan || errors.length > 0) return { name, text, mistakes: errors.map((each) => placed(each, source)).sort(byPlace) };
-	return { name, text, source, written: source.value, plan: complete.plan };
+	return { name, text, source, written: source.value, plan: complete.plan, routes: complete.routes };
 }
 
 /** The fields that somebody wrote. */

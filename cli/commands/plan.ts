@@ -1,9 +1,19 @@
-import { type Detail, type Settings, type Summary, detail, listed, metrics as metricsAnswer, settings } from "../answers";
+import {
+	type Detail,
+	type Settings,
+	type Summary,
+	detail,
+	listed,
+	metrics as metricsAnswer,
+	routes as routesAnswer,
+	settings,
+} from "../answers";
 import type { Call, Command } from "../command";
 import { wouldSend } from "../command";
 import type { Control, Write } from "../controlApi";
 import { EXIT, Stop, usageError } from "../exit";
 import { diff } from "../../core/flags/diff";
+import { route as routeSchema } from "../../core/gateway/model";
 import { withDefaults } from "../../core/environmentSettings";
 import { storedMetric } from "../../core/metricModel";
 import type { MetricDefinition } from "../../core/metric";
@@ -25,11 +35,12 @@ export const validate: Command = {
 	async run(call) {
 		const read = await readChecked(call);
 		if ("mistakes" in read) return { json: { valid: false, errors: read.mistakes }, text: printMistakes(read), exit: EXIT.failure };
+		const { routes } = read;
 		const { rollout, environment, phases, guards, red_flags: redFlags, flags } = read.plan;
 		const steps = phases.map((each) => percent(each.percent)).join(", ");
 		return {
-			json: { valid: true, plan: read.plan },
-			text: `${read.name} is a valid plan: ${rollout} in ${environment}, ${counted(flags.length, "flag")}, ${counted(phases.length, "phase")} (${steps}), ${counted(guards.length, "guard")}, ${counted(redFlags.length, "red flag")}\n\n${phasesText(read.plan, call.paint)}`,
+			json: { valid: true, plan: read.plan, routes },
+			text: `${read.name} is a valid plan: ${rollout} in ${environment}, ${counted(flags.length, "flag")}, ${counted(phases.length, "phase")} (${steps}), ${counted(guards.length, "guard")}, ${counted(redFlags.length, "red flag")}${routes.length === 0 ? "" : `, ${counted(routes.length, "route")}`}\n\n${phasesText(read.plan, call.paint)}`,
 		};
 	},
 };
@@ -37,7 +48,7 @@ export const validate: Command = {
 export const difference: Command = {
 	name: "plan diff",
 	takes: "<file>",
-	about: "What a plan changes against that of its newest attempt",
+	about: "What a plan changes against that of its newest attempt, and of the routes that there are",
 	options: ["environment"],
 	examples: ["tidegate plan diff checkout.yaml", "tidegate plan diff checkout.yaml --json | jq '.differences | length'"],
 	async run(call) {
@@ -52,7 +63,7 @@ export const difference: Command = {
 		const { metrics: _own, ...wanted } = withDefaults(file.plan, fieldsOf(file.written), defaults);
 		// Both with their defaults. What control adds to a plan, the definitions of its metrics, nobody writes.
 		const { metrics: _metrics, ...before } = approved ?? {};
-		const differences = diff(before, JSON.parse(JSON.stringify(wanted)));
+		const differences = [...diff(before, JSON.parse(JSON.stringify(wanted))), ...(await routeDifferences(control, file))];
 		return {
 			json: { rollout, against: newest.id, status: newest.status, differences },
 			text: differencesText(newest, differences, call.paint),
@@ -99,6 +110,18 @@ export const apply: Command = {
 		return { json: started, text: `${placeText(started)}\ntidegate rollout watch ${started.id}` };
 	},
 };
+
+/** A plan's routes are written with it, over those that are there. */
+async function routeDifferences(control: Control, { plan: { environment }, routes }: PlanFile): Promise<ReturnType<typeof diff>> {
+	if (routes.length === 0) return [];
+	const there = new Map((await control.get("/gateway/routes", routesAnswer, { environment })).routes.map((each) => [each.key, each]));
+	const written = (of: object) => Object.fromEntries(Object.entries(of).filter(([name]) => Object.hasOwn(routeSchema.shape, name)));
+	return routes.flatMap((route) => {
+		const before = there.get(route.key);
+		const found = diff(before && written(before), JSON.parse(JSON.stringify(route)));
+		return found.map((each) => ({ ...each, path: `/routes/${route.key}${each.path}` }));
+	});
+}
 
 const counted = (count: number, what: string): string => `${count === 0 ? "no" : count} ${what}${count === 1 ? "" : "s"}`;
 

@@ -10,6 +10,7 @@ import { inFile, orStop, readText } from "../planFile";
 import { type Source, readYaml } from "../positions";
 
 const WRITES = ["environment", "reason", "dry-run"] as const;
+const validated = z.looseObject({ warnings: z.array(z.string()) });
 
 export const routesList: Command = {
 	name: "routes list",
@@ -38,6 +39,31 @@ export const routesGet: Command = {
 	},
 };
 
+export const routesValidate: Command = {
+	name: "routes validate",
+	takes: "",
+	about: "Asks control whether the route in --file could be written, and writes nothing",
+	options: ["file", "environment"],
+	examples: ["tidegate routes validate --file shop.yaml", "tidegate routes validate -f - --json < shop.yaml"],
+	async run(call) {
+		const read = await readRoute("validate", call);
+		const write: Write = {
+			method: "POST",
+			path: "/gateway/routes/validate",
+			query: { environment: call.environment },
+			body: read.source.value,
+		};
+		const found = await call
+			.control()
+			.send(write, validated)
+			.catch((error: unknown) => {
+				throw inFile(error, read, routeSchema);
+			});
+		for (const warning of found.warnings) call.note(warning);
+		return { json: found, text: `${read.name} is a route that ${call.environment} can take` };
+	},
+};
+
 export const routesPut: Command = {
 	name: "routes put",
 	takes: "",
@@ -47,18 +73,15 @@ export const routesPut: Command = {
 	notes:
 		"The file's key says which route. Somebody else's change since it was looked at is not overwritten. docs/gateway.md has the fields.",
 	async run(call) {
-		const { file } = call.options;
-		if (file === undefined) throw usageError("routes put takes --file: the route as YAML or JSON");
-		const text = await readText(file, call.world);
-		const read = readYaml(text);
-		const { source } = orStop<{ readonly source: Source }>("source" in read ? read : { name: file, text, ...read }, file);
+		const read = await readRoute("put", call);
+		const { source } = read;
 		const { key } = (source.value ?? {}) as { readonly key?: unknown };
-		if (typeof key !== "string" || key === "") throw failure(`${file} has no key, and nothing was sent`);
+		if (typeof key !== "string" || key === "") throw failure(`${read.name} has no key, and nothing was sent`);
 		const control = call.control();
 		const write = await writeOf(control, call, key, source.value);
 		if (call.options["dry-run"]) return wouldSend(control, [write]);
 		const put = await control.send(write, route).catch((error: unknown) => {
-			throw inFile(error, { name: file, text, source }, routeSchema);
+			throw inFile(error, read, routeSchema);
 		});
 		for (const warning of put.warnings) call.note(warning);
 		return { json: put, text: `${put.key} routes ${put.host}${put.path} in ${call.environment} within 10 s (version ${put.version})` };
@@ -88,6 +111,13 @@ export const routesDelete: Command = {
 		return { json: { deleted: key }, text: `${key} is deleted in ${environment}` };
 	},
 };
+
+async function readRoute(command: string, { options: { file }, world }: Call) {
+	if (file === undefined) throw usageError(`routes ${command} takes --file: the route as YAML or JSON`);
+	const text = await readText(file, world);
+	const read = readYaml(text);
+	return orStop<{ readonly name: string; readonly text: string; readonly source: Source }>({ name: file, text, ...read }, file);
+}
 
 async function writeOf(control: Control, { environment, options }: Call, key: string, body: unknown): Promise<Write> {
 	const query = { environment, reason: options.reason };

@@ -10,7 +10,7 @@ import { readYaml } from "../positions";
 export const exportFlags: Command = {
 	name: "export",
 	takes: "",
-	about: "All flags and segments of an environment, as JSON that import takes",
+	about: "All flags, segments and routes of an environment, as JSON that import takes",
 	options: ["environment", "output"],
 	examples: ["tidegate export > flags.json", "tidegate export --environment staging --output staging.json"],
 	async run({ environment, control, options: { output }, note }) {
@@ -34,11 +34,12 @@ export const exportFlags: Command = {
 export const importFlags: Command = {
 	name: "import",
 	takes: "<file>",
-	about: "Writes the flags and segments of a file (JSON or YAML, - is stdin), all of them or none",
+	about: "Writes the flags, segments and routes of a file (JSON or YAML, - is stdin), all of them or none",
 	options: ["environment", "reason", "dry-run"],
 	examples: ["tidegate import flags.json --environment staging --dry-run", 'tidegate import flags.json --reason "from staging"'],
-	notes: "With --dry-run control says what would change, and writes nothing. What the file does not name is left alone.",
-	async run({ args: [name = ""], environment, options, control, world, paint }) {
+	notes:
+		"With --dry-run control says what would change, and writes nothing. What the file does not name is left alone, and so are the routes of another environment's export: a host belongs to one environment.",
+	async run({ args: [name = ""], environment, options, control, world, paint, note }) {
 		const text = await readText(name, world);
 		const isDryRun = options["dry-run"];
 		const query = { environment, dryRun: String(isDryRun), reason: options.reason };
@@ -47,6 +48,9 @@ export const importFlags: Command = {
 			.catch((error: unknown) => {
 				throw inFile(error, name, text);
 			});
+		const { skipped } = found.routes;
+		if (skipped.length > 0)
+			note(`left out, since the file is of another environment and a host belongs to one: routes ${skipped.join(", ")}`);
 		return { json: found, text: reportText(found, environment, paint) };
 	},
 };
@@ -75,7 +79,7 @@ function inFile(error: unknown, name: string, text: string): unknown {
 	});
 }
 
-function reportText({ applied, created, changed, unchanged, segments }: Report, environment: string, paint: Paint): string {
+function reportText({ applied, created, changed, unchanged, segments, routes }: Report, environment: string, paint: Paint): string {
 	const of = (what: string, found: Pick<Report, "created" | "changed">): string[] => [
 		...found.created.map((key) => `${paint("green", "+")} ${what}${key}`),
 		...found.changed.flatMap(({ key, diff }) => [
@@ -83,8 +87,8 @@ function reportText({ applied, created, changed, unchanged, segments }: Report, 
 			...diff.map(({ path, before, after }) => `    ${path}: ${shown(before)} → ${shown(after)}`),
 		]),
 	];
-	const lines = [...of("", { created, changed }), ...of("segment ", segments)];
-	const same = unchanged.length + segments.unchanged.length;
+	const lines = [...of("", { created, changed }), ...of("segment ", segments), ...of("route ", routes)];
+	const same = unchanged.length + segments.unchanged.length + routes.unchanged.length;
 	return [...lines, `${applied ? "written to" : "nothing was written; this would be written to"} ${environment}; ${same} unchanged`].join(
 		"\n",
 	);

@@ -24,6 +24,7 @@ const RULES: readonly Rule[] = [
 	{ path: "/audit", read: "viewer", change: "admin", reach: "all" },
 	{ path: "/import", read: "viewer", change: "admin", reach: "query" },
 	{ path: "/promote", read: "viewer", change: "admin", reach: "all" },
+	{ path: "/gateway/routes/validate", read: "viewer", change: "viewer", reach: "named" },
 	// Whoever says where users' requests go reads them.
 	{ path: "/gateway/routes", read: "viewer", change: "admin", reach: "named" },
 	{ path: "/environments", read: "viewer", change: "admin", reach: "named" },

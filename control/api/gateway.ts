@@ -2,9 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { FieldError } from "../../core/flags/model";
 import { environmentName, flagKey } from "../../core/flags/model";
-import { checkRoute } from "../../core/gateway/check";
 import { type Route, changesTwice, route, routeReplacement } from "../../core/gateway/model";
-import { addressRefusal } from "../address";
 import type { Database } from "../store/database";
 import {
 	type FoundRoute,
@@ -18,17 +16,20 @@ import {
 	readChanged,
 	stored,
 } from "../store/gateway";
+import { routesSizeRefusal, routesToWrite } from "../store/manyRoutes";
 import { readWorld } from "../store/references";
+import { routeErrors, variantsIn } from "./checkedRoutes";
 import { type ApiEnv, actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { isVersion } from "./ifMatch";
 import { orRefuse, refuse } from "./refusals";
 
+const warnings = z.array(z.string()).describe("what it does that may not be meant");
 const shown = z.object({
 	...route.shape,
 	environment: environmentName,
 	version: z.int().describe("grows with each change, and goes on where the key is created again"),
 	updatedAtMs: z.int(),
-	warnings: z.array(z.string()).describe("what it does that may not be meant"),
+	warnings,
 });
 const query = z.strictObject({ environment: environmentName });
 const change = z.strictObject({ environment: environmentName, reason });
@@ -72,6 +73,30 @@ gateway.openapi(
 		const created = orRefuse(await addRoute(db, environment, wanted, read, actOf(c, why)));
 		publishBehind(c);
 		return c.json(answer(created), 201, etag(created));
+	},
+);
+
+gateway.openapi(
+	createRoute({
+		method: "post",
+		path: "/validate",
+		summary: "Whether a route could be written; nothing is",
+		description: "As creating it, or replacing the one of its key, would be refused.",
+		request: { query, ...body(route) },
+		responses: {
+			200: { description: "it could be", ...json(z.object({ route, warnings })) },
+			...refusals(400, 401, 409, 413, 415, 422),
+		},
+	}),
+	async (c) => {
+		const { db } = c.get("deps");
+		const { environment } = c.req.valid("query");
+		const wanted = c.req.valid("json");
+		await checked(c, environment, wanted);
+		const writes = orRefuse(await routesToWrite(db, environment, [wanted]));
+		const tooLarge = await routesSizeRefusal(db, environment, writes);
+		if (tooLarge) refuse(tooLarge);
+		return c.json({ route: wanted, warnings: warningsOf(wanted) }, 200);
 	},
 );
 
@@ -138,9 +163,7 @@ gateway.openapi(
 async function checked(c: Context<ApiEnv>, environment: string, wanted: Route, found: readonly FieldError[] = []): Promise<number> {
 	const { db } = c.get("deps");
 	const read = await readChanged(db, environment);
-	const { flags } = await readWorld(db, environment);
-	const variants = new Map([...flags].map(([key, placed]) => [key, placed.variants]));
-	const errors = [...found, ...checkRoute(wanted, variants, (url) => addressRefusal(url, c.get("privateOrigins")))];
+	const errors = [...found, ...routeErrors(c, wanted, variantsIn(await readWorld(db, environment)))];
 	if (errors.length > 0) refuse({ kind: "invalid", errors });
 	return read;
 }
@@ -156,10 +179,15 @@ async function versioned(db: Database, environment: string, key: string, expecte
 	return found;
 }
 
-function answer(found: StoredRoute): z.infer<typeof shown> {
-	const twice = changesTwice(found);
-	const warnings = twice.length > 0 ? [`shadow sends ${twice.join(", ")} twice: what they change is changed twice`] : [];
-	return { ...found, environment: found.environment as z.infer<typeof environmentName>, warnings };
+const answer = (found: StoredRoute): z.infer<typeof shown> => ({
+	...found,
+	environment: found.environment as z.infer<typeof environmentName>,
+	warnings: warningsOf(found),
+});
+
+function warningsOf(of: Route): string[] {
+	const twice = changesTwice(of);
+	return twice.length > 0 ? [`shadow sends ${twice.join(", ")} twice: what they change is changed twice`] : [];
 }
 
 const etag = ({ version }: Pick<FoundRoute, "version">) => ({ etag: `"${version}"` });

@@ -157,7 +157,7 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(
 				409,
 				"Routes conflict",
-				`the route ${refusal.with} has the same host and path, and takes a method of this one's: nothing would tell them apart`,
+				`the routes ${refusal.key} and ${refusal.with} have the same host and path, and a method in common: nothing would tell them apart`,
 				{ by: [`routes/${refusal.with}`] },
 			);
 		case "route_mismatch":

@@ -2,11 +2,15 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { withDefaults } from "../../core/environmentSettings";
 import { environmentName, flagKey } from "../../core/flags/model";
 import { completePlan, plan } from "../../core/rollouts/writtenPlan";
+import { changedSince } from "../store/environments";
+import { readChanged } from "../store/gateway";
+import { routesWritten } from "../store/manyRoutes";
 import { listMetrics } from "../store/metrics";
 import { getSettings } from "../store/settings";
 import { createRollout, listEvents, listRollouts } from "../store/rollouts";
 import { checkedPlan } from "./checkedPlan";
-import { actOf, body, json, refusals, resource } from "./context";
+import { plannedRouteErrors, plannedWrites } from "./checkedRoutes";
+import { actOf, body, json, publishBehind, refusals, resource } from "./context";
 import { refuse } from "./refusals";
 import { damaged, detail, detailOf, existing, status, summary, summaryOf } from "./rolloutAnswers";
 
@@ -41,6 +45,8 @@ rollouts.openapi(
 		method: "post",
 		path: "/",
 		summary: "Create a rollout from a plan; it is a draft until it is started",
+		description:
+			"A plan's routes are written with it, all or nothing; where they are not there already as it has them, it takes an admin. Until the rollout is started they lead to the baseline.",
 		request: body(plan),
 		responses: { 201: { description: "created", ...json(detail) }, ...refusals(400, 401, 409, 413, 415, 422) },
 	}),
@@ -51,8 +57,16 @@ rollouts.openapi(
 		const [own, { settings }] = await Promise.all([listMetrics(db, given.environment), getSettings(db, given.environment)]);
 		const wanted = completePlan(withDefaults(given, written, settings.defaults), own);
 		if (!wanted.plan) return refuse({ kind: "invalid", errors: wanted.errors });
-		await checkedPlan(db, wanted.plan, false, wanted.errors);
-		const row = await createRollout(db, wanted.plan, actOf(c));
+		const { environment } = wanted.plan;
+		const read = await readChanged(db, environment);
+		const errors = [...wanted.errors, ...(await plannedRouteErrors(c, environment, wanted.routes))];
+		await checkedPlan(db, wanted.plan, false, errors);
+		const writes = await plannedWrites(c, db, environment, wanted.routes);
+		const act = actOf(c);
+		const beside =
+			writes.length > 0 ? [changedSince(db, environment, read, act.atMs), ...routesWritten(db, environment, writes, read, act)] : [];
+		const row = (await createRollout(db, wanted.plan, act, beside)) ?? refuse({ kind: "changed_meanwhile" });
+		if (beside.length > 0) publishBehind(c);
 		return c.json(await detailOf(db, row, c.get("now")), 201, { location: `/api/v1/rollouts/${row.id}` });
 	},
 );

@@ -22,6 +22,10 @@ const itemsReport = {
 const report = z.object({
 	...itemsReport,
 	segments: z.object(itemsReport),
+	routes: z.object({
+		...itemsReport,
+		skipped: z.array(z.string()).describe("of an export of another environment: a host belongs to one, so its routes are left out"),
+	}),
 	applied: z.boolean().describe("false: a dry run, or refused"),
 });
 const ALL_OR_NOTHING =
@@ -33,14 +37,14 @@ transfer.openapi(
 	createRoute({
 		method: "get",
 		path: "/export",
-		summary: "All flags and segments of an environment, as one file",
+		summary: "All flags, segments and routes of an environment, as one file",
 		request: { query: z.strictObject({ environment: environmentName }) },
 		responses: { 200: { description: "what POST /api/v1/import takes, by key", ...json(exported) }, ...refusals(401, 422) },
 	}),
 	async (c) => {
 		const { environment } = c.req.valid("query");
-		const { flags, segments, damaged } = await readExport(c.get("deps").db, environment);
-		const file = { schemaVersion: SCHEMA_VERSION, environment, exportedAtMs: c.get("now"), flags, segments };
+		const { flags, segments, routes, damaged } = await readExport(c.get("deps").db, environment);
+		const file = { schemaVersion: SCHEMA_VERSION, environment, exportedAtMs: c.get("now"), flags, segments, routes };
 		return c.json((damaged.length > 0 ? { ...file, damaged } : file) as z.infer<typeof exported>, 200);
 	},
 );
@@ -49,8 +53,8 @@ transfer.openapi(
 	createRoute({
 		method: "post",
 		path: "/import",
-		summary: "Write many flags and segments at once",
-		description: `Takes an export, or, without \`schemaVersion\`, the simple format {"flags": [{"name", "status", "rollout_percentage", "enabled_users", "enabled_groups", "conditions"}]}: ${SIMPLE_MAPPING}. ${ALL_OR_NOTHING} Flags and segments that are not named are left alone. At most ${FLAGS_MAX} flags and 8 MiB a request.`,
+		summary: "Write many flags, segments and routes at once",
+		description: `Takes an export, or, without \`schemaVersion\`, the simple format {"flags": [{"name", "status", "rollout_percentage", "enabled_users", "enabled_groups", "conditions"}]}: ${SIMPLE_MAPPING}. ${ALL_OR_NOTHING} What is not named is left alone, and so are the routes of another environment's export. At most ${FLAGS_MAX} flags and 8 MiB a request.`,
 		request: {
 			query: z.strictObject({ environment: environmentName, dryRun: z.enum(["true", "false"]).default("false"), reason }),
 			...body(imported),
@@ -59,7 +63,7 @@ transfer.openapi(
 	}),
 	async (c) => {
 		const { environment, dryRun, reason: why } = c.req.valid("query");
-		const wanted = readImport(c.req.valid("json"));
+		const wanted = readImport(c.req.valid("json"), environment);
 		const isDryRun = dryRun === "true";
 		return c.json(await transferInto(c, { environment, wanted, isDryRun, reason: why, verb: "imported" }), 200);
 	},

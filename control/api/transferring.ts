@@ -2,15 +2,18 @@ import type { Context } from "hono";
 import { type Difference, diff } from "../../core/flags/diff";
 import { packListed } from "../../core/flags/listed";
 import { type FieldError, type Flag, checkFlag } from "../../core/flags/model";
-import type { RefusedItem, Wanted, WantedSegment } from "../../core/flags/transfer";
+import type { Route } from "../../core/gateway/model";
+import type { RefusedItem, Wanted, WantedRoute, WantedSegment } from "../../core/flags/transfer";
 import { touchedOf } from "../store/flags";
+import { type RouteWrite, routesToWrite } from "../store/manyRoutes";
 import { checksIn, place, placeSegment } from "../store/references";
 import { bytesOf, tooLarge } from "../store/size";
 import { type Target, type Writes, readTarget, writeTransfer } from "../store/transfer";
+import { routeErrors, variantsIn } from "./checkedRoutes";
 import { type ApiEnv, actOf, publishBehind } from "./context";
-import { refuse } from "./refusals";
+import { orRefuse, refuse } from "./refusals";
 
-/** Import and promotion are one: many flags and segments go into an environment, all of them or none. */
+/** Import and promotion are one: many flags, segments and routes go into an environment, all of them or none. */
 
 /** A row of D1 holds 2 MB, and one of the audit a flag before and after. */
 const ITEM_BYTES_MAX = 700_000;
@@ -25,6 +28,7 @@ interface ItemsReport {
 }
 export interface Report extends ItemsReport {
 	readonly segments: ItemsReport;
+	readonly routes: ItemsReport & { readonly skipped: string[] };
 	readonly applied: boolean;
 }
 
@@ -40,23 +44,29 @@ export interface Transfer {
 export async function transfer(c: Context<ApiEnv>, { environment, wanted, isDryRun, reason, verb }: Transfer): Promise<Report> {
 	const { db, realNow } = c.get("deps");
 	const keysOf = (items: readonly { readonly key: string }[]): string[] => items.map(({ key }) => key);
-	const target = await readTarget(db, environment, keysOf(wanted.flags), keysOf(wanted.segments));
+	const read = await readTarget(db, environment, keysOf(wanted.flags), keysOf(wanted.segments), keysOf(wanted.routes));
+	// A route that is replaced requires nothing any more.
+	const named = new Set(keysOf(wanted.routes));
+	const target = { ...read, world: { ...read.world, routes: read.world.routes.filter(({ key }) => !named.has(key)) } };
 	const plan = planFor(target, wanted, verb === "promoted" ? whatToPromote : (found) => found);
-	const report = { ...plan.flags, segments: plan.segments };
-	if (plan.refused.length > 0)
+	const routes = await planForRoutes(c, target, wanted);
+	const report = { ...plan.flags, segments: plan.segments, routes: routes.report };
+	const refused = [...plan.refused, ...routes.refused];
+	if (refused.length > 0)
 		refuse({
 			kind: "transfer_refused",
 			// Pointers into the request; in the report, by flag, they are into the flag.
-			errors: plan.refused.flatMap(({ pointer, errors }) => errors.map((each) => ({ ...each, pointer: pointer + each.pointer }))),
+			errors: refused.flatMap(({ pointer, errors }) => errors.map((each) => ({ ...each, pointer: pointer + each.pointer }))),
 			report: { ...report, applied: false },
 		});
-	const bytes = target.bytes.others + plan.bytes;
+	const bytes = target.bytes.others + plan.bytes + wanted.routes.reduce((sum, { route }) => sum + bytesOf(route), 0);
 	const refusal = bytes > target.bytes.all && tooLarge(bytes);
 	if (refusal) refuse(refusal);
 	if (isDryRun) return { ...report, applied: false };
 	// Where nothing differs there is nothing to write, and nothing to publish.
-	if (plan.writes.flags.length + plan.writes.segments.length > 0) {
-		if (!(await writeTransfer(db, target, plan.writes, actOf(c, reason), verb, realNow()))) refuse({ kind: "changed_meanwhile" });
+	if (plan.writes.flags.length + plan.writes.segments.length + routes.writes.length > 0) {
+		const writes = { ...plan.writes, routes: routes.writes };
+		if (!(await writeTransfer(db, target, writes, actOf(c, reason), verb, realNow()))) refuse({ kind: "changed_meanwhile" });
 		publishBehind(c);
 	}
 	return { ...report, applied: true };
@@ -66,7 +76,7 @@ interface Plan {
 	readonly flags: ItemsReport;
 	readonly segments: ItemsReport;
 	readonly refused: readonly RefusedItem[];
-	readonly writes: Writes;
+	readonly writes: Pick<Writes, "flags" | "segments">;
 	/** Of all flags and segments that are wanted. */
 	readonly bytes: number;
 }
@@ -107,6 +117,33 @@ function planFor(target: Target, wanted: Wanted, advise: (found: FieldError) => 
 			flags.reduce((sum, { item }) => sum + bytesOf(item), 0) +
 			segments.reduce((sum, { item }) => sum + bytesOf(item.segment, item.listed), 0),
 	};
+}
+
+interface RoutePlan {
+	readonly report: Report["routes"];
+	readonly refused: readonly RefusedItem[];
+	readonly writes: readonly RouteWrite[];
+}
+
+/** Comes after planFor, which has placed the flags that they go by. */
+async function planForRoutes(c: Context<ApiEnv>, target: Target, wanted: Wanted): Promise<RoutePlan> {
+	const flags = variantsIn(target.world);
+	const errorsOf = ({ route }: WantedRoute): readonly FieldError[] => {
+		const own = sizeErrors(bytesOf(route));
+		return own.length > 0 ? own : routeErrors(c, route, flags);
+	};
+	const wrong = wanted.routes.flatMap((each) => {
+		const errors = errorsOf(each);
+		return errors.length > 0 ? [{ key: each.key, pointer: each.pointer, errors }] : [];
+	});
+	const refused = [...wanted.refusedRoutes, ...wrong].map(bounded);
+	const sound = wanted.routes.filter(({ key }) => !wrong.some((each) => each.key === key)).map(({ route }) => route);
+	const writes = refused.length > 0 ? [] : orRefuse(await routesToWrite(c.get("deps").db, target.environment, sound));
+	const compared = sound.map((item): Compared<Route> => {
+		const write = writes.find(({ route }) => route.key === item.key);
+		return { key: item.key, item, state: write ? stateOf(write.before !== undefined, write.diff) : "unchanged", diff: write?.diff ?? [] };
+	});
+	return { report: { ...reportOf(compared, refused), skipped: [...wanted.skippedRoutes] }, refused, writes };
 }
 
 interface Compared<T> {

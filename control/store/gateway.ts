@@ -33,7 +33,7 @@ export interface FoundRoute {
 export type RouteRefusal =
 	| { readonly kind: "route_exists"; readonly key: string }
 	| { readonly kind: "route_missing"; readonly key: string }
-	| { readonly kind: "route_conflict"; readonly with: string }
+	| { readonly kind: "route_conflict"; readonly key: string; readonly with: string }
 	| { readonly kind: "route_mismatch"; readonly current: number }
 	| { readonly kind: "host_taken"; readonly host: string; readonly environment: string }
 	| { readonly kind: "too_many_routes"; readonly limit: number }
@@ -89,7 +89,7 @@ export async function createRoute(
 	const isWritten = await write(db, [
 		changedSince(db, environment, read, act.atMs),
 		db.insert(gatewayRoutes).values({ ...row, version: unlessTaken(environment, row) }),
-		audited(db, act, resource(environment, key), "route.created", null, config),
+		audited(db, act, routeResource(environment, key), "route.created", null, config),
 	]);
 	return isWritten ? ok({ ...config, environment, version: row.version, updatedAtMs: act.atMs }) : err({ kind: "changed_meanwhile" });
 }
@@ -114,7 +114,7 @@ export async function changeRoute(
 			.update(gatewayRoutes)
 			.set({ ...row, version: unlessTaken(environment, row) })
 			.where(at(environment, key)),
-		audited(db, act, resource(environment, key), "route.changed", before.config ?? { damaged: true }, config),
+		audited(db, act, routeResource(environment, key), "route.changed", before.config ?? { damaged: true }, config),
 	]);
 	return isWritten ? ok({ ...config, environment, version: row.version, updatedAtMs: act.atMs }) : err(await lost(db, before));
 }
@@ -124,7 +124,7 @@ export async function deleteRoute(db: Database, before: FoundRoute, read: number
 	const isWritten = await write(db, [
 		changedSince(db, environment, read, act.atMs),
 		db.delete(gatewayRoutes).where(at(environment, key)),
-		audited(db, act, resource(environment, key), "route.deleted", before.config ?? { damaged: true }, null),
+		audited(db, act, routeResource(environment, key), "route.deleted", before.config ?? { damaged: true }, null),
 	]);
 	return isWritten ? ok(null) : err(await lost(db, before));
 }
@@ -166,7 +166,7 @@ async function refusalOf(
 ): Promise<RouteRefusal | undefined> {
 	const packed = packRoute(config);
 	const other = all.find((each) => each.key !== config.key && each.config && conflict(packed, packRoute(each.config)));
-	if (other) return { kind: "route_conflict", with: other.key };
+	if (other) return { kind: "route_conflict", key: config.key, with: other.key };
 	const [taken] = await db
 		.select({ environment: gatewayRoutes.environment })
 		.from(gatewayRoutes)
@@ -200,7 +200,8 @@ async function lost(db: Database, { environment, key, version }: FoundRoute): Pr
 	return now.version === version ? { kind: "changed_meanwhile" } : { kind: "route_mismatch", current: now.version };
 }
 
-const resource = (environment: string, key: string): string => `routes/${environment}/${key}`;
+/** What its audit is kept under. */
+export const routeResource = (environment: string, key: string): string => `routes/${environment}/${key}`;
 const at = (environment: string, key: string) => and(eq(gatewayRoutes.environment, environment), eq(gatewayRoutes.key, key));
 
 export function stored({ environment, config, version, updatedAtMs }: FoundRoute): StoredRoute | undefined {

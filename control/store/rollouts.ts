@@ -4,7 +4,7 @@ import { type Plan, storedPlan } from "../../core/rollouts/plan";
 import { ACTIVE, LIVE, rolloutState } from "../../core/rollouts/state";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
-import { type Database, commit } from "./database";
+import { type Database, type Statement, commit } from "./database";
 import { parseJson } from "./json";
 import { activeFlags, healthChecks, rolloutEvents, rollouts } from "./schema";
 
@@ -16,7 +16,13 @@ export const AT_REST = ["draft", "rolled_back", "completed", "cancelled"];
 /** All columns, their JSON as text. */
 const RAW = { ...getTableColumns(rollouts), plan: sql<string>`${rollouts.plan}`, state: sql<string>`${rollouts.state}` };
 
-export async function createRollout(db: Database, plan: Plan, act: Act): Promise<StoredRollout> {
+/** `beside`: what is written along with it; undefined: somebody has changed what that was checked against, and nothing was written. */
+export async function createRollout(
+	db: Database,
+	plan: Plan,
+	act: Act,
+	beside: readonly Statement[] = [],
+): Promise<StoredRollout | undefined> {
 	// Attempts are never used again, so a relaunch draws new buckets; two creations at once: the second one takes the next number.
 	for (let tries = 0; ; tries++) {
 		// oxlint-disable-next-line no-await-in-loop -- each try depends on what the one before found
@@ -42,9 +48,10 @@ export async function createRollout(db: Database, plan: Plan, act: Act): Promise
 		};
 		try {
 			// oxlint-disable-next-line no-await-in-loop -- see above
-			await commit(db, [db.insert(rollouts).values(row), audited(db, act, `rollouts/${row.id}`, "rollout.created", null, plan)]);
+			await commit(db, [db.insert(rollouts).values(row), audited(db, act, `rollouts/${row.id}`, "rollout.created", null, plan), ...beside]);
 			return row;
 		} catch (error) {
+			if (isConflict(error, "environments") || isConflict(error, "gateway_routes")) return undefined;
 			if (tries >= 5 || !isConflict(error, "rollouts")) throw error;
 		}
 	}

@@ -1,18 +1,21 @@
 import { and, asc, eq, max, sql } from "drizzle-orm";
 import { type Flag, flag as flagSchema } from "../../core/flags/model";
 import { type Segment, segment as segmentSchema } from "../../core/flags/segment";
+import type { Route } from "../../core/gateway/model";
 import type { Act } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import { changedSince, killsOverlaid } from "./environments";
 import { among, resource } from "./flags";
+import { selectRoutes } from "./gateway";
 import { parseJson } from "./json";
+import { type RouteWrite, routesWritten } from "./manyRoutes";
 import { type World, selectWorld, worldOf } from "./references";
 import { activeFlags, audit, environments, flagVersions, flags, segmentKeys, segmentVersions, segments } from "./schema";
 import { listedParts, resource as segmentResource } from "./segments";
 import { selectBytesBeside } from "./size";
 
-/** Many flags and segments read as of one moment, and written in one transaction. */
+/** Many flags, segments and routes read as of one moment, and written in one transaction. */
 
 /** One that cannot be read has no config: it can be replaced, and not compared. */
 interface Existing<T> {
@@ -38,7 +41,7 @@ export interface Target {
 	/** Flag → the live rollout that holds it. */
 	readonly rollouts: ReadonlyMap<string, string>;
 	readonly world: World;
-	/** Of all flags and segments, and of those that are not named. */
+	/** Of all flags, segments and routes, and of those that are not named. */
 	readonly bytes: { readonly all: number; readonly others: number };
 }
 
@@ -47,6 +50,7 @@ export async function readTarget(
 	environment: string,
 	flagKeys: readonly string[],
 	segmentKeysWanted: readonly string[],
+	routeKeys: readonly string[],
 ): Promise<Target> {
 	const named = JSON.stringify(flagKeys);
 	const namedSegments = JSON.stringify(segmentKeysWanted);
@@ -86,7 +90,7 @@ export async function readTarget(
 				)
 				.orderBy(asc(segmentKeys.segment), asc(segmentKeys.part)),
 			selectBytesBeside(db, environment, [], []),
-			selectBytesBeside(db, environment, flagKeys, segmentKeysWanted),
+			selectBytesBeside(db, environment, flagKeys, segmentKeysWanted, routeKeys),
 			...selectWorld(db, environment),
 		]);
 	const [row] = changed;
@@ -115,6 +119,7 @@ export interface Writes {
 	readonly flags: readonly Flag[];
 	/** Without keys the listed ones stay. */
 	readonly segments: readonly { readonly segment: Segment; readonly keys: readonly string[] | undefined; readonly listed: number }[];
+	readonly routes: readonly RouteWrite[];
 }
 
 /**
@@ -206,6 +211,7 @@ export async function writeTransfer(
 						sql`SELECT ${environment}, value ->> 'segment', value ->> 'kind', value ->> 'part', value ->> 'text' FROM json_each(${json}) WHERE true`,
 					),
 		),
+		...routesWritten(db, environment, writes.routes, target.changed, act, "imported"),
 		...killsOverlaid(db, environment, ...killsOf(target, writes.flags), realNow),
 		...inParts(audits, (json) =>
 			db
@@ -219,7 +225,7 @@ export async function writeTransfer(
 		await commit(db, statements);
 		return true;
 	} catch (error) {
-		if (["environments", "flag_versions", "segment_versions"].some((table) => isConflict(error, table))) return false;
+		if (["environments", "flag_versions", "segment_versions", "gateway_routes"].some((table) => isConflict(error, table))) return false;
 		throw error;
 	}
 }
@@ -260,12 +266,13 @@ function inParts(rows: readonly unknown[], statement: (json: string) => Statemen
 export interface Exported {
 	readonly flags: readonly Flag[];
 	readonly segments: readonly (Segment & { readonly keys: readonly string[] })[];
+	readonly routes: readonly Route[];
 	readonly damaged: readonly string[];
 }
 
 /** Everything, as of one moment. */
 export async function readExport(db: Database, environment: string): Promise<Exported> {
-	const [flagRows, segmentRows, keyRows] = await db.batch([
+	const [flagRows, segmentRows, keyRows, routeRows] = await db.batch([
 		db
 			.select({ key: flags.key, config: sql<string>`${flags.config}` })
 			.from(flags)
@@ -280,6 +287,7 @@ export async function readExport(db: Database, environment: string): Promise<Exp
 			.select({ segment: segmentKeys.segment, text: segmentKeys.text })
 			.from(segmentKeys)
 			.where(and(eq(segmentKeys.environment, environment), eq(segmentKeys.kind, "keys"))),
+		selectRoutes(db, environment),
 	]);
 	const damaged: string[] = [];
 	const listed = new Map<string, string[]>();
@@ -300,6 +308,10 @@ export async function readExport(db: Database, environment: string): Promise<Exp
 			...segment,
 			keys: (listed.get(segment.key) ?? []).sort(),
 		})),
+		routes: routeRows.flatMap(({ key, config }) => {
+			if (!config) damaged.push(key);
+			return config ?? [];
+		}),
 		damaged,
 	};
 }

@@ -1,16 +1,18 @@
 import * as z from "zod";
+import { type Route, route } from "../gateway/model";
 import { type Result, err, ok } from "../result";
 import { fieldErrors } from "./fieldErrors";
 import { type FieldError, type Flag, completeFlag, environmentName, flag, flagInput, flagKey } from "./model";
 import { type Segment, listedKeys, segment, segmentInput } from "./segment";
 import { fromSimple, keyOfName, simpleFlag, unlikeSimple } from "./simple";
 
-/** Flags and segments on their way from one environment to another: what is exported, and how it is read again. */
+/** Flags, segments and routes on their way from one environment to another: what is exported, and how it is read again. */
 
 export const SCHEMA_VERSION = 1;
 /** A transfer is one transaction: these keep it within what a Worker can hold and D1 take at once. */
 export const FLAGS_MAX = 1_000;
 const SEGMENTS_MAX = 100;
+const ROUTES_MAX = 200;
 
 const exportedSegment = z.object({ ...segment.shape, keys: listedKeys });
 export const exported = z.object({
@@ -19,7 +21,8 @@ export const exported = z.object({
 	exportedAtMs: z.int(),
 	flags: z.array(flag),
 	segments: z.array(exportedSegment),
-	damaged: z.array(z.string()).optional().describe("keys of flags and segments that cannot be read, and are not in the export"),
+	routes: z.array(route),
+	damaged: z.array(z.string()).optional().describe("keys of flags, segments and routes that cannot be read, and are not in the export"),
 });
 
 const items = (max: number, what: string) =>
@@ -28,10 +31,15 @@ const items = (max: number, what: string) =>
 /** What is around the flags. Each flag is read for itself, so that all of what is wrong is told at once, by flag. */
 export const imported = z.strictObject({
 	schemaVersion: z.literal(SCHEMA_VERSION).optional().describe("absent: the flags are in the simple format"),
-	environment: z.string().max(100).optional().describe("where it was exported; not looked at"),
+	environment: z
+		.string()
+		.max(100)
+		.optional()
+		.describe("where it was exported: a host belongs to one environment, so in another one the routes are left out"),
 	exportedAtMs: z.number().optional().describe("not looked at"),
 	flags: items(FLAGS_MAX, "flags").default([]),
 	segments: items(SEGMENTS_MAX, "segments").default([]).describe("flags and segments that are not named are left alone"),
+	routes: items(ROUTES_MAX, "routes").default([]),
 	damaged: z.array(z.string()).optional().describe("not looked at"),
 });
 
@@ -50,7 +58,12 @@ export interface WantedSegment {
 	/** Each once. */
 	readonly keys: readonly string[];
 }
-/** Why a flag or a segment cannot be taken; the errors' pointers are within it. */
+export interface WantedRoute {
+	readonly key: string;
+	readonly pointer: string;
+	readonly route: Route;
+}
+/** Why a flag, a segment or a route cannot be taken; the errors' pointers are within it. */
 export interface RefusedItem {
 	readonly key: string;
 	readonly pointer: string;
@@ -59,15 +72,29 @@ export interface RefusedItem {
 export interface Wanted {
 	readonly flags: readonly WantedFlag[];
 	readonly segments: readonly WantedSegment[];
+	readonly routes: readonly WantedRoute[];
 	readonly refusedFlags: readonly RefusedItem[];
 	readonly refusedSegments: readonly RefusedItem[];
+	readonly refusedRoutes: readonly RefusedItem[];
+	/** Keys of routes that stay where they come from. */
+	readonly skippedRoutes: readonly string[];
 }
 
-export function readImport(file: z.infer<typeof imported>): Wanted {
+export function readImport(file: z.infer<typeof imported>, environment: string): Wanted {
 	const isSimple = file.schemaVersion === undefined;
 	const flags = each(file.flags, "/flags", isSimple ? readSimple : readFlag);
 	const segments = each(file.segments, "/segments", readSegment);
-	return { flags: flags.read, refusedFlags: flags.refused, segments: segments.read, refusedSegments: segments.refused };
+	const isElsewhere = file.environment !== undefined && file.environment !== environment;
+	const routes = each(isElsewhere ? [] : file.routes, "/routes", readRoute);
+	return {
+		flags: flags.read,
+		segments: segments.read,
+		routes: routes.read,
+		refusedFlags: flags.refused,
+		refusedSegments: segments.refused,
+		refusedRoutes: routes.refused,
+		skippedRoutes: isElsewhere ? file.routes.map(keyIn) : [],
+	};
 }
 
 type Read<T> = (raw: unknown, pointer: string) => Result<T, readonly FieldError[]>;
@@ -130,6 +157,12 @@ function readSegment(raw: unknown, pointer: string): Result<WantedSegment, reado
 	return ok({ key: rest.key, pointer, segment: rest, keys: [...new Set(keys)] });
 }
 
+function readRoute(raw: unknown, pointer: string): Result<WantedRoute, readonly FieldError[]> {
+	const parsed = route.safeParse(raw);
+	if (!parsed.success) return err(parsed.error.issues.flatMap(fieldErrors));
+	return ok({ key: parsed.data.key, pointer, route: parsed.data });
+}
+
 /** A promotion: the source's flags as they are there, but for the kill. What is killed here stays so: a promotion never un-kills. */
 export function promoted(sources: readonly (Flag | { readonly missing: string; readonly why: string })[]): Wanted {
 	const flags: WantedFlag[] = [];
@@ -144,5 +177,5 @@ export function promoted(sources: readonly (Flag | { readonly missing: string; r
 		else flags.push({ key, pointer, over: (existing) => ok(existing ? { ...source, enabled: existing.enabled } : source) });
 		keys.add(key);
 	});
-	return { flags, segments: [], refusedFlags, refusedSegments: [] };
+	return { flags, segments: [], routes: [], refusedFlags, refusedSegments: [], refusedRoutes: [], skippedRoutes: [] };
 }

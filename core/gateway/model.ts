@@ -12,7 +12,11 @@ const KIB = 1_024;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
 const SAFE = ["GET", "HEAD", "OPTIONS"];
 
-const duration = z.string().refine((text) => durationMs(text) !== undefined, 'is no duration: write "90s", "5m" or "2h"');
+const TIMEOUT_MS_MAX = 600_000;
+const answerTimeout = z.string().refine((text) => {
+	const ms = durationMs(text);
+	return ms !== undefined && ms > 0 && ms <= TIMEOUT_MS_MAX;
+}, 'takes a duration from 1s to 10m, as in "90s"');
 const percent = z.number().min(0).max(100);
 const headerName = z
 	.string()
@@ -40,68 +44,75 @@ const jsonPath = z
 	.max(200)
 	.regex(/^\$(?:\.[A-Za-z0-9_-]+|\[(?:\d+|\*)\])*$/, 'takes a path, as in "$.items[*].id"');
 
-const comparison = z.strictObject({
-	status: z.boolean().default(true),
-	headers: z.array(headerName).max(20).default([]),
-	body: z.enum(["none", "bytes", "text", "json"]).default("json"),
-	ignore: z.array(jsonPath).max(50).default([]).describe("paths into the JSON that may differ"),
-	tolerance: z.record(jsonPath, z.number().min(0)).default({}).describe("path → by how much two numbers may differ"),
-	redact: z.array(jsonPath).max(50).default([]).describe("paths whose values no sample keeps"),
-	body_max: z
-		.int()
-		.min(KIB)
-		.max(KIB * KIB)
-		.default(256 * KIB)
-		.describe("bytes; a larger body is compared by nothing"),
-});
+/** Such records ride in the snapshot, and are walked with each request. */
+const NAMED_MAX = 50;
+const few = (given: object): boolean => Object.keys(given).length <= NAMED_MAX;
+const tooMany = `takes at most ${NAMED_MAX}`;
 
-const shadow = z.strictObject({
-	variant: z.string().max(63).describe("the variant whose origin answers besides, unheard by the user"),
-	sample: percent.default(100).describe("percent of requests"),
-	methods: z.array(z.enum(METHODS)).min(1).default(["GET", "HEAD"]).describe("others than safe ones change something twice"),
-	compare: comparison.prefault({}),
-});
-
-export const route = z.strictObject({
-	key: flagKey,
-	host,
-	path: z
-		.string()
-		.refine((text) => parsePath(text) !== undefined, 'takes a path: "/api/*", "/users/:id/orders", or "/*" for all')
-		.default("/*"),
-	methods: z.array(z.enum(METHODS)).min(1).optional().describe("default all"),
-	origin: origin.optional(),
-	flag: flagKey.optional().describe("whose variant decides the origin"),
-	origins: z.record(z.string().max(63), origin).optional().describe("variant → origin"),
-	targeting: z
-		.union([z.strictObject({ header: headerName }), z.strictObject({ cookie: cookieName }), z.strictObject({ visitor: z.literal(true) })])
-		.default({ visitor: true })
-		.describe("who asks: by a header, by a cookie, or by a cookie that is set here for a year"),
-	context: z.record(z.string().min(1).max(200), headerName).default({}).describe("attribute → header"),
-	forward: z.array(flagKey).max(50).default([]).describe("flags that the origin is told of, in x-tidegate-flags"),
-	timeout: duration.default("30s"),
-	retry: z.boolean().default(true),
-	fuse: z.boolean().default(true),
-	errors: z.array(z.int().min(400).max(499)).max(20).default([]).describe("statuses that are errors too, besides 5xx"),
-	shadow: shadow.optional(),
-	priority: z.int().min(0).max(9).default(5).describe("0 is shed first, 9 last"),
-	exempt: z.boolean().default(false).describe("never shed"),
-	body_max: z
-		.int()
-		.min(0)
-		.max(5 * KIB * KIB * KIB)
-		.default(100 * KIB * KIB),
-	header_max: z
-		.int()
-		.min(KIB)
-		.max(128 * KIB)
-		.default(32 * KIB),
-});
+/** `object`: z.strictObject refuses unknown fields, as routes are read; z.object drops them, so that a stored one outlives a deployment and its return. */
+function routeBy(object: typeof z.strictObject) {
+	const comparison = object({
+		status: z.boolean().default(true),
+		headers: z.array(headerName).max(20).default([]),
+		body: z.enum(["none", "bytes", "text", "json"]).default("json"),
+		ignore: z.array(jsonPath).max(50).default([]).describe("paths into the JSON that may differ"),
+		tolerance: z.record(jsonPath, z.number().min(0)).refine(few, tooMany).default({}).describe("path → by how much two numbers may differ"),
+		redact: z.array(jsonPath).max(50).default([]).describe("paths whose values no sample keeps"),
+		body_max: z
+			.int()
+			.min(KIB)
+			.max(KIB * KIB)
+			.default(256 * KIB)
+			.describe("bytes; a larger body is compared by nothing"),
+	});
+	const shadow = object({
+		variant: z.string().max(63).describe("the variant whose origin answers besides, unheard by the user"),
+		sample: percent.default(100).describe("percent of requests"),
+		methods: z.array(z.enum(METHODS)).min(1).default(["GET", "HEAD"]).describe("others than safe ones change something twice"),
+		compare: comparison.prefault({}),
+	});
+	return object({
+		key: flagKey,
+		host,
+		path: z
+			.string()
+			.refine((text) => parsePath(text) !== undefined, 'takes a path: "/api/*", "/users/:id/orders", or "/*" for all')
+			.default("/*"),
+		methods: z.array(z.enum(METHODS)).min(1).optional().describe("default all"),
+		origin: origin.optional(),
+		flag: flagKey.optional().describe("whose variant decides the origin"),
+		origins: z.record(z.string().max(63), origin).optional().describe("variant → origin"),
+		targeting: z
+			.union([object({ header: headerName }), object({ cookie: cookieName }), object({ visitor: z.literal(true) })])
+			.default({ visitor: true })
+			.describe("who asks: by a header, by a cookie, or by a cookie that is set here for a year"),
+		context: z.record(z.string().min(1).max(200), headerName).refine(few, tooMany).default({}).describe("attribute → header"),
+		forward: z.array(flagKey).max(50).default([]).describe("flags that the origin is told of, in x-tidegate-flags"),
+		timeout: answerTimeout.default("30s").describe("until the header of the answer; its body may take longer"),
+		retry: z.boolean().default(true),
+		fuse: z.boolean().default(true),
+		errors: z.array(z.int().min(400).max(499)).max(20).default([]).describe("statuses that are errors too, besides 5xx"),
+		shadow: shadow.optional(),
+		priority: z.int().min(0).max(9).default(5).describe("0 is shed first, 9 last"),
+		exempt: z.boolean().default(false).describe("never shed"),
+		body_max: z
+			.int()
+			.min(0)
+			.max(5 * KIB * KIB * KIB)
+			.default(100 * KIB * KIB),
+		header_max: z
+			.int()
+			.min(KIB)
+			.max(128 * KIB)
+			.default(32 * KIB),
+	});
+}
+export const route = routeBy(z.strictObject);
 export type Route = z.infer<typeof route>;
 /** As it is replaced: the path of the request says which. */
 export const routeReplacement = route.partial({ key: true });
-/** As it is read from where it is kept: a field that a later version wrote is dropped, so that its route outlives a return to this one. */
-export const storedRoute = route.strip();
+/** As it is read from where it is kept. */
+export const storedRoute = routeBy(z.object);
 
 const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 const common = {
@@ -163,7 +174,7 @@ export function packRoute({
 	};
 }
 
-function packComparison({ body_max: bodyBytesMax, ...rest }: z.infer<typeof comparison>): Comparison {
+function packComparison({ body_max: bodyBytesMax, ...rest }: NonNullable<Route["shadow"]>["compare"]): Comparison {
 	return { ...rest, bodyBytesMax };
 }
 

@@ -4,7 +4,9 @@ import { type FieldError, flagKey } from "../flags/model";
 import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
 import { type Plan, duration, fieldsBy, percent } from "./plan";
+import type { Route } from "../gateway/model";
 import { signalKeysOf } from "./planCriteria";
+import { plannedRoute, plannedRoutes } from "./plannedRoutes";
 import { COMPARE, type Source, writePhases } from "./strategies";
 
 /** A plan as people write it, in YAML or JSON: its strategy writes the phases, and from then on all plans are alike. */
@@ -62,6 +64,11 @@ export const plan = z.strictObject({
 		})
 		.optional()
 		.describe("compare-first: the phase in which answers are only compared"),
+	routes: z
+		.array(plannedRoute)
+		.max(20)
+		.default([])
+		.describe("the gateway's routes that its flags decide: written when the rollout is created, and there beyond its end"),
 });
 
 export type WrittenPlan = z.infer<typeof plan>;
@@ -69,6 +76,8 @@ export type WrittenPlan = z.infer<typeof plan>;
 /** The plan that the engine runs, as far as there is one, and everything that is wrong with it, by the field that was written. */
 interface Completed {
 	readonly plan: Plan | undefined;
+	/** With the flags that they go by. */
+	readonly routes: readonly Route[];
 	readonly errors: readonly FieldError[];
 }
 
@@ -86,6 +95,7 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 		schedule: _schedule,
 		warm: _warm,
 		compare: _compare,
+		routes: givenRoutes,
 		...rest
 	} = given;
 	const joining = phases.flatMap(({ flags }) => flags);
@@ -94,13 +104,15 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 	if (flags.length === 0) errors.push({ pointer: "/flags", message: "takes at least one flag, here or in the first phase" });
 	if (flags.length > FLAGS_MAX) errors.push({ pointer: "/flags", message: `${flags.length} flags > limit ${FLAGS_MAX}` });
 	errors.push(...early.map((flag) => ({ pointer: "/flags", message: `"${flag}" joins in a phase: name it in one of the two places` })));
-	if (phases.length === 0 || flags.length === 0) return { plan: undefined, errors };
+	const { routes, errors: routeErrors } = plannedRoutes(givenRoutes, flags);
+	errors.push(...routeErrors);
+	if (phases.length === 0 || flags.length === 0) return { plan: undefined, routes, errors };
 	const guards = preset === "quick" && given.guards.length === 0 ? ["latency_ms p95 vs control <= +20%"] : given.guards;
 	const all: Plan = { ...rest, guards, flags, phases, metrics: [...own] };
 	errors.push(...eachOnce(checkPlan(all).map((each) => inWritten(each, sources, given))));
-	if (errors.length > 0) return { plan: all, errors };
+	if (errors.length > 0) return { plan: all, routes, errors };
 	const named = new Set(signalKeysOf(all).map(({ metric }) => unscopedMetric(metric)));
-	return { plan: { ...all, metrics: own.filter(({ key }) => named.has(key)) }, errors };
+	return { plan: { ...all, metrics: own.filter(({ key }) => named.has(key)) }, routes, errors };
 }
 
 /** A phase that a strategy wrote is no field of the plan: its mistake lies in what it was written from. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { EXIT } from "../../../cli/exit";
+import { previewOf } from "../../../worker/gateway/preview";
 import { problem, standIn, tidegate } from "./world";
 
 const shop = {
@@ -55,10 +56,25 @@ describe("routes", () => {
 		["routes put", "", EXIT.usage, "takes --file"],
 		["routes put -f -", "host: x", EXIT.failure, "has no key"],
 		["routes put -f -", "key: [", EXIT.failure, "stdin:1:"],
+		["routes validate", "", EXIT.usage, "takes --file"],
+		["routes validate -f -", "key: [", EXIT.failure, "stdin:1:"],
 	])("%s of %j sends nothing", async (argv, stdin, exit, says) => {
 		const control = await standIn(() => ({ body: shop }));
 		expect(await tidegate(argv.split(" "), { env: control.env, stdin })).toMatchObject({ exit, err: expect.stringContaining(says) });
 		expect(control.received).toEqual([]);
+	});
+
+	test("can be tried: control says whether one could be written, and where it could not", async () => {
+		const fine = await standIn(({ body }) => ({ body: { route: body, warnings: ["sent twice"] } }));
+		const stdin = "key: shop\nhost: shop.example.com\norigin: https://a.example.com\n";
+		const done = await tidegate(["routes", "validate", "-f", "-"], { env: fine.env, stdin });
+		expect(done).toMatchObject({ exit: EXIT.ok, err: expect.stringContaining("sent twice") });
+		expect(fine.received).toMatchObject([{ method: "POST", path: "/api/v1/gateway/routes/validate?environment=production" }]);
+		const errors = [{ pointer: "/origin", message: "10.0.0.1 is not on the public Internet" }];
+		const wrong = await standIn(() => problem("invalid", 422, "", { errors }));
+		const { exit, err } = await tidegate(["routes", "validate", "-f", "-"], { env: wrong.env, stdin });
+		expect(exit).toBe(EXIT.failure);
+		expect(err).toContain("stdin:3:9: /origin: 10.0.0.1");
 	});
 
 	test("are deleted at the version that was looked at", async () => {
@@ -70,6 +86,43 @@ describe("routes", () => {
 			exit: EXIT.failure,
 			err: expect.stringContaining("there is no route shop"),
 		});
+	});
+});
+
+describe("routes preview-header", () => {
+	const previewed = (more: readonly string[], given: object) =>
+		tidegate(["routes", "preview-header", "--host", "Shop.example.com", ...more], given);
+
+	test.each([
+		["the environment", { env: { TIDEGATE_PREVIEW_KEY: "s3cret\n" } }],
+		["stdin", { stdin: "s3cret\n" }],
+		["a person", { typed: "s3cret" }],
+	])("signs what the edge takes, with a secret from %s", async (_, given) => {
+		const { exit, out } = await previewed(["--variant", "v1.green"], given);
+		expect(exit).toBe(EXIT.ok);
+		expect(out).not.toContain("s3cret");
+		const [name = "", value = ""] = out.trim().split(": ");
+		const request = new Request("https://shop.example.com/", { headers: { [name]: value } });
+		expect(await previewOf(request, "shop.example.com", "s3cret", Date.now())).toBe("v1.green");
+		expect(await previewOf(request, "shop.example.com", "other", Date.now())).toBeUndefined();
+		expect(await previewOf(request, "shop.example.com", "s3cret", Date.now() + 3_600_000)).toBeUndefined();
+	});
+
+	test("chooses none where none is named, and shows which one there is", async () => {
+		const { out } = await previewed(["--json", "--for", "24h"], { stdin: "s3cret" });
+		const { header, value } = JSON.parse(out) as { header: string; value: string };
+		const request = new Request("https://shop.example.com/", { headers: { [header]: value } });
+		expect(await previewOf(request, "shop.example.com", "s3cret", Date.now())).toBe("*");
+	});
+
+	test.each([
+		[["--for", "25h"], "s3cret", "up to 24h"],
+		[["--for", "soon"], "s3cret", "up to 24h"],
+		[["--variant", "grün"], "s3cret", "characters that a header may hold"],
+		[["--variant", ""], "s3cret", "characters that a header may hold"],
+		[[], "", "is empty"],
+	])("%j with the secret %j is a mistake", async (more, stdin, says) => {
+		expect(await previewed(more, { stdin })).toMatchObject({ exit: EXIT.usage, out: "", err: expect.stringContaining(says) });
 	});
 });
 

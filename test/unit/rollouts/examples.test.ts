@@ -15,7 +15,7 @@ function planOf(file: string): Plan {
 	return read.plan;
 }
 
-const flagsFile = readImport(imported.parse(JSON.parse(textOf("flags.json"))));
+const flagsFile = readImport(imported.parse(JSON.parse(textOf("flags.json"))), "production");
 
 describe.each(files)("%s", (file) => {
 	test("is a plan that control takes", () => expect(planOf(file).phases.length).toBeGreaterThan(0));

@@ -58,6 +58,7 @@ export async function started(name: string, change: PlanChange = {}, order: Part
 	// oxlint-disable-next-line no-await-in-loop -- one or two
 	for (const key of wanted.flags) await createFlag(db, "production", aFlag(key), act(START_MS));
 	const row = await createRollout(db, wanted, act(START_MS));
+	if (!row) throw new Error("somebody was faster");
 	const held = await getFlags(db, "production", wanted.flags);
 	const versions = Object.fromEntries(held.map(({ key, version }) => [key, version]));
 	const result = command(wanted, row.state, { kind: "start", by: "test", reason: "go", versions, ...order }, START_MS);

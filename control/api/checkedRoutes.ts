@@ -21,8 +21,12 @@ export const routeErrors = (c: Context<ApiEnv>, wanted: Route, flags: FlagsKnown
 export async function plannedRouteErrors(c: Context<ApiEnv>, environment: string, routes: readonly Route[]): Promise<FieldError[]> {
 	if (routes.length === 0) return [];
 	const flags = variantsIn(await readWorld(c.get("deps").db, environment));
+	// That one names no flag has been said.
 	return routes.flatMap((route, i) =>
-		routeErrors(c, route, flags).map(({ pointer, message }) => ({ pointer: `/routes/${i}${pointer}`, message })),
+		(route.flag === undefined ? [] : routeErrors(c, route, flags)).map(({ pointer, message }) => ({
+			pointer: `/routes/${i}${pointer}`,
+			message,
+		})),
 	);
 }
 

@@ -102,6 +102,18 @@ describe("a route", () => {
 		["a private address", { origin: "https://10.0.0.1/" }, ["/origin"]],
 		["a private address written in one number", { origin: "https://2130706433/" }, ["/origin"]],
 		["an IPv4 address in IPv6", { origin: "https://[::ffff:169.254.169.254]/" }, ["/origin"]],
+		["a private address in octal", { origin: "https://0177.0.0.1/" }, ["/origin"]],
+		["a private address in hexadecimal", { origin: "https://0x7f.1/" }, ["/origin"]],
+		["a link-local address", { origin: "https://169.254.169.254/latest/meta-data" }, ["/origin"]],
+		["the loopback address of IPv6", { origin: "https://[::1]/" }, ["/origin"]],
+		["a unique local address of IPv6", { origin: "https://[fd00::1]/" }, ["/origin"]],
+		["a time-out of no time", { timeout: "0s" }, ["/timeout"]],
+		["a time-out beyond any timer", { timeout: "30d" }, ["/timeout"]],
+		[
+			"more attributes than are read",
+			{ context: Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`a${i}`, "x-a"])) },
+			["/context"],
+		],
 		["localhost", { origin: "https://localhost/" }, ["/origin"]],
 		["a name of an inner network", { origin: "https://db.internal/" }, ["/origin"]],
 		["a binding of Tidegate's own", { origin: { service: "HEAD" } }, ["/origin"]],
@@ -154,6 +166,20 @@ describe("a route", () => {
 			),
 		);
 		expect(both.map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 409]);
+	});
+
+	test("can be tried without being written, and is refused as it would be", async () => {
+		const there = await create();
+		const validate = "/api/v1/gateway/routes/validate?environment=production";
+		const before = (await done<{ routes: object[] }>("GET", ROUTES)).routes;
+		const tried = aRoute();
+		expect(await done("POST", validate, { body: tried })).toMatchObject({ route: { ...tried, timeout: "30s" }, warnings: [] });
+		expect(pointersOf(await refused(422, "POST", validate, { body: aRoute({ origin: "https://10.0.0.1/" }) }))).toEqual(["/origin"]);
+		expect(await refused(409, "POST", validate, { body: aRoute({ host: there.host }) })).toMatchObject({ by: [`routes/${there.key}`] });
+		await refused(409, "POST", "/api/v1/gateway/routes/validate?environment=staging", { body: aRoute({ host: there.host }) });
+		expect((await done<{ routes: object[] }>("GET", ROUTES)).routes).toEqual(before);
+		// Its own key is no conflict: it would be replaced.
+		await done("POST", validate, { body: aRoute({ key: there.key, host: there.host }) });
 	});
 
 	test("is one of 200 at most", async () => {
@@ -319,6 +345,95 @@ describe("a protection", () => {
 		const { damaged } = await done<{ damaged: string[] }>("GET", PROTECTIONS);
 		expect(damaged).toEqual(expect.arrayContaining(keys));
 		await env.DB.prepare("DELETE FROM gateway_protections WHERE until_ms = 9e15").run();
+	});
+});
+
+describe("a plan with routes", () => {
+	const planOf = (flag: string, routes: readonly object[], change: Record<string, unknown> = {}) => ({
+		rollout: newKey(),
+		environment: "production",
+		flags: [flag],
+		candidate: "green",
+		phases: [{ percent: 100, hold: "10m", criteria: ["error_rate < 3%"] }],
+		routes,
+		...change,
+	});
+	const planned = (change: Record<string, unknown> = {}) => {
+		const key = newKey();
+		return { key, host: `${key}.example.com`, origins: ORIGINS, ...change };
+	};
+	const PLANS = "/api/v1/rollouts";
+
+	test("writes them with its draft, by its one flag, each audited; as they are there already nothing is written again", async () => {
+		const { key: flag } = await createFlag(COLOURS);
+		const route = planned();
+		const { status, headers, body } = await send<{ id: string; plan: object }>("POST", PLANS, { body: planOf(flag, [route]) });
+		expect([status, body.plan]).toEqual([201, expect.not.objectContaining({ routes: expect.anything() })]);
+		const written = await done<RouteBody>("GET", routeAt(route.key));
+		expect(written).toMatchObject({ ...route, flag });
+		const [row] = await auditOf(`routes/production/${route.key}`);
+		expect(row).toMatchObject({ action: "route.created", correlationId: headers.get("x-correlation-id") });
+		const { gateway } = await published();
+		expect(choose(gateway, route.host, "/", "GET")).toMatchObject({ route: { key: route.key, flag } });
+		await done("POST", PLANS, { body: planOf(flag, [route]) });
+		expect((await done<RouteBody>("GET", routeAt(route.key))).version).toBe(written.version);
+		await done("POST", PLANS, { body: planOf(flag, [{ ...route, timeout: "5s" }]) });
+		expect(await done("GET", routeAt(route.key))).toMatchObject({ timeout: "5s", version: written.version + 1 });
+	});
+
+	test("is refused with every mistake at its place, and writes neither", async () => {
+		const [{ key: flag }, { key: other }] = [await createFlag(COLOURS), await createFlag(COLOURS)];
+		const twice = planned({ origins: { blue: "https://10.0.0.1/", green: ORIGINS.green } });
+		const refusal = await refused(422, "POST", PLANS, {
+			body: planOf(flag, [twice, { ...twice, origins: { blue: ORIGINS.blue } }, planned({ flag: other })]),
+		});
+		expect(refusal.errors).toEqual([
+			{ pointer: "/routes/1/key", message: `"${twice.key}" is named twice` },
+			{ pointer: "/routes/2/flag", message: `"${other}" is no flag of this plan: ${flag}` },
+			{ pointer: "/routes/0/origins/blue", message: "10.0.0.1 is not on the public Internet" },
+			{ pointer: "/routes/1/origins", message: `has no origin for green: flag ${flag} has blue, green` },
+		]);
+		expect(pointersOf(await refused(422, "POST", PLANS, { body: planOf(flag, [planned()], { flags: [flag, other] }) }))).toEqual([
+			"/routes/0/flag",
+		]);
+		expect(pointersOf(await refused(422, "POST", PLANS, { body: planOf(flag, [planned({ origin: ORIGINS.blue })]) }))).toEqual([
+			"/routes/0/origin",
+		]);
+		await refused(404, "GET", routeAt(twice.key));
+	});
+
+	test("conflicts with no other route, and leaves another environment's host alone", async () => {
+		const [{ key: flag }, there] = [await createFlag(COLOURS), await create()];
+		const conflicting = planOf(flag, [planned(), planned({ host: there.host })]);
+		expect(await refused(409, "POST", PLANS, { body: conflicting })).toMatchObject({ by: [`routes/${there.key}`] });
+		const elsewhere = aRoute();
+		await done("POST", "/api/v1/gateway/routes?environment=staging", { body: elsewhere });
+		const taking = planOf(flag, [planned({ host: elsewhere.host })]);
+		expect((await refused(409, "POST", PLANS, { body: taking })).type).toBe("urn:tidegate:problem:host_taken");
+		const { rollouts } = await done<{ rollouts: { name: string }[] }>("GET", `${PLANS}?environment=production&limit=1000`);
+		expect(rollouts.map(({ name }) => name)).not.toContain(taking.rollout);
+	});
+
+	test("takes an admin where it changes routes, and an operator where they are there", async () => {
+		const name = newKey();
+		const { token } = await done<{ token: string }>("POST", "/api/v1/tokens", { body: { name, role: "operator" } });
+		const headers = { authorization: `Bearer ${token}` };
+		const { key: flag } = await createFlag(COLOURS);
+		const body = planOf(flag, [planned()]);
+		expect((await refused(403, "POST", PLANS, { body, headers })).detail).toBe(
+			"this token is an operator's: a plan that changes routes takes an admin",
+		);
+		await done("POST", PLANS, { body });
+		await done("POST", PLANS, { body, headers });
+	});
+
+	test("of two that bring the same route at once writes it once", async () => {
+		const { key: flag } = await createFlag(COLOURS);
+		const route = planned();
+		const both = await Promise.all(["5s", "6s"].map((timeout) => send("POST", PLANS, { body: planOf(flag, [{ ...route, timeout }]) })));
+		const taken = both.filter(({ status }) => status === 201).length;
+		expect(both.every(({ status }) => status === 201 || status === 409)).toBe(true);
+		expect((await auditOf(`routes/production/${route.key}`)).length).toBe(taken);
 	});
 });
 

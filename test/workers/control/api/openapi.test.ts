@@ -69,6 +69,7 @@ const ROUTES = [
 	"delete /api/v1/metrics/{key}",
 	"get /api/v1/gateway/routes",
 	"post /api/v1/gateway/routes",
+	"post /api/v1/gateway/routes/validate",
 	"get /api/v1/gateway/routes/{key}",
 	"put /api/v1/gateway/routes/{key}",
 	"delete /api/v1/gateway/routes/{key}",

@@ -30,6 +30,7 @@ interface Items {
 }
 interface Report extends Items {
 	readonly segments: Items;
+	readonly routes: Items & { readonly skipped: readonly string[] };
 	readonly applied: boolean;
 }
 interface File {
@@ -38,10 +39,12 @@ interface File {
 	readonly exportedAtMs: number;
 	readonly flags: readonly (Record<string, unknown> & { readonly key: string })[];
 	readonly segments: readonly (Record<string, unknown> & { readonly key: string; readonly keys: readonly string[] })[];
+	readonly routes: readonly (Record<string, unknown> & { readonly key: string })[];
 	readonly damaged?: readonly string[];
 }
 type Environment = "production" | "staging";
 const NONE: Items = { created: [], changed: [], unchanged: [], refused: [] };
+const NO_ROUTES = { ...NONE, skipped: [] };
 const into = (environment: Environment, query = ""): string => `/api/v1/import?environment=${environment}${query}`;
 const exportOf = (environment: Environment) => done<File>("GET", `/api/v1/export?environment=${environment}`);
 const importInto = (environment: Environment, body: unknown, query = "") => done<Report>("POST", into(environment, query), { body });
@@ -127,10 +130,10 @@ async function furnish(): Promise<void> {
 }
 
 describe("export", () => {
-	test("has all flags and segments in their authoring form, by key", async () => {
+	test("has all flags, segments and routes in their authoring form, by key", async () => {
 		await furnish();
 		const found = await exportOf("production");
-		expect(Object.keys(found)).toEqual(["schemaVersion", "environment", "exportedAtMs", "flags", "segments"]);
+		expect(Object.keys(found)).toEqual(["schemaVersion", "environment", "exportedAtMs", "flags", "segments", "routes"]);
 		expect(found).toMatchObject({ schemaVersion: 1, environment: "production" });
 		expect(found.flags).toHaveLength(3);
 		expect(found.segments).toHaveLength(2);
@@ -169,6 +172,7 @@ describe("import of an export", () => {
 			...NONE,
 			created: flags,
 			segments: { ...NONE, created: segments },
+			routes: NO_ROUTES,
 			applied: true,
 		});
 		expect(await exportOf("staging")).toEqual({ ...exported, environment: "staging", exportedAtMs: expect.any(Number) });
@@ -177,6 +181,7 @@ describe("import of an export", () => {
 			...NONE,
 			unchanged: flags,
 			segments: { ...NONE, unchanged: segments },
+			routes: NO_ROUTES,
 			applied: true,
 		});
 		expect(await everything()).toEqual(before);
@@ -658,6 +663,86 @@ describe("the simple format", () => {
 	});
 });
 
+describe("routes in a file", () => {
+	const aRoute = (change: Record<string, unknown> = {}) => {
+		const key = newKey();
+		return { key, host: `${key}.example.com`, origin: "https://origin.example.com", ...change };
+	};
+	const routesFile = (routes: readonly unknown[], change: object = {}) => ({ ...file([]), routes, ...change });
+	const routeAt = (key: string) => `/api/v1/gateway/routes/${key}?environment=production`;
+	const gone = async () => {
+		for (const { key, version } of (
+			await done<{ routes: { key: string; version: number }[] }>("GET", "/api/v1/gateway/routes?environment=production")
+		).routes)
+			// oxlint-disable-next-line no-await-in-loop -- a few
+			await done("DELETE", routeAt(key), { headers: ifMatch(version) });
+	};
+	beforeEach(gone);
+
+	test("come back as they were exported, with the flag that they go by, and are audited", async () => {
+		const { key: flag } = await createFlag({
+			type: "string",
+			variants: { blue: "b", green: "g" },
+			offVariant: "blue",
+			fallthrough: "blue",
+		});
+		const origins = { blue: "https://blue.example.com", green: "https://green.example.com" };
+		const both = [aRoute({ origin: undefined, flag, origins, shadow: { variant: "green" } }), aRoute()];
+		for (const body of both)
+			// oxlint-disable-next-line no-await-in-loop -- two
+			await done("POST", "/api/v1/gateway/routes?environment=production", { body });
+		const exported = await exportOf("production");
+		const keys = both.map(({ key }) => key);
+		expect(exported.routes.map(({ key }) => key)).toEqual([...keys].sort());
+		expect(await importInto("production", exported)).toMatchObject({
+			routes: { ...NO_ROUTES, unchanged: exported.routes.map(({ key }) => key) },
+		});
+		await gone();
+		await done("DELETE", flagAt(flag), { headers: ifMatch(1) });
+		expect(await importInto("production", exported, "&reason=restored")).toMatchObject({
+			created: [flag],
+			routes: { ...NO_ROUTES, created: exported.routes.map(({ key }) => key) },
+		});
+		expect((await exportOf("production")).routes).toEqual(exported.routes);
+		expect((await auditOf(`routes/production/${keys[0] ?? ""}`)).at(-1)).toMatchObject({ action: "route.imported", reason: "restored" });
+	});
+
+	test("are changed where they differ, at a version of their own", async () => {
+		const route = aRoute();
+		const { version } = await done<{ version: number }>("POST", "/api/v1/gateway/routes?environment=production", { body: route });
+		const report = await importInto("production", routesFile([{ ...route, timeout: "5s" }]));
+		expect(report.routes.changed).toMatchObject([{ key: route.key, diff: [{ path: "/timeout", before: "30s", after: "5s" }] }]);
+		expect(await done("GET", routeAt(route.key))).toMatchObject({ timeout: "5s", version: version + 1 });
+	});
+
+	test("of another environment's export are left out, and named: a host belongs to one", async () => {
+		const route = aRoute();
+		expect((await importInto("staging", routesFile([route], { environment: "production" }))).routes).toEqual({
+			...NO_ROUTES,
+			skipped: [route.key],
+		});
+		expect((await exportOf("staging")).routes).toEqual([]);
+	});
+
+	test("that cannot be taken refuse all of it", async () => {
+		const [taken, private_] = [aRoute(), aRoute({ origin: "https://10.0.0.1/" })];
+		const before = await settled();
+		const wrong = routesFile([aRoute(), private_, aRoute({ origin: undefined, flag: "nobody", origins: {} }), { key: "x" }]);
+		expect(pointersOf(await refused(422, "POST", into("production"), { body: wrong }))).toEqual([
+			"/routes/3/host",
+			"/routes/1/origin",
+			"/routes/2/flag",
+		]);
+		expect(await everything()).toEqual(before);
+		await done("POST", "/api/v1/gateway/routes?environment=production", { body: taken });
+		const other = aRoute({ host: taken.host });
+		expect(await refused(409, "POST", into("production"), { body: routesFile([other]) })).toMatchObject({ by: [`routes/${taken.key}`] });
+		expect((await refused(409, "POST", into("staging"), { body: routesFile([taken]) })).type).toBe("urn:tidegate:problem:host_taken");
+		const twins = [aRoute({ host: "twins.example.com" }), aRoute({ host: "twins.example.com" })];
+		await refused(409, "POST", into("production"), { body: routesFile(twins) });
+	});
+});
+
 describe("a promotion", () => {
 	test("takes the flags as they are, each with its version and audit row", async () => {
 		await furnish();
@@ -668,6 +753,7 @@ describe("a promotion", () => {
 			...NONE,
 			created: keys,
 			segments: NONE,
+			routes: NO_ROUTES,
 			applied: true,
 		});
 		expect((await exportOf("staging")).flags).toEqual(flags);

@@ -1,11 +1,10 @@
 import { beforeAll, beforeEach, expect, test } from "vitest";
 import blueGreen from "../../../../examples/blue-green.yaml?raw";
-import compareFirst from "../../../../examples/compare-first.yaml?raw";
 import percentage from "../../../../examples/percentage.yaml?raw";
 import ring from "../../../../examples/ring.yaml?raw";
 import schedule from "../../../../examples/schedule.yaml?raw";
 import { tick } from "../../../../control/tick/tick";
-import { ROLLOUTS, done, pointersOf, refused } from "../api/harness";
+import { done } from "../api/harness";
 import { MINUTE_MS, aTick } from "../tick/fixtures";
 import {
 	DAY_MS,
@@ -110,11 +109,4 @@ test("schedule: no step before its day, counted from the start", async () => {
 	]);
 	expectNobodyMovesBack(scenes);
 	await expectAudited(id);
-});
-
-test("compare-first: it can be planned, and says why it cannot be started", async () => {
-	const { id, plan } = await applied(compareFirst);
-	expect(plan).toMatchObject({ phases: [{ name: "compare", percent: 0, shadow: true }, { percent: 10 }, { percent: 100 }] });
-	const problem = await refused(422, "POST", `${ROLLOUTS}/${id}/commands`, { body: { command: "start", reason: "now" }, headers: at() });
-	expect(pointersOf(problem)).toEqual(["/compare"]);
 });

@@ -37,7 +37,7 @@ export const users: readonly Context[] = Array.from({ length: USERS }, (_, i) =>
 	return { targetingKey: `user-${i}`, group };
 });
 
-type Values = Partial<Record<"error" | "latency_ms" | "fallback" | "satisfaction", number>>;
+type Values = Partial<Record<"error" | "latency_ms" | "fallback" | "satisfaction" | "discrepancy", number>>;
 /** Who reports what, of which flag. */
 export interface Visit {
 	readonly user: Context;
@@ -100,7 +100,9 @@ export async function served(): Promise<Served> {
 	return { version: of.version, snapshot, overlay: unite({ head: of.overlay }) };
 }
 
-const isCandidate = (resolution: ReturnType<typeof evaluate>): boolean => "variant" in resolution && resolution.variant === "true";
+const CANDIDATES: readonly unknown[] = ["true", "green"];
+const isCandidate = (resolution: ReturnType<typeof evaluate>): boolean =>
+	"variant" in resolution && CANDIDATES.includes(resolution.variant);
 
 /** The users who are served the candidate. */
 export function candidatesOf({ snapshot, overlay }: Served, flag: string): ReadonlySet<number> {
@@ -117,6 +119,8 @@ interface Town {
 	/** In a step. */
 	readonly visits: number;
 	readonly told?: Told;
+	/** What the edge says of the candidate's answers while nobody gets them. */
+	readonly compared?: Told;
 	/** Each visit reports once for each of them; undefined: without naming one. */
 	readonly reports?: readonly (string | undefined)[];
 	readonly seed?: number;
@@ -132,7 +136,7 @@ export interface Scene {
 
 /** Days of visits and ticks until the rollout is as wanted. Returns what was served, one scene for each change. */
 export async function live(
-	{ id, flags, stepMs, visits, told = healthy, reports = [undefined], seed = 1 }: Town,
+	{ id, flags, stepMs, visits, told = healthy, compared = () => ({}), reports = [undefined], seed = 1 }: Town,
 	isDone: (row: RolloutBody) => boolean,
 	stepsMax = 400,
 ): Promise<Scene[]> {
@@ -154,7 +158,7 @@ export async function live(
 		if (isDone(row)) return scenes;
 		clock += stepMs;
 		// oxlint-disable-next-line no-await-in-loop -- see above
-		await report(serving, { visits, told, reports, random });
+		await report(serving, { visits, told, compared, reports, random });
 		// oxlint-disable-next-line no-await-in-loop -- see above
 		await tick(aTick(), clock);
 		// oxlint-disable-next-line no-await-in-loop -- see above
@@ -165,7 +169,13 @@ export async function live(
 
 async function report(
 	{ snapshot, overlay }: Served,
-	{ visits, told, reports, random }: Required<Pick<Town, "visits" | "told" | "reports">> & { readonly random: () => number },
+	{
+		visits,
+		told,
+		compared,
+		reports,
+		random,
+	}: Required<Pick<Town, "visits" | "told" | "compared" | "reports">> & { readonly random: () => number },
 ): Promise<void> {
 	const points: Point[] = [];
 	for (let i = 0; i < visits; i++) {
@@ -173,10 +183,14 @@ async function report(
 		if (!user) continue;
 		for (const flag of reports)
 			for (const { by, ...place } of attribute(snapshot, overlay, { flag, context: user, atMs: clock - 1 })) {
-				const values = told({ user, flag, isCandidate: place.arm === "candidate", random });
-				for (const [metric, value] of Object.entries(values))
-					for (const [k, measured] of measurementsOf({ by, arm: place.arm }, { metric, value, flag }).entries())
-						points.push({ ...place, ...measured, id: null, first: k === 0 });
+				const add = (at_: typeof place, values: Values): void => {
+					for (const [metric, value] of Object.entries(values))
+						for (const [k, measured] of measurementsOf({ by, arm: at_.arm }, { metric, value, flag }).entries())
+							points.push({ ...at_, ...measured, id: null, first: k === 0 });
+				};
+				add(place, told({ user, flag, isCandidate: place.arm === "candidate", random }));
+				if (by?.shadow)
+					add({ ...place, arm: "candidate", unit: `${place.unit}, compared` }, compared({ user, flag, isCandidate: true, random }));
 			}
 	}
 	await recordPoints(env.DB, "production", points, Date.now());

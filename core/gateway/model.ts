@@ -12,11 +12,11 @@ const KIB = 1_024;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
 const SAFE = ["GET", "HEAD", "OPTIONS"];
 
-const TIMEOUT_MS_MAX = 600_000;
+const [TIMEOUT_MS_MIN, TIMEOUT_MS_MAX] = [1_000, 300_000];
 const answerTimeout = z.string().refine((text) => {
 	const ms = durationMs(text);
-	return ms !== undefined && ms > 0 && ms <= TIMEOUT_MS_MAX;
-}, 'takes a duration from 1s to 10m, as in "90s"');
+	return ms !== undefined && ms >= TIMEOUT_MS_MIN && ms <= TIMEOUT_MS_MAX;
+}, 'takes a duration from 1s to 5m, as in "30s"');
 const percent = z.number().min(0).max(100);
 const headerName = z
 	.string()
@@ -88,7 +88,7 @@ function routeBy(object: typeof z.strictObject) {
 			.describe("who asks: by a header, by a cookie, or by a cookie that is set here for a year"),
 		context: z.record(z.string().min(1).max(200), headerName).refine(few, tooMany).default({}).describe("attribute → header"),
 		forward: z.array(flagKey).max(50).default([]).describe("flags that the origin is told of, in x-tidegate-flags"),
-		timeout: answerTimeout.default("30s").describe("until the header of the answer; its body may take longer"),
+		timeout: answerTimeout.default("30s").describe("until the origin begins to answer; an upload that goes on is waited for"),
 		retry: z.boolean().default(true),
 		fuse: z.boolean().default(true),
 		errors: z.array(z.int().min(400).max(499)).max(20).default([]).describe("statuses that are errors too, besides 5xx"),

@@ -82,6 +82,7 @@ test.each(Object.entries(WORKERS))("the %s Worker's %s carries no secret and no 
 		"GATEWAY_ALLOW_PRIVATE",
 		"ADMIN_TOKEN",
 		"USER_HASH_KEY",
+		"GATEWAY_PREVIEW_KEY",
 	])
 		expect(vars).not.toHaveProperty(name);
 });

@@ -81,7 +81,8 @@ export const apply: Command = {
 		'tidegate plan apply checkout.yaml --start --reason "approved in #412"',
 		"tidegate plan apply checkout.yaml --start --at 2026-03-01T08:00:00Z --manual",
 	],
-	notes: "Each time it makes a new attempt, with other users.",
+	notes:
+		"Each time it makes a new attempt, with other users. Routes of the plan are written with it, which takes an admin where they change.",
 	async run(call) {
 		const { start: isStarted } = call.options;
 		const stray = START_OPTIONS.find((each) => call.given.includes(each));
@@ -95,7 +96,8 @@ export const apply: Command = {
 		const draft = await control.send(create, detail).catch((error: unknown) => {
 			throw inFile(error, file);
 		});
-		if (!isStarted) return { json: draft, text: `${draft.id} is a draft: tidegate rollout start ${draft.id}` };
+		const there = file.routes.map(({ key }) => `, its route ${key} is there`).join("");
+		if (!isStarted) return { json: draft, text: `${draft.id} is a draft${there}: tidegate rollout start ${draft.id}` };
 		const started = await tell(call.world, control, start(draft.id)).catch((error: unknown) => {
 			if (!(error instanceof Stop)) throw error;
 			throw new Stop(

@@ -24,14 +24,20 @@ const headerName = z
 	.regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, "takes the name of a header")
 	.transform((name) => name.toLowerCase());
 const cookieName = z.string().regex(/^[A-Za-z0-9_.-]{1,63}$/, "takes the name of a cookie");
+const HOST = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::([1-9]\d{0,4}))?$/;
+
+function isHost(text: string): boolean {
+	const found = HOST.exec(text);
+	const port = Number(found?.[1] ?? 1);
+	// URLs are without the default ports, so a host with one of them would never be met.
+	return found !== null && port <= 65_535 && port !== 80 && port !== 443;
+}
+
 export const host = z
 	.string()
 	.max(253)
 	.transform((text) => text.toLowerCase())
-	.refine(
-		(text) => /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::\d{1,5})?$/.test(text),
-		"takes a host, as in shop.example.com",
-	);
+	.refine(isHost, "takes a host, as in shop.example.com, and no port that is the default one");
 const origin = z.union([
 	z
 		.string()

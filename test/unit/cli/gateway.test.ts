@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { DEFAULT_SETTINGS } from "../../../core/environmentSettings";
 import { EXIT } from "../../../cli/exit";
 import { previewOf } from "../../../worker/gateway/preview";
 import { problem, standIn, tidegate } from "./world";
@@ -87,6 +88,60 @@ describe("routes", () => {
 			err: expect.stringContaining("there is no route shop"),
 		});
 	});
+});
+
+describe("a plan with routes", () => {
+	const stdin = `rollout: shop
+environment: production
+flags: [store]
+candidate: green
+phases: [{ percent: 100, hold: 1h, criteria: [error_rate < 3%] }]
+routes:
+  - key: shop
+    host: shop.example.com
+    origins: { blue: "https://blue.example.com", green: "https://green.example.com" }
+    timeout: 5s
+`;
+	const draft = { id: "shop.1", name: "shop", attempt: 1, environment: "production", status: "draft", revision: 0, flags: ["store"] };
+	const told = { ...draft, phase: null, percent: 0, holdback: 0, createdAtMs: 0, startedAtMs: 0 };
+
+	test("says how many there are, and where one is wrong", async () => {
+		expect((await tidegate(["plan", "validate", "-"], { stdin })).out).toContain("no red flags, 1 route\n");
+		const wrong = await tidegate(["plan", "validate", "-"], { stdin: stdin.replace("timeout: 5s", "timeout: soon") });
+		expect(wrong.exit).toBe(EXIT.failure);
+		expect(wrong.out).toContain("stdin:10:14: /routes/0/timeout: takes a duration from 1s to 5m");
+		const other = await tidegate(["plan", "validate", "-"], { stdin: stdin.replace("    timeout: 5s", "    flag: other") });
+		expect(other.out).toContain('stdin:10:11: /routes/0/flag: "other" is no flag of this plan: store');
+	});
+
+	test("is compared with the routes that there are", async () => {
+		const there = { ...shop, origins: { blue: "https://blue.example.com", green: "https://old.example.com" }, shadow: undefined };
+		const control = await standIn(({ path }) => {
+			if (path.includes("/gateway/routes")) return { body: { routes: [there], damaged: [] } };
+			if (path.includes("/settings")) return { body: { ...DEFAULT_SETTINGS, version: 0, damaged: false } };
+			return {
+				body: path.includes("/rollouts/")
+					? { ...told, plan: { phases: [] }, state: null, health: null }
+					: { rollouts: [told], damaged: [] },
+			};
+		});
+		const { exit, out, err } = await tidegate(["plan", "diff", "-", "--json"], { env: control.env, stdin });
+		expect([exit, err]).toEqual([EXIT.ok, ""]);
+		const { differences } = JSON.parse(out) as { differences: { path: string }[] };
+		expect(differences).toContainEqual({
+			path: "/routes/shop/origins/green",
+			before: "https://old.example.com",
+			after: "https://green.example.com",
+		});
+		expect(differences.filter(({ path }) => path.startsWith("/routes/shop/origins"))).toHaveLength(1);
+	});
+});
+
+test("import says which routes it has left out", async () => {
+	const items = { created: [], changed: [], unchanged: [], refused: [] };
+	const control = await standIn(() => ({ body: { ...items, segments: items, routes: { ...items, skipped: ["shop"] }, applied: true } }));
+	const { exit, err } = await tidegate(["import", "-"], { env: control.env, stdin: "{}" });
+	expect([exit, err]).toEqual([EXIT.ok, expect.stringContaining("a host belongs to one: routes shop")]);
 });
 
 describe("routes preview-header", () => {

@@ -44,8 +44,16 @@ describe("a route", () => {
 	test("is stored as it was read, and a field of a later version is dropped, not refused", () => {
 		const read = route.parse(given);
 		expect(storedRoute.parse(JSON.parse(JSON.stringify(read)))).toEqual(read);
-		expect(storedRoute.parse({ ...read, later: 1 })).toEqual(read);
-		expect(route.safeParse({ ...read, later: 1 }).success).toBe(false);
+		for (const later of [
+			{ ...read, later: 1 },
+			{ ...read, targeting: { visitor: true, later: 1 } },
+		]) {
+			expect(storedRoute.parse(later)).toEqual(read);
+			expect(route.safeParse(later).success).toBe(false);
+		}
+		const compared = route.parse({ ...given, shadow: { variant: "green" } });
+		const shadow = { ...compared.shadow, later: 1, compare: { ...compared.shadow?.compare, later: 1 } };
+		expect(storedRoute.parse({ ...compared, shadow })).toEqual(compared);
 	});
 
 	test("that compares by other than safe methods changes something twice", () => {
@@ -59,6 +67,12 @@ describe("a route", () => {
 		["host", "a..b"],
 		["host", "-a.example.com"],
 		["host", "user@example.com"],
+		["host", "shop.example.com."],
+		["host", "shop.example.com:443"],
+		["host", "shop.example.com:80"],
+		["host", "shop.example.com:65536"],
+		["timeout", "0s"],
+		["timeout", "6m"],
 		["origin", "https://example.com/?a=1"],
 		["origin", "https://user@example.com/"],
 		["origin", "javascript:alert(1)"],

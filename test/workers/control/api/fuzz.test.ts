@@ -146,7 +146,20 @@ test.each<[what: string, path: string, statuses: readonly number[]]>([
 				description: "text",
 			});
 		return what === "a rollout"
-			? aPlan({ flags: [key], candidate: "true", holdback: 5, min_users: 10 })
+			? aPlan({
+					flags: [key],
+					candidate: "true",
+					holdback: 5,
+					min_users: 10,
+					routes: [
+						{
+							key: newKey(),
+							host: `${newKey()}.example.com`,
+							origins: { true: "https://a.example.com", false: { service: "BLUE" } },
+							shadow: { variant: "true" },
+						},
+					],
+				})
 			: { environment: "production", kind: "server", name: newKey() };
 	};
 	const draw = random(SEED);

@@ -35,7 +35,10 @@ export async function answer(request: Request, edge: Edge): Promise<Response> {
 		if (isolate.head.value === undefined || !isOwn(path)) await learnHosts(path, edge);
 		const environment = environmentOf(gateway.kept.hosts, isolate.head.value, request.url);
 		isApi = environment === undefined;
-		if (environment !== undefined) return await proxy(request, path, environment, edge);
+		if (environment !== undefined) {
+			if (isOwn(path)) await currentHead(isolate, edge.sources);
+			return await proxy(request, environment, edge);
+		}
 		if (!isForBrowsers(path)) return await route(request, path, edge);
 		if (request.method === "OPTIONS") return preflight();
 		return openToBrowsers(await route(request, path, edge));
@@ -114,7 +117,7 @@ function notAllowed(allow: string): Response {
 	return problem(405, `The methods here are ${allow}.`, { Allow: allow });
 }
 
-/** The runtime's URLs are normalised already: parsing them again would be a tenth of an answer's cost. */
+/** As the client wrote it: parsing the URL would be a tenth of an answer's cost. */
 function pathOf(url: string): string {
 	const from = url.indexOf("/", url.indexOf("://") + 3);
 	const end = url.slice(from).search(/[?#]/);

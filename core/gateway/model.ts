@@ -12,14 +12,7 @@ const KIB = 1_024;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
 const SAFE = ["GET", "HEAD", "OPTIONS"];
 
-const [TIMEOUT_MS_MIN, TIMEOUT_MS_MAX] = [1_000, 300_000];
-const originTimeout = z.string().refine((text) => {
-	const ms = durationMs(text);
-	return ms !== undefined && ms >= TIMEOUT_MS_MIN && ms <= TIMEOUT_MS_MAX;
-}, 'takes a duration from 1s to 5m, as in "30s"');
-const routePath = z
-	.string()
-	.refine((text) => parsePath(text) !== undefined, 'takes a path: "/api/*", "/users/:id/orders", or "/*" for all');
+const duration = z.string().refine((text) => durationMs(text) !== undefined, 'is no duration: write "90s", "5m" or "2h"');
 const percent = z.number().min(0).max(100);
 const headerName = z
 	.string()
@@ -72,7 +65,10 @@ const shadow = z.strictObject({
 export const route = z.strictObject({
 	key: flagKey,
 	host,
-	path: routePath.default("/*"),
+	path: z
+		.string()
+		.refine((text) => parsePath(text) !== undefined, 'takes a path: "/api/*", "/users/:id/orders", or "/*" for all')
+		.default("/*"),
 	methods: z.array(z.enum(METHODS)).min(1).optional().describe("default all"),
 	origin: origin.optional(),
 	flag: flagKey.optional().describe("whose variant decides the origin"),
@@ -83,7 +79,7 @@ export const route = z.strictObject({
 		.describe("who asks: by a header, by a cookie, or by a cookie that is set here for a year"),
 	context: z.record(z.string().min(1).max(200), headerName).default({}).describe("attribute → header"),
 	forward: z.array(flagKey).max(50).default([]).describe("flags that the origin is told of, in x-tidegate-flags"),
-	timeout: originTimeout.default("30s").describe("until the origin begins to answer; an upload that goes on is waited for"),
+	timeout: duration.default("30s"),
 	retry: z.boolean().default(true),
 	fuse: z.boolean().default(true),
 	errors: z.array(z.int().min(400).max(499)).max(20).default([]).describe("statuses that are errors too, besides 5xx"),
@@ -107,6 +103,7 @@ export const routeReplacement = route.partial({ key: true });
 /** As it is read from where it is kept: a field that a later version wrote is dropped, so that its route outlives a return to this one. */
 export const storedRoute = route.strip();
 
+const exemptPath = z.string().refine((text) => parsePath(text) !== undefined, 'takes a path, as in "/health/*"');
 /** What load balancers and monitors ask: without an answer they would take the origin for dead. */
 const HEALTH_PATHS = ["/health", "/health/*", "/healthz", "/livez", "/readyz"];
 
@@ -124,7 +121,7 @@ const protectionBy = <K extends z.ZodType<string | undefined>>(key: K) =>
 			kind: z.literal("shed"),
 			share: percent.describe("percent of requests that are refused"),
 			upTo: z.int().min(0).max(9).default(5).describe("of priorities up to this one"),
-			exempt: z.array(routePath).max(50).default(HEALTH_PATHS).describe("paths that are never refused"),
+			exempt: z.array(exemptPath).max(50).default(HEALTH_PATHS).describe("paths that are never refused"),
 		}),
 		z.strictObject({ key, ...common, kind: z.literal("lock_down"), segments }),
 		z.strictObject({ key, ...common, kind: z.literal("isolate"), segments }),

@@ -19,7 +19,7 @@ const dev = await startDev({
 	tickMs: 0,
 	bindings: {
 		control: { ADMIN_TOKEN: "token", DEV_CLOCK: "1", WEBHOOKS_ALLOW_PRIVATE: "1", CHECKS_ALLOW_PRIVATE: "1", GATEWAY_ALLOW_PRIVATE: "1" },
-		edge: { USER_HASH_KEY: "key", DEV_CLOCK: "1", GATEWAY_ALLOW_PRIVATE: "1" },
+		edge: { USER_HASH_KEY: "key", DEV_CLOCK: "1" },
 	},
 	adapt: (workers) => {
 		if (breakable) return workers.map(madeBreakable);

@@ -1,17 +1,15 @@
-import { type Answer, type Difference, sampled } from "../../core/gateway/compare";
+import { type Answer, type Difference, REDACTED, isSecretName, sampled } from "../../core/gateway/compare";
 import { type PathParts, below, endsHere, partsOfPath } from "../../core/gateway/jsonPaths";
 import type { Comparison } from "../../core/gateway/packed";
 import type { ComparedSample } from "../../core/wire";
 
-const REDACTED = "[redacted]";
 const TOO_LARGE = "[too large]";
 const INPUT_CHARACTERS = 500;
+const TEXT_CHARACTERS = 2_000;
 const VALUE_CHARACTERS = 500;
 const PLACE_CHARACTERS = 200;
 /** Control keeps no sample that is larger. */
 const SAMPLE_BYTES_MAX = 16 * 1_024;
-/** Headers that say who somebody is. */
-const SECRET = ["authorization", "cookie", "proxy-authorization", "set-cookie", "www-authenticate"];
 
 const encoder = new TextEncoder();
 
@@ -41,7 +39,7 @@ export function bounded(sample: ComparedSample): ComparedSample {
 	const few = differences.slice(0, 3);
 	const [legacy, candidate] = [sample.legacy.slice(0, VALUE_CHARACTERS), sample.candidate.slice(0, VALUE_CHARACTERS)];
 	const smaller: ComparedSample[] = [
-		{ ...sample, input, differences },
+		{ input, legacy: sample.legacy.slice(0, TEXT_CHARACTERS), candidate: sample.candidate.slice(0, TEXT_CHARACTERS), differences },
 		{ input, legacy, candidate, differences: few },
 	];
 	const places = few.map(({ at }) => ({ at, legacy: TOO_LARGE, candidate: TOO_LARGE }));
@@ -52,7 +50,8 @@ const fits = (sample: ComparedSample): boolean => encoder.encode(JSON.stringify(
 
 /** Whether a redacted value is what differs, a part of it, or holds it. */
 function isSecret(at: string, redact: readonly PathParts[]): boolean {
-	if (at.startsWith("header ")) return SECRET.includes(at.slice("header ".length));
+	if (at.startsWith("header ")) return isSecretName(at.slice("header ".length));
+	if (partsOfPath(at).some(isSecretName)) return true;
 	if (redact.length === 0 || at === "status") return false;
 	// Text of which nobody knows where what is redacted would be; or a name that no path can say.
 	if (!/^\$(?:\.[A-Za-z0-9_-]+|\[\d+\])*$/.test(at)) return true;

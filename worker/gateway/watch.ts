@@ -11,23 +11,25 @@ export interface Watched {
  */
 export function watched(body: ReadableStream<Uint8Array>, headers: Headers, countsBytes: boolean): Watched {
 	const announced = headers.get("content-length");
-	let bytes = Number(announced ?? 0);
-	const { readable, writable } =
-		announced !== null
-			? new FixedLengthStream(bytes)
-			: !countsBytes
-				? new IdentityTransformStream()
-				: new TransformStream<Uint8Array, Uint8Array>({
-						transform(piece, controller) {
-							bytes += piece.byteLength;
-							controller.enqueue(piece);
-						},
-					});
-	return {
-		body: readable,
-		ended: body.pipeTo(writable).then(
-			() => bytes,
-			() => undefined,
-		),
-	};
+	if (announced === null && countsBytes) return counted(body);
+	const bytes = Number(announced ?? 0);
+	const { readable, writable } = announced === null ? new IdentityTransformStream() : new FixedLengthStream(bytes);
+	return { body: readable, ended: body.pipeTo(writable).then(() => bytes, none) };
+}
+
+const none = (): undefined => undefined;
+
+function counted(body: ReadableStream<Uint8Array>): Watched {
+	let bytes = 0;
+	let isWhole = false;
+	const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>({
+		transform(piece, controller) {
+			bytes += piece.byteLength;
+			controller.enqueue(piece);
+		},
+		flush() {
+			isWhole = true;
+		},
+	});
+	return { body: readable, ended: body.pipeTo(writable).then(() => (isWhole ? bytes : undefined), none) };
 }

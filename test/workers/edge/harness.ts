@@ -68,13 +68,8 @@ export async function anEdge(
 	};
 	/** The answer alone; to a path of the API's own host, or to any URL. */
 	const respond = (path: string, init: RequestInit = {}): Promise<Response> =>
-		answer(new Request(path.startsWith("/") ? `https://edge.example${path}` : path, init), {
-			isolate,
-			keys,
-			sources,
-			collector: collector(),
-			gateway,
-		});
+		answerTo(new Request(path.startsWith("/") ? `https://edge.example${path}` : path, init));
+	const answerTo = (request: Request): Promise<Response> => answer(request, { isolate, keys, sources, collector: collector(), gateway });
 	/** The end of what goes on behind answers. */
 	const settled = async (): Promise<void> => {
 		// oxlint-disable-next-line no-await-in-loop -- work may leave work behind
@@ -93,7 +88,7 @@ export async function anEdge(
 	const later = (ms: number): void => void (skippedMs += ms);
 
 	await put(published);
-	return { parts, recorded, system, compared, gateway, respond, settled, send, post, later };
+	return { parts, recorded, system, compared, gateway, respond, answerTo, settled, send, post, later };
 }
 
 /** Writes to KV what control would. */

@@ -68,6 +68,8 @@ export async function aShop(change: Change = {}) {
 		/** A request of a user, and what went on behind it. */
 		get: (user: string, path = "/", init: RequestInit = {}): Promise<Response> =>
 			edge.send(`${SHOP}${path}`, { ...init, headers: { "x-user": user, ...(init.headers as Record<string, string>) } }),
+		/** The answer alone: its body is not read, and what goes on behind it goes on. */
+		respondTo: (user: string, path = "/"): Promise<Response> => edge.respond(`${SHOP}${path}`, { headers: { "x-user": user } }),
 		points: (): Point[] => edge.recorded.flatMap(({ points }) => points),
 	};
 	edge.parts.ask = (to, url, init) => {

@@ -44,12 +44,12 @@ describe("an application that compares by itself", () => {
 	test("tells no secret: neither headers', nor what the flag's route redacts, nor more than fits", async () => {
 		const shop = await aShop({ route: { shadow: { variant: "true", compare: { redact: ["$.card"] } } } });
 		const secret = { card: "secret", headers: { Authorization: "secret", "Set-Cookie": "secret" }, text: "x".repeat(9_000) };
-		const deep = JSON.parse(`${"[".repeat(12_000)}${"]".repeat(12_000)}`) as unknown;
 		const events = [
 			anEvent({ sample: { input: { cookie: "secret" }, legacy: secret, candidate: secret } }),
-			anEvent({ sample: { input: "", legacy: "a secret text", candidate: deep } }),
+			anEvent({ sample: { input: "", legacy: "a secret text", candidate: "DEEP" } }),
 		];
-		expect((await shop.post("/v1/events", { events })).status).toBe(202);
+		const deep = `${"[".repeat(12_000)}${"]".repeat(12_000)}`;
+		expect((await shop.post("/v1/events", JSON.stringify({ events }).replace('"DEEP"', deep))).status).toBe(202);
 		const { samples = [] } = all(shop)[0] ?? {};
 		expect(samples).toHaveLength(2);
 		expect(JSON.stringify(samples)).not.toContain("secret");

@@ -61,6 +61,7 @@ export async function forward(decided: Decided): Promise<Response> {
 	const startedAtMs = now();
 	const { attempted, isFailed, isRetried } = await reach(ask, way, decided);
 	if (attempted.kind === "broken") return upload.broken === "too_large" ? tooLarge(route.bodyBytesMax) : brokenOff();
+	if (attempted.kind === "unclear") return refusal("network");
 	const ms = now() - startedAtMs;
 
 	const measured: Measured = { ...asked, environment, atMs: edge.collector.nowMs };
@@ -114,7 +115,8 @@ async function reach(
 	const sentAtMs = sources.now();
 	const attempted = await ask(taken);
 	const isFailed = isFailure(attempted, route.errors);
-	if (rollout === undefined || isDiverted || attempted.kind === "broken") return { attempted, isFailed, isRetried: false };
+	const isKnown = attempted.kind !== "broken" && attempted.kind !== "unclear";
+	if (rollout === undefined || isDiverted || !isKnown) return { attempted, isFailed, isRetried: false };
 	if (route.fuse) observe(fuses, environment, rollout, { isFailure: isFailed, sentAtMs, nowMs: sources.now() });
 	const other = isFailed && route.retry && isRepeatable(request) ? baseline() : undefined;
 	if (!other) return { attempted, isFailed, isRetried: false };

@@ -230,6 +230,12 @@ describe("an answer", () => {
 		expect([answer.status, answer.headers["content-length"], answer.text]).toEqual([200, "1000", ""]);
 	});
 
+	test.each([204, 304])("of %i has no body, and passes", async (status) => {
+		green.handle = (_incoming, outgoing) => void outgoing.writeHead(status, { etag: '"1"' }).end();
+		const answer = await gateway.ask("shop.example", "/", { headers: { "x-user": candidate } });
+		expect([answer.status, answer.headers["etag"], answer.text]).toEqual([status, '"1"', ""]);
+	});
+
 	test("is as streamed while it is compared, or looked at to its end", async () => {
 		for (const host of ["compared.example", "shop.example"]) {
 			let more: () => void = () => undefined;

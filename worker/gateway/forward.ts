@@ -48,7 +48,7 @@ export async function forward(decided: Decided): Promise<Response> {
 		: uploadOf(request, { bytesMax: route.bodyBytesMax, isMeasured: wanted !== undefined, now });
 	if (upload.broken) return brokenOff();
 	const { body } = upload;
-	const watches = wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && request.method !== "HEAD";
+	const watches = wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && hasBody(request);
 	const ask = (to: Assignment): Promise<Attempt> => {
 		tell(decided.headers, decided, to);
 		const init: RequestInit = { method: request.method, headers: decided.headers, body };
@@ -151,6 +151,9 @@ function tell(headers: Headers, { asked }: Decided, { variant, overlay }: Pick<A
 	if (flags === "") headers.delete("x-tidegate-flags");
 	else headers.set("x-tidegate-flags", flags);
 }
+
+/** Whether an answer may have one. */
+const hasBody = (request: Request): boolean => request.method !== "HEAD" && !isUpgrade(request);
 
 /** What is sent twice must do what is sent once does. */
 function isRepeatable({ method, body, headers }: Request): boolean {

@@ -106,6 +106,18 @@ describe("forwarding", () => {
 		for (const name of ["x-secret", "te", "proxy-authorization", "proxy-connection", "keep-alive"]) expect(headers[name]).toBeUndefined();
 	});
 
+	test("hop-by-hop headers of an answer end here as well", async () => {
+		blue.handle = (_, outgoing) => {
+			const hop = { "keep-alive": "timeout=77", "proxy-authenticate": "Basic", "proxy-connection": "close", te: "x", trailer: "x-late" };
+			outgoing.writeHead(200, { ...hop, connection: "x-secret, keep-alive", "x-secret": "1", upgrade: "h2c", "x-kept": "1" }).end("answer");
+		};
+		const { headers, text } = await gateway.ask("plain.example", "/");
+		expect([text, headers["x-kept"]]).toEqual(["answer", "1"]);
+		for (const name of ["x-secret", "te", "trailer", "upgrade", "proxy-authenticate", "proxy-connection"])
+			expect(headers[name], name).toBeUndefined();
+		expect(JSON.stringify(headers)).not.toMatch(/77|secret/);
+	});
+
 	test("a valid traceparent is kept, and any other replaced", async () => {
 		const valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 		const kept = await gateway.ask("plain.example", "/", { headers: { traceparent: valid, tracestate: "a=1" } });

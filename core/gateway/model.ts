@@ -120,6 +120,10 @@ export const routeReplacement = route.partial({ key: true });
 /** As it is read from where it is kept. */
 export const storedRoute = routeBy(z.object);
 
+const exemptPath = z.string().refine((text) => parsePath(text) !== undefined, 'takes a path, as in "/health/*"');
+/** What load balancers and monitors ask: without an answer they would take the origin for dead. */
+const HEALTH_PATHS = ["/health", "/health/*", "/healthz", "/livez", "/readyz"];
+
 const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 const common = {
 	host: host.optional().describe("default: all hosts of the environment"),
@@ -134,6 +138,7 @@ const protectionBy = <K extends z.ZodType<string | undefined>>(key: K) =>
 			kind: z.literal("shed"),
 			share: percent.describe("percent of requests that are refused"),
 			upTo: z.int().min(0).max(9).default(5).describe("of priorities up to this one"),
+			exempt: z.array(exemptPath).max(50).default(HEALTH_PATHS).describe("paths that are never refused"),
 		}),
 		z.strictObject({ key, ...common, kind: z.literal("lock_down"), segments }),
 		z.strictObject({ key, ...common, kind: z.literal("isolate"), segments }),
@@ -187,7 +192,8 @@ function packComparison({ body_max: bodyBytesMax, ...rest }: NonNullable<Route["
 export function packProtection(given: Protection): PackedProtection {
 	const { until, host: own, ...rest } = given;
 	const base = { untilMs: parseInstant(until) ?? 0, ...(own === undefined ? {} : { host: own }) };
-	return rest.kind === "shed" ? { ...rest, ...base, share: bucketsOf(rest.share) } : { ...rest, ...base };
+	if (rest.kind !== "shed") return { ...rest, ...base };
+	return { ...rest, ...base, share: bucketsOf(rest.share), exempt: rest.exempt.map(parsePath).filter((each) => each !== undefined) };
 }
 
 /** Whether a route's shadow asks more than safe methods: what it sends twice happens twice. */

@@ -9,6 +9,8 @@ import { inTurn } from "./turn";
 
 const SAMPLES_MAX = 5;
 const SUBJECTS_MAX = 200;
+/** So many control takes at once. */
+const BATCH_MAX = 50;
 const RECORD_TIMEOUT_MS = 10_000;
 
 /** One request that was compared. */
@@ -19,11 +21,15 @@ export interface Comparing {
 	readonly isError: boolean;
 	/** Of both, or it counts for neither. */
 	readonly latencies: { readonly legacyMs: number; readonly candidateMs: number } | undefined;
-	readonly sample: ComparedSample | undefined;
+	/** Made only where one more is kept. */
+	readonly sample: (() => ComparedSample) | undefined;
 }
 
 export async function gather(
-	{ gateway, sources }: { readonly gateway: Gateway; readonly sources: Pick<Sources, "now" | "wait"> },
+	{
+		gateway,
+		sources,
+	}: { readonly gateway: Pick<Gateway, "kept" | "comparisons" | "flushAfterMs">; readonly sources: Pick<Sources, "now" | "wait"> },
 	environment: string,
 	found: readonly Comparing[],
 ): Promise<void> {
@@ -31,25 +37,20 @@ export async function gather(
 	if (!comparisons) return;
 	for (const each of found) add(kept, environment, each);
 	await inTurn(kept.comparedTurn, gateway.flushAfterMs, sources, async () => {
-		while (kept.compared.size > 0) {
-			const all = [...kept.compared.values()];
-			kept.compared = new Map();
-			for (const [name, ofIt] of Map.groupBy(all, (each) => each.environment)) {
+		const all = [...kept.compared.values()];
+		kept.compared = new Map();
+		for (const [name, ofIt] of Map.groupBy(all, (each) => each.environment)) {
+			for (let from = 0; from < ofIt.length; from += BATCH_MAX) {
+				const batch = ofIt.slice(from, from + BATCH_MAX).map(({ compared }) => compared);
 				try {
 					// oxlint-disable-next-line no-await-in-loop -- environments are few, and seldom two at once
-					await within(
-						RECORD_TIMEOUT_MS,
-						comparisons.record(
-							name,
-							ofIt.map(({ compared }) => compared),
-						),
-						sources.wait,
-					);
+					await within(RECORD_TIMEOUT_MS, comparisons.record(name, batch), sources.wait);
 				} catch (error) {
-					log("comparisons_lost", { environment: name, subjects: ofIt.length, error: String(error) });
+					log("comparisons_lost", { environment: name, subjects: batch.length, error: String(error) });
 				}
 			}
 		}
+		return kept.compared.size > 0;
 	});
 }
 
@@ -70,7 +71,7 @@ function add({ compared: all }: Kept, environment: string, found: Comparing): vo
 			legacyMs: legacyMs + (latencies?.legacyMs ?? 0),
 			candidateMs: candidateMs + (latencies?.candidateMs ?? 0),
 			timed: timed + (latencies ? 1 : 0),
-			samples: sample && samples.length < SAMPLES_MAX ? [...samples, sample] : samples,
+			samples: sample && samples.length < SAMPLES_MAX ? [...samples, sample()] : samples,
 		},
 	});
 }

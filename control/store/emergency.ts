@@ -30,7 +30,7 @@ export interface EmergencyOutcome {
 }
 
 /** Somebody else was faster each time: far more often than ticks and people can be. */
-const TRIES = 8;
+export const TRIES = 8;
 
 /** undefined: it lost against others each time, and nothing was written. */
 export async function takeBack(db: Database, given: Emergency, act: Act, realNow: number): Promise<EmergencyOutcome | undefined> {

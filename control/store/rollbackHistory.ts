@@ -10,7 +10,7 @@ export const rollbackRecord = z.object({
 	rollout: z.string(),
 	revision: z.int().describe("the rollout's, by which its event is found"),
 	environment: z.string(),
-	strategy: z.string().describe("immediate, gradual, feature, targeted, version or full"),
+	strategy: z.string().describe("immediate, gradual, feature, targeted, version, full or emergency"),
 	trigger: z.string().describe("why: harm_proven, operator…"),
 	actor: z.string().describe("tidegate: by itself; else who gave the command"),
 	atMs: z.int(),

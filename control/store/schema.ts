@@ -282,7 +282,7 @@ export const rollbacks = sqliteTable(
 		/** The rollout's, by which its event is found. */
 		revision: integer("revision").notNull(),
 		environment: text("environment").notNull(),
-		/** immediate, gradual, feature, targeted, version or full. */
+		/** immediate, gradual, feature, targeted, version, full or emergency. */
 		strategy: text("strategy").notNull(),
 		/** The change's reason: harm_proven, operator… */
 		trigger: text("trigger").notNull(),

@@ -1,5 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import * as z from "zod";
+import { alertEvent } from "../../core/notify/events";
 import type { Alert } from "../../core/rollouts/alert";
 import type { ChangeReason } from "../../core/rollouts/decision";
 import { type StepResult, stepResult } from "../../core/rollouts/verification";
@@ -102,7 +103,7 @@ export async function settleRollbacks(db: Database, settled: readonly Settled[],
 		revision,
 		failure,
 		goesOn,
-		type: alert && `alert.${alert.severity}`,
+		type: alert && alertEvent(alert),
 		payload: alert && { rollout, environment, kind: alert.kind, message: alert.message },
 	}));
 	const json = JSON.stringify(rows);

@@ -62,7 +62,7 @@ async function rowOf(id: string): Promise<Row> {
 const alerts = async (): Promise<readonly { type: string; kind: string; message: string }[]> =>
 	(
 		await env.DB.prepare(
-			"SELECT type, payload ->> 'kind' AS kind, payload ->> 'message' AS message FROM outbox WHERE type LIKE 'alert.%'",
+			"SELECT type, payload ->> 'kind' AS kind, payload ->> 'message' AS message FROM outbox WHERE type LIKE 'alert.%' OR type LIKE 'page.%'",
 		).all<{
 			type: string;
 			kind: string;
@@ -161,7 +161,7 @@ describe("steps", () => {
 		}
 		expect(called.map(({ step }) => step)).toEqual(["purge", "purge"]);
 		const message = "step purge after the rollback failed, attempts: 2: answered 500; those after it were not carried out";
-		expect(await alerts()).toEqual([{ type: "alert.page", kind: "rollback_step_failed", message }]);
+		expect(await alerts()).toEqual([{ type: "page.rollback_step_failed", kind: "rollback_step_failed", message }]);
 		expect(await rowOf(id)).toMatchObject({ failure: message, verifiedAtMs: null });
 		// When the edge was safe is learnt all the same.
 		await edge(1_000_000);
@@ -259,9 +259,15 @@ describe("verified", () => {
 	});
 
 	test.each<[what: string, arrange: () => Promise<void>, change: Partial<Verifying>, missing: string, type: string]>([
-		["an edge that hears nothing", () => edge(1), {}, "1 of 1 isolates of the edge have not heard of it", "alert.page"],
-		["checks that do not pass", () => edge(1_000_000), { passes: async () => false }, "its critical checks do not pass", "alert.page"],
-		["nobody who asks", async () => {}, {}, "no isolate of the edge was heard of: nobody has asked for flags", "alert.warn"],
+		["an edge that hears nothing", () => edge(1), {}, "1 of 1 isolates of the edge have not heard of it", "page.rollback_unverified"],
+		[
+			"checks that do not pass",
+			() => edge(1_000_000),
+			{ passes: async () => false },
+			"its critical checks do not pass",
+			"page.rollback_unverified",
+		],
+		["nobody who asks", async () => {}, {}, "no isolate of the edge was heard of: nobody has asked for flags", "alert.rollback_unverified"],
 	])("given up after 15 minutes, told once: %s", async (what, arrange, change, missing, type) => {
 		const id = await takenBack(`late-${what.length}`);
 		now += 899_999;

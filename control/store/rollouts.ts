@@ -1,12 +1,12 @@
 import { type SQL, and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
 import { DEFAULT_CANDIDATE, candidateOf } from "../../core/rollouts/exposure";
-import { type Plan, storedPlan } from "../../core/rollouts/plan";
+import type { Plan } from "../../core/rollouts/plan";
 import { ACTIVE, LIVE, rolloutState } from "../../core/rollouts/state";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, commit } from "./database";
 import { parseJson } from "./json";
-import { activeFlags, healthChecks, rolloutEvents, rollouts } from "./schema";
+import { activeFlags, healthChecks, readablePlan, rolloutEvents, rollouts } from "./schema";
 
 export type StoredRollout = typeof rollouts.$inferSelect;
 
@@ -114,7 +114,7 @@ type Raw = Awaited<ReturnType<typeof selectLive>>[number];
 
 /** undefined: the row is corrupt. */
 export function parsed(raw: Raw): StoredRollout | undefined {
-	const plan = parseJson(storedPlan, raw.plan);
+	const plan = parseJson(readablePlan, raw.plan);
 	const state = parseJson(rolloutState, raw.state);
 	return plan && state && { ...raw, plan, state };
 }

@@ -207,7 +207,8 @@ describe("in an environment that is only advised", () => {
 	test("a rollout that cannot be judged is paused all the same", async () => {
 		await set({ automation: "advise" });
 		const broken = await started("advised-broken");
-		await env.DB.prepare(`UPDATE rollouts SET plan = json_set(plan, '$.guards[0]', 'nonsense') WHERE id = ?`).bind(broken.id).run();
+		await env.DB.prepare("UPDATE rollouts SET state = json_set(state, '$.watch.guards', json('[]')) WHERE id = ?").bind(broken.id).run();
+		await outcomes(broken, HEALTHY);
 		await tick(aTick(), nextMinute());
 		expect(await live(broken.id)).toMatchObject({ status: "paused", by: "tidegate" });
 	});

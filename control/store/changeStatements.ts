@@ -41,10 +41,11 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 	[
 		`UPDATE environments SET changed = changed + 1, changed_at_ms = j.at_ms
 		FROM (SELECT value ->> 'environment' AS name, max(value ->> 'atMs') AS at_ms FROM json_each(?1) GROUP BY 1) AS j WHERE environments.name = j.name`,
-		({ row, change, act: { atMs }, writes = [] }) => {
-			// Pausing moves nobody, except into a retreat.
-			const isMoved = toldOf(row, row.state) !== toldOf(row, change.state) || writes.length > 0;
-			return isMoved ? [{ environment: row.environment, atMs }] : [];
+		(given) => {
+			const { row, change, act, writes = [] } = given;
+			// Pausing moves nobody, except into a retreat. What the overlay says a body must come to say too, or it would be lifted for nothing.
+			const isMoved = backBy(given).length > 0 || writes.length > 0 || toldOf(row, row.state) !== toldOf(row, change.state);
+			return isMoved ? [{ environment: row.environment, atMs: act.atMs }] : [];
 		},
 	],
 	[
@@ -172,11 +173,5 @@ function backBy(given: RolloutChange): readonly string[] {
 	return isOver ? [row.id] : droppedBy(given).map((flag) => flagOfRollout(row.id, flag));
 }
 
-/** What edges are told of it; nothing of a plan whose criteria do not parse. */
-function toldOf({ id, plan }: StoredRollout, state: RolloutState): string {
-	try {
-		return JSON.stringify(liveRollout(id, plan, state)) ?? "";
-	} catch {
-		return "";
-	}
-}
+/** What edges are told of it. */
+const toldOf = ({ id, plan }: StoredRollout, state: RolloutState): string => JSON.stringify(liveRollout(id, plan, state)) ?? "";

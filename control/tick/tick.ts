@@ -1,7 +1,7 @@
 import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
-import { CALM, type ChecksFound, type Circumstances } from "../../core/rollouts/circumstances";
+import { CALM, type ChecksFound } from "../../core/rollouts/circumstances";
 import { type Change, change as changeOf } from "../../core/rollouts/decision";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive, isWaiting } from "../../core/rollouts/state";
@@ -109,12 +109,10 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 	const trials = trialsOf(rows);
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
 	const checks = await checksAt(given.db, rows);
-	const decided = rows.flatMap(
-		(row) =>
-			leaseLost(row, unguardedMs, now) ??
-			decideOne(row, observations.get(row.id), now, governed, { isTrial: trials.has(row.id), checks: checks(row) }) ??
-			[],
-	);
+	const decided = rows.flatMap((row) => {
+		const found = { observation: observations.get(row.id), governed, unguardedMs, isTrial: trials.has(row.id), checks };
+		return decideOne(row, found, now) ?? [];
+	});
 	const changes = decided.flatMap(({ row, observation, decision }) => (decision.kind === "hold" ? [] : [{ row, observation, decision }]));
 	const unwritten = await apply(given.db, changes, now, given.realNow);
 	const unpaused = unwritten.filter(({ decision }) => decision.reason === "unguarded").length;
@@ -176,19 +174,26 @@ function leaseLost(row: StoredRollout, unguardedMs: number, now: number): Decide
 	return { row, observation: NOTHING_SEEN, decision };
 }
 
+/** What the tick knows of a rollout besides its row. */
+interface Found {
+	readonly observation: Observation | undefined;
+	readonly governed: Governed;
+	readonly unguardedMs: number;
+	readonly isTrial: boolean;
+	readonly checks: (row: StoredRollout) => ChecksFound;
+}
+
 /** One that cannot be judged is paused and reported, and never stops the others. */
-function decideOne(
-	row: StoredRollout,
-	observation: Observation | undefined,
-	now: number,
-	{ settings, breakers }: Governed,
-	{ isTrial, checks }: Pick<Circumstances, "isTrial" | "checks">,
-): Decided | undefined {
+function decideOne(row: StoredRollout, found: Found, now: number): Decided | undefined {
+	const { observation, isTrial } = found;
+	const { settings, breakers } = found.governed;
 	try {
+		const lapsed = leaseLost(row, found.unguardedMs, now);
+		if (lapsed) return lapsed;
 		const seen = isWaiting(row.state) ? NOTHING_SEEN : observation;
-		if (!seen) throw new Error("its plan cannot be read");
+		if (!seen) throw new Error("nothing could be asked about it");
 		const breaker = breakers === "unknown" ? breakers : breakerIn(breakers, row.environment);
-		const taken = decide(row.plan, row.state, seen, now, { breaker, isTrial, checks });
+		const taken = decide(row.plan, row.state, seen, now, { breaker, isTrial, checks: found.checks(row) });
 		const { automation } = settingsIn(settings, row.environment).settings;
 		// What waits to begin was started by a person.
 		const decision = automation === "advise" && !isWaiting(row.state) ? advised(taken, row.state) : taken;

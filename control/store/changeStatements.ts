@@ -2,9 +2,9 @@ import { flagOfRollout } from "../../core/flags/overlay";
 import { alertEvent, changeEvent } from "../../core/notify/events";
 import { liveRollout } from "../../core/rollouts/exposure";
 import { type RolloutState, isActive, isLive } from "../../core/rollouts/state";
+import { partsOf } from "../metrics/parts";
 import { configOf } from "./flags";
 import type { RolloutChange } from "./rolloutChanges";
-import type { StoredRollout } from "./rollouts";
 
 /** What changes of rollouts write: as many statements for many of them as for one. */
 
@@ -16,15 +16,17 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 	[
 		`INSERT INTO rollout_events (rollout, revision, at_ms, recorded_at_ms, kind, reason, message, actor, correlation_id, "before", "after",
 			evidence, idempotency_key)
-		SELECT value ->> 'rollout', value ->> 'revision', value ->> 'atMs', value ->> 'realNow', value ->> 'kind', value ->> 'reason',
-			value ->> 'message', value ->> 'actor', value ->> 'correlationId', value -> 'before', value -> 'after', value -> 'evidence',
-			value ->> 'idempotencyKey'
-		FROM json_each(?1)`,
+		SELECT r.id, j.value ->> 'revision', j.value ->> 'atMs', j.value ->> 'realNow', j.value ->> 'kind', j.value ->> 'reason',
+			j.value ->> 'message', j.value ->> 'actor', j.value ->> 'correlationId',
+			CASE WHEN NOT j.value ->> 'isDamaged' THEN r.state ELSE json_set(CASE WHEN json_valid(r.state) AND json_type(r.state) = 'object'
+				THEN r.state ELSE '{}' END, '$.status', r.status, '$.damaged', json('true')) END,
+			j.value -> 'after', j.value -> 'evidence', j.value ->> 'idempotencyKey'
+		FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 'rollout'`,
 		({ row, change, act, realNow, evidence, idempotencyKey }) => {
 			const { kind, reason, message, state: after } = change;
 			const { actor, correlationId, atMs } = act;
 			const of = { rollout: row.id, revision: row.revision + 1, atMs, realNow, kind, reason, message, actor, correlationId };
-			return [{ ...of, before: row.state, after, evidence: evidence ?? null, idempotencyKey: idempotencyKey ?? null }];
+			return [{ ...of, isDamaged: row.state === null, after, evidence: evidence ?? null, idempotencyKey: idempotencyKey ?? null }];
 		},
 	],
 	[
@@ -34,7 +36,7 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 		WHERE rollouts.id = e.rollout`,
 		({ row, change: { state: after }, act: { atMs } }) => {
 			const tickedAtMs = isLive(after) ? after.watch.tickedAtMs : null;
-			const startedAtMs = !isLive(row.state) && isLive(after) ? atMs : null;
+			const startedAtMs = !wasLive(row) && isLive(after) ? atMs : null;
 			return [{ rollout: row.id, revision: row.revision + 1, tickedAtMs, startedAtMs }];
 		},
 	],
@@ -44,7 +46,7 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 		(given) => {
 			const { row, change, act, writes = [] } = given;
 			// Pausing moves nobody, except into a retreat. What the overlay says a body must come to say too, or it would be lifted for nothing.
-			const isMoved = backBy(given).length > 0 || writes.length > 0 || toldOf(row, row.state) !== toldOf(row, change.state);
+			const isMoved = backBy(given).length > 0 || writes.length > 0 || toldOf(row) !== toldOf(row, change.state);
 			return isMoved ? [{ environment: row.environment, atMs: act.atMs }] : [];
 		},
 	],
@@ -54,13 +56,13 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 		SELECT value ->> 'environment', (SELECT key FROM flags WHERE environment = value ->> 'environment' AND key = value ->> 'flag'
 			AND version = value ->> 'version'), value ->> 'rollout' FROM json_each(?1)`,
 		({ row, change, held = [] }) =>
-			!isActive(row.state) && isActive(change.state)
+			!wasActive(row) && isActive(change.state)
 				? held.map(({ environment, key, version }) => ({ environment, flag: key, version, rollout: row.id }))
 				: [],
 	],
 	[
 		"DELETE FROM active_flags WHERE rollout IN (SELECT value ->> 'rollout' FROM json_each(?1))",
-		({ row, change }) => (isActive(row.state) && !isActive(change.state) ? [{ rollout: row.id }] : []),
+		({ row, change }) => (wasActive(row) && !isActive(change.state) ? [{ rollout: row.id }] : []),
 	],
 	[
 		"DELETE FROM active_flags WHERE (rollout, flag) IN (SELECT value ->> 'rollout', value ->> 'flag' FROM json_each(?1))",
@@ -114,10 +116,11 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 		`INSERT INTO rollbacks (rollout, revision, environment, strategy, "trigger", actor, at_ms, recorded_at_ms, detect_ms, head_revision, steps, due_at_ms)
 		SELECT value ->> 'rollout', value ->> 'revision', value ->> 'environment', value ->> 'strategy', value ->> 'trigger', value ->> 'actor',
 			value ->> 'atMs', value ->> 'realNow', value ->> 'detectMs', (SELECT revision FROM head), '[]', value ->> 'realNow' FROM json_each(?1)`,
-		({ row, change, act: { actor, atMs }, realNow }) => {
+		({ row, change, act: { actor, atMs }, realNow, isEmergency }) => {
 			if (change.kind !== "roll_back" && change.kind !== "drop_flags") return [];
-			const { strategy = "immediate", reason: trigger } = change;
-			const detectMs = isLive(row.state) ? Math.max(0, atMs - row.state.sinceMs) : null;
+			const { reason: trigger } = change;
+			const strategy = isEmergency ? "emergency" : (change.strategy ?? "immediate");
+			const detectMs = row.state && isLive(row.state) ? Math.max(0, atMs - row.state.sinceMs) : null;
 			const of = { rollout: row.id, revision: row.revision + 1, environment: row.environment };
 			return [{ ...of, strategy, trigger, actor, atMs, realNow, detectMs }];
 		},
@@ -155,23 +158,27 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 
 /** One transaction's. */
 export function changeStatements(client: D1Database, changes: readonly RolloutChange[]): D1PreparedStatement[] {
-	return WRITES.flatMap(([sql, of]) => {
-		const rows = changes.flatMap(of);
-		return rows.length > 0 ? [client.prepare(sql).bind(JSON.stringify(rows))] : [];
-	});
+	return WRITES.flatMap(([sql, of]) => partsOf(changes.flatMap(of)).map((json) => client.prepare(sql).bind(json)));
 }
+
+type Before = RolloutChange["row"];
+
+/** One that nobody can read may be serving somebody, and holds its flags. */
+const wasLive = ({ state }: Before): boolean => state === null || isLive(state);
+const wasActive = ({ state }: Before): boolean => state === null || isActive(state);
 
 /** Flags that it takes back while the others go on. */
 function droppedBy({ row: { state: before }, change: { state: after } }: RolloutChange): readonly string[] {
-	return isLive(before) && isLive(after) ? after.dropped.filter((flag) => !before.dropped.includes(flag)) : [];
+	return before && isLive(before) && isLive(after) ? after.dropped.filter((flag) => !before.dropped.includes(flag)) : [];
 }
 
 /** What its environment's overlay gets. */
 function backBy(given: RolloutChange): readonly string[] {
 	const { row, change } = given;
-	const isOver = isLive(row.state) && (change.kind === "roll_back" || change.kind === "cancel");
+	const isOver = wasLive(row) && (change.kind === "roll_back" || change.kind === "cancel");
 	return isOver ? [row.id] : droppedBy(given).map((flag) => flagOfRollout(row.id, flag));
 }
 
 /** What edges are told of it. */
-const toldOf = ({ id, plan }: StoredRollout, state: RolloutState): string => JSON.stringify(liveRollout(id, plan, state)) ?? "";
+const toldOf = ({ id, plan, state }: Before, as: RolloutState | null = state): string =>
+	(plan && as && JSON.stringify(liveRollout(id, plan, as))) ?? "";

@@ -1,21 +1,19 @@
 import { and, eq, gt, inArray, sql } from "drizzle-orm";
-import { alertEvent, changeEvent } from "../../core/notify/events";
+import { alertEvent } from "../../core/notify/events";
 import type { Alert } from "../../core/rollouts/alert";
-import type { Change } from "../../core/rollouts/decision";
-import { type Act, audited, plain } from "./audit";
+import { type Change, change } from "../../core/rollouts/decision";
+import type { Act } from "./audit";
 import { changeStatements } from "./changeStatements";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
-import { changed, headChanged, overlaid } from "./environments";
 import type { StoredFlag } from "./flags";
-import { recordedRollback } from "./rollbacks";
 import type { FlagWrite } from "./rolloutFlags";
-import type { StoredRollout } from "./rollouts";
-import { activeFlags, outbox, rolloutEvents, rollouts } from "./schema";
+import type { DamagedRollout, StoredRollout } from "./rollouts";
+import { outbox, rolloutEvents, rollouts } from "./schema";
 
 export interface RolloutChange {
 	/** As it was read: the event's key is its revision plus one. */
-	readonly row: StoredRollout;
+	readonly row: StoredRollout | DamagedRollout;
 	readonly change: Change;
 	readonly act: Act;
 	readonly realNow: number;
@@ -26,6 +24,8 @@ export interface RolloutChange {
 	readonly writes?: readonly FlagWrite[];
 	/** Of the command's sender: what bears it is carried out once. */
 	readonly idempotencyKey?: string | undefined;
+	/** Everything of its environment goes back with it. */
+	readonly isEmergency?: boolean;
 }
 
 /** One transaction. False: somebody changed this rollout (or, at a start, its flags) first, and nothing was written. */
@@ -37,7 +37,7 @@ export async function commitChanges(db: Database, changes: readonly RolloutChang
 }
 
 /** Those of them that somebody has changed since they were read. */
-export async function movedSince(db: Database, rows: readonly StoredRollout[]): Promise<ReadonlySet<string>> {
+export async function movedSince(db: Database, rows: readonly RolloutChange["row"][]): Promise<ReadonlySet<string>> {
 	const { results } = await db.$client
 		.prepare(`SELECT r.id FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 0 WHERE r.revision <> j.value ->> 1`)
 		.bind(JSON.stringify(rows.map(({ id, revision }) => [id, revision])))
@@ -46,7 +46,7 @@ export async function movedSince(db: Database, rows: readonly StoredRollout[]): 
 }
 
 /** What somebody is to be told of a rollout, delivered from the outbox. */
-function alerted(db: Database, { id, environment }: StoredRollout, alert: Alert, atMs: number): Statement {
+function alerted(db: Database, { id, environment }: RolloutChange["row"], alert: Alert, atMs: number): Statement {
 	const { kind, message } = alert;
 	return db.insert(outbox).values({ atMs, type: alertEvent(alert), subject: id, payload: { rollout: id, environment, kind, message } });
 }
@@ -54,7 +54,13 @@ function alerted(db: Database, { id, environment }: StoredRollout, alert: Alert,
 const FAILED_ROLLBACKS_PAGED = 2;
 
 /** A change that could not be written is decided again by the next tick; of a rollback that fails again a person is told. */
-export async function recordFailure(db: Database, row: StoredRollout, kind: Change["kind"], message: string, now: number): Promise<void> {
+export async function recordFailure(
+	db: Database,
+	row: RolloutChange["row"],
+	kind: Change["kind"],
+	message: string,
+	now: number,
+): Promise<void> {
 	if (!WAYS_BACK.includes(kind)) return;
 	const [counted] = await db
 		.update(rollouts)
@@ -84,61 +90,11 @@ export async function rollbacksSince(db: Database, actor: string, sinceMs: numbe
 }
 
 /** Takes the users of a rollout that nobody can read back to the baseline. False: somebody changed it first. */
-export async function rollBackDamaged(
-	db: Database,
-	row: { readonly id: string; readonly environment: string; readonly status: string; readonly revision: number },
-	act: Act,
-	realNow: number,
-): Promise<boolean> {
-	const state = { status: "rolled_back" as const, atMs: act.atMs, fromPhase: 0, by: act.actor, reason: act.reason };
-	const before = { status: row.status, damaged: true };
-	const event = { kind: "roll_back", reason: "operator", message: act.reason, actor: act.actor, correlationId: act.correlationId };
-	const statements = [
-		db.insert(rolloutEvents).values({
-			...event,
-			rollout: row.id,
-			revision: row.revision + 1,
-			atMs: act.atMs,
-			recordedAtMs: realNow,
-			before,
-			after: plain(state),
-			evidence: null,
-		}),
-		db
-			.update(rollouts)
-			.set({ revision: row.revision + 1, status: state.status, state })
-			.where(eq(rollouts.id, row.id)),
-		changed(db, row.environment, act.atMs),
-		db.delete(activeFlags).where(eq(activeFlags.rollout, row.id)),
-		overlaid(db, row.environment, "baseline", row.id, realNow),
-		headChanged(db),
-		recordedRollback(db, {
-			rollout: row.id,
-			revision: row.revision + 1,
-			environment: row.environment,
-			strategy: "immediate",
-			trigger: "operator",
-			actor: act.actor,
-			atMs: act.atMs,
-			realNow,
-			detectMs: null,
-		}),
-		audited(db, act, `rollouts/${row.id}`, "rollout.roll_back", before, state),
-		db.insert(outbox).values({
-			atMs: act.atMs,
-			type: changeEvent("roll_back"),
-			subject: row.id,
-			payload: {
-				rollout: row.id,
-				revision: row.revision + 1,
-				environment: row.environment,
-				reason: "operator",
-				message: act.reason,
-				status: state.status,
-			},
-		}),
-	];
-	return committed(() => commit(db, statements));
+export const rollBackDamaged = (db: Database, row: DamagedRollout, act: Act, realNow: number): Promise<boolean> =>
+	commitChange(db, { row, change: damagedBack(act), act, realNow, evidence: null });
+
+export function damagedBack({ actor: by, reason, atMs }: Act): Change {
+	return change("roll_back", "operator", reason, { status: "rolled_back", atMs, fromPhase: 0, by, reason });
 }
 
 async function committed(write: () => Promise<unknown>): Promise<boolean> {

@@ -9,6 +9,8 @@ import { parseJson } from "./json";
 import { activeFlags, healthChecks, readablePlan, rolloutEvents, rollouts } from "./schema";
 
 export type StoredRollout = typeof rollouts.$inferSelect;
+/** What is left of one that nobody can read. */
+export type DamagedRollout = Omit<StoredRollout, "plan" | "state"> & { readonly plan: null; readonly state: null };
 
 const RELAUNCH_WITHIN_MS = 30 * 86_400_000;
 /** Not started, or ended: all others hold their flags. */
@@ -57,7 +59,7 @@ export async function getRollout(db: Database, id: string): Promise<StoredRollou
 }
 
 /** What even a corrupt row says, enough to roll it back. */
-export async function getDamaged(db: Database, id: string) {
+export async function getDamaged(db: Database, id: string): Promise<DamagedRollout | undefined> {
 	const [row] = await db
 		.select({ ...getTableColumns(rollouts), plan: sql<null>`NULL`, state: sql<null>`NULL` })
 		.from(rollouts)
@@ -105,9 +107,17 @@ export function selectLive(db: Database, environment?: string) {
 		.orderBy(asc(rollouts.id));
 }
 
-/** As selectLive, by a condition. */
+/** As selectLive, by a condition, with what was last found of each. */
 export function selectAmong(db: Database, condition: SQL | undefined) {
-	return db.select(RAW).from(rollouts).where(condition).orderBy(asc(rollouts.id));
+	const health = sql<
+		string | null
+	>`(SELECT json_object('atMs', at_ms, 'decision', decision, 'reason', reason, 'message', message, 'level', level,
+		'score', score, 'percent', percent) FROM health_checks WHERE rollout = rollouts.id ORDER BY at_ms DESC LIMIT 1)`;
+	return db
+		.select({ ...RAW, health })
+		.from(rollouts)
+		.where(condition)
+		.orderBy(asc(rollouts.id));
 }
 
 type Raw = Awaited<ReturnType<typeof selectLive>>[number];

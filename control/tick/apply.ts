@@ -137,7 +137,7 @@ function lost({ row, change }: RolloutChange): void {
 	log("decision_lost", { rollout: row.id, revision: row.revision + 1, kind: change.kind });
 }
 
-async function failed(db: Database, row: StoredRollout, { kind }: Change, error: unknown, now: number): Promise<void> {
+async function failed(db: Database, row: RolloutChange["row"], { kind }: Change, error: unknown, now: number): Promise<void> {
 	log("change_failed", { rollout: row.id, kind, error: nameOf(error) });
 	try {
 		await recordFailure(db, row, kind, nameOf(error), now);

@@ -11,22 +11,35 @@ import type { RolloutChange } from "./rolloutChanges";
 type Row = Readonly<Record<string, unknown>>;
 type Table = (row: RolloutChange) => readonly Row[];
 
-/** The events first: whose key another has written loses all. What stands on another's result stands after it. */
+/**
+ * The events first: whose key another has written loses all, and so does what was decided before a tick has learnt more, by a
+ * revision that is NULL. What stands on another's result stands after it.
+ */
 const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 	[
 		`INSERT INTO rollout_events (rollout, revision, at_ms, recorded_at_ms, kind, reason, message, actor, correlation_id, "before", "after",
 			evidence, idempotency_key)
-		SELECT r.id, j.value ->> 'revision', j.value ->> 'atMs', j.value ->> 'realNow', j.value ->> 'kind', j.value ->> 'reason',
+		SELECT r.id, CASE WHEN coalesce(j.value ->> 'tickedAtMs', r.ticked_at_ms) = r.ticked_at_ms THEN j.value ->> 'revision' END, j.value ->> 'atMs', j.value ->> 'realNow', j.value ->> 'kind', j.value ->> 'reason',
 			j.value ->> 'message', j.value ->> 'actor', j.value ->> 'correlationId',
 			CASE WHEN NOT j.value ->> 'isDamaged' THEN r.state ELSE json_set(CASE WHEN json_valid(r.state) AND json_type(r.state) = 'object'
 				THEN r.state ELSE '{}' END, '$.status', r.status, '$.damaged', json('true')) END,
 			j.value -> 'after', j.value -> 'evidence', j.value ->> 'idempotencyKey'
 		FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 'rollout'`,
-		({ row, change, act, realNow, evidence, idempotencyKey }) => {
+		(given) => {
+			const { row, change, act, realNow, evidence, idempotencyKey } = given;
 			const { kind, reason, message, state: after } = change;
 			const { actor, correlationId, atMs } = act;
 			const of = { rollout: row.id, revision: row.revision + 1, atMs, realNow, kind, reason, message, actor, correlationId };
-			return [{ ...of, isDamaged: row.state === null, after, evidence: evidence ?? null, idempotencyKey: idempotencyKey ?? null }];
+			return [
+				{
+					...of,
+					tickedAtMs: learntBy(given),
+					isDamaged: row.state === null,
+					after,
+					evidence: evidence ?? null,
+					idempotencyKey: idempotencyKey ?? null,
+				},
+			];
 		},
 	],
 	[
@@ -159,6 +172,11 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 /** One transaction's. */
 export function changeStatements(client: D1Database, changes: readonly RolloutChange[]): D1PreparedStatement[] {
 	return WRITES.flatMap(([sql, of]) => partsOf(changes.flatMap(of)).map((json) => client.prepare(sql).bind(json)));
+}
+
+/** The newest tick that it knows of; null: whatever ticks have learnt since, everybody goes back. */
+export function learntBy({ row, change: { kind } }: RolloutChange): number | null {
+	return kind === "roll_back" || kind === "cancel" ? null : row.tickedAtMs;
 }
 
 type Before = RolloutChange["row"];

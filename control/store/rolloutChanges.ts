@@ -3,7 +3,7 @@ import { alertEvent } from "../../core/notify/events";
 import type { Alert } from "../../core/rollouts/alert";
 import { type Change, change } from "../../core/rollouts/decision";
 import type { Act } from "./audit";
-import { changeStatements } from "./changeStatements";
+import { changeStatements, learntBy } from "./changeStatements";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
 import type { StoredFlag } from "./flags";
@@ -28,7 +28,7 @@ export interface RolloutChange {
 	readonly isEmergency?: boolean;
 }
 
-/** One transaction. False: somebody changed this rollout (or, at a start, its flags) first, and nothing was written. */
+/** One transaction. False: somebody changed this rollout (or, at a start, its flags) first, or a tick has learnt more of it, and nothing was written. */
 export const commitChange = (db: Database, given: RolloutChange): Promise<boolean> => commitChanges(db, [given]);
 
 /** Many in one transaction. False: somebody changed one of them first, and nothing was written of any. */
@@ -36,11 +36,14 @@ export async function commitChanges(db: Database, changes: readonly RolloutChang
 	return committed(() => db.$client.batch(changeStatements(db.$client, changes)));
 }
 
-/** Those of them that somebody has changed since they were read. */
-export async function movedSince(db: Database, rows: readonly RolloutChange["row"][]): Promise<ReadonlySet<string>> {
+/** Those of them that somebody has changed since they were read, or of which a tick has learnt more. */
+export async function movedSince(db: Database, changes: readonly RolloutChange[]): Promise<ReadonlySet<string>> {
 	const { results } = await db.$client
-		.prepare(`SELECT r.id FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 0 WHERE r.revision <> j.value ->> 1`)
-		.bind(JSON.stringify(rows.map(({ id, revision }) => [id, revision])))
+		.prepare(
+			`SELECT r.id FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 0
+			WHERE r.revision <> j.value ->> 1 OR r.ticked_at_ms <> coalesce(j.value ->> 2, r.ticked_at_ms)`,
+		)
+		.bind(JSON.stringify(changes.map((each) => [each.row.id, each.row.revision, learntBy(each)])))
 		.all<{ id: string }>();
 	return new Set(results.map(({ id }) => id));
 }

@@ -120,10 +120,7 @@ async function write(writing: Writing, group: readonly RolloutChange[]): Promise
 /** Somebody else changed the others first, or their answer alone was lost: the next tick sees what there is. */
 async function unmoved(db: Database, group: readonly RolloutChange[]): Promise<readonly RolloutChange[]> {
 	try {
-		const moved = await movedSince(
-			db,
-			group.map(({ row }) => row),
-		);
+		const moved = await movedSince(db, group);
 		group.filter(({ row }) => moved.has(row.id)).forEach(lost);
 		return group.filter(({ row }) => !moved.has(row.id));
 	} catch (error) {

@@ -1,15 +1,20 @@
 import { flagOfRollout } from "../../core/flags/overlay";
 import { alertEvent, changeEvent } from "../../core/notify/events";
+import { WAYS_BACK } from "../../core/rollouts/advise";
 import { liveRollout } from "../../core/rollouts/exposure";
 import { type RolloutState, isActive, isLive } from "../../core/rollouts/state";
 import { partsOf } from "../metrics/parts";
 import { configOf } from "./flags";
+import { UNANNOUNCED } from "./rollbacks";
 import type { RolloutChange } from "./rolloutChanges";
 
 /** What changes of rollouts write: as many statements for many of them as for one. */
 
 type Row = Readonly<Record<string, unknown>>;
 type Table = (row: RolloutChange) => readonly Row[];
+
+/** Of `rollbacks`: begun, and not everybody is back yet. */
+const COMING_DOWN = `rollbacks.strategy = 'gradual' AND rollbacks.due_at_ms IS NULL AND rollbacks.verified_at_ms IS NULL AND rollbacks.failure IS NULL`;
 
 /**
  * The events first: whose key another has written loses all, and so does what was decided before a tick has learnt more, by a
@@ -125,18 +130,31 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 		(given) => backBy(given).map((key) => ({ key })),
 	],
 	[
-		// An edge is safe once it has heard of the revision that the head has now.
+		// An edge is safe once it has heard of the revision that the head has now, unless the users go back with a later one.
 		`INSERT INTO rollbacks (rollout, revision, environment, strategy, "trigger", actor, at_ms, recorded_at_ms, detect_ms, head_revision, steps, due_at_ms)
 		SELECT value ->> 'rollout', value ->> 'revision', value ->> 'environment', value ->> 'strategy', value ->> 'trigger', value ->> 'actor',
-			value ->> 'atMs', value ->> 'realNow', value ->> 'detectMs', (SELECT revision FROM head), '[]', value ->> 'realNow' FROM json_each(?1)`,
+			value ->> 'atMs', value ->> 'realNow', value ->> 'detectMs', coalesce(value ->> 'headRevision', (SELECT revision FROM head)), '[]',
+			value ->> 'dueAtMs' FROM json_each(?1)`,
 		({ row, change, act: { actor, atMs }, realNow, isEmergency }) => {
-			if (change.kind !== "roll_back" && change.kind !== "drop_flags") return [];
-			const { reason: trigger } = change;
+			if (!WAYS_BACK.includes(change.kind) || isComingDown(row)) return [];
+			const { kind, reason: trigger } = change;
 			const strategy = isEmergency ? "emergency" : (change.strategy ?? "immediate");
 			const detectMs = row.state && isLive(row.state) ? Math.max(0, atMs - row.state.sinceMs) : null;
-			const of = { rollout: row.id, revision: row.revision + 1, environment: row.environment };
-			return [{ ...of, strategy, trigger, actor, atMs, realNow, detectMs }];
+			const headRevision = kind === "begin_rollback" || kind === "exclude" ? UNANNOUNCED : null;
+			const of = { rollout: row.id, revision: row.revision + 1, environment: row.environment, headRevision };
+			return [{ ...of, strategy, trigger, actor, atMs, realNow, detectMs, dueAtMs: kind === "begin_rollback" ? null : realNow }];
 		},
+	],
+	[
+		// Stage by stage is one way back: followed from its end on, however it comes.
+		`UPDATE rollbacks SET head_revision = (SELECT revision FROM head), due_at_ms = j.value ->> 'realNow'
+		FROM json_each(?1) AS j WHERE rollbacks.rollout = j.value ->> 'rollout' AND ${COMING_DOWN}`,
+		({ row, change, realNow }) => (isComingDown(row) && !isLive(change.state) ? [{ rollout: row.id, realNow }] : []),
+	],
+	[
+		`UPDATE rollbacks SET failure = 'resumed before everybody was back'
+		FROM json_each(?1) AS j WHERE rollbacks.rollout = j.value ->> 'rollout' AND ${COMING_DOWN}`,
+		({ row, change }) => (isComingDown(row) && change.kind === "resume" ? [{ rollout: row.id }] : []),
 	],
 	[
 		`INSERT INTO audit (at_ms, actor, resource, action, reason, correlation_id, "before", "after")
@@ -180,6 +198,8 @@ export function learntBy({ row, change: { kind } }: RolloutChange): number | nul
 }
 
 type Before = RolloutChange["row"];
+
+const isComingDown = ({ status }: Before): boolean => status === "rolling_back";
 
 /** One that nobody can read may be serving somebody, and holds its flags. */
 const wasLive = ({ state }: Before): boolean => state === null || isLive(state);

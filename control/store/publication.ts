@@ -6,6 +6,7 @@ import type { Head } from "../../core/wire";
 import { type Database, type Statement, commit } from "./database";
 import { parseJson } from "./json";
 import { selectMetrics } from "./metrics";
+import { exclusionsAnnounced } from "./rollbacks";
 import { parsed, selectLive } from "./rollouts";
 import { selectForSnapshot, snapshotSegments } from "./segments";
 import { bodies, environments, flags, head, overlays, sdkKeys } from "./schema";
@@ -106,6 +107,7 @@ export async function commitPublication(
 			.set({ version, digest, publishedAtMs: realNow })
 			.where(and(eq(environments.name, environment), lt(environments.version, version))),
 		db.update(head).set({ revision: sql`${head.revision} + 1`, content: sql`${head.revision} + 1` }),
+		exclusionsAnnounced(db, environment),
 	]);
 }
 

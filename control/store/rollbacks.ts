@@ -1,15 +1,32 @@
-import { and, eq } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import * as z from "zod";
 import { alertEvent } from "../../core/notify/events";
 import type { Alert } from "../../core/rollouts/alert";
 import { type StepResult, stepResult } from "../../core/rollouts/verification";
 import { type RollbackStep, storedWayBack } from "../../core/rollouts/wayBack";
 import { plain } from "./audit";
-import type { Database } from "./database";
+import type { Database, Statement } from "./database";
 import { parseJson } from "./json";
-import { rollbacks } from "./schema";
+import { head, rollbacks } from "./schema";
 
 /** Ways back that were taken: written with the change, followed by ticks until users are known to be safe. */
+
+/** The `head_revision` of one whose users no head takes back yet: greater than any that an edge can have heard of. */
+export const UNANNOUNCED = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Comes after the publication in its batch: with nothing pending the head announces all users who were excluded. The `+` keeps
+ * SQLite from reading the environment's whole history.
+ */
+export function exclusionsAnnounced(db: Database, environment: string): Statement {
+	return db
+		.update(rollbacks)
+		.set({ headRevision: sql`(SELECT ${head.revision} FROM ${head})` })
+		.where(
+			sql`+${rollbacks.environment} = ${environment} AND ${rollbacks.dueAtMs} > 0 AND ${rollbacks.headRevision} = ${UNANNOUNCED}
+				AND (SELECT changed = version FROM environments WHERE name = ${environment})`,
+		);
+}
 
 const steps = z.object({ steps: storedWayBack.shape.steps });
 const results = z.array(stepResult);
@@ -20,7 +37,8 @@ export interface Followed {
 	readonly revision: number;
 	readonly environment: string;
 	readonly trigger: string;
-	readonly recordedAtMs: number;
+	/** Real time at which the last of its users were taken back. */
+	readonly sinceMs: number;
 	readonly headRevision: number;
 	readonly edgeSafeAtMs: number | null;
 	readonly dueAtMs: number;
@@ -34,8 +52,10 @@ export interface Followed {
 export async function listDue(db: Database, realNow: number, limit: number): Promise<Followed[]> {
 	const { results: rows } = await db.$client
 		.prepare(
-			`SELECT r.rollout, r.revision, r.environment, r."trigger", r.recorded_at_ms AS recordedAtMs, r.head_revision AS headRevision,
+			`SELECT r.rollout, r.revision, r.environment, r."trigger", r.head_revision AS headRevision,
 				r.edge_safe_at_ms AS edgeSafeAtMs, r.due_at_ms AS dueAtMs, r.failure, r.steps AS results,
+				CASE r.strategy WHEN 'gradual' THEN (SELECT max(recorded_at_ms) FROM rollout_events WHERE rollout = r.rollout)
+					ELSE r.recorded_at_ms END AS sinceMs,
 				CASE WHEN json_valid(rollouts.plan) THEN rollouts.plan -> '$.rollback' END AS wayBack
 			FROM rollbacks AS r LEFT JOIN rollouts ON rollouts.id = r.rollout WHERE r.due_at_ms <= ?1 ORDER BY r.due_at_ms, r.rollout LIMIT ?2`,
 		)

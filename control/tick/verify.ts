@@ -101,10 +101,10 @@ interface Standing {
 
 /** undefined: it is followed on. */
 function settle(followed: Followed, { edges, passing: passed, now }: Standing): Settled | undefined {
-	const { edgeSafeAtMs, recordedAtMs, failure } = followed;
+	const { edgeSafeAtMs, sinceMs, failure } = followed;
 	const next = nextStep(followed.steps, followed.results);
 	const isEdgeSafe = edgeSafeAtMs !== null;
-	const isLate = now - recordedAtMs >= VERIFIED_WITHIN_MS;
+	const isLate = now - sinceMs >= VERIFIED_WITHIN_MS;
 	if (failure !== null) return isEdgeSafe || isLate ? { followed, failure, goesOn: false, alert: null } : undefined;
 	if (next.kind === "failed") {
 		const { step, error, attempts } = next.result;

@@ -46,6 +46,8 @@ export interface Followed {
 	/** The plan's, and what has become of them. */
 	readonly steps: readonly RollbackStep[];
 	readonly results: readonly StepResult[];
+	/** The plan has checks that must pass. */
+	readonly hasChecks: boolean;
 }
 
 /** Those that are due, the first one first. */
@@ -56,13 +58,15 @@ export async function listDue(db: Database, realNow: number, limit: number): Pro
 				r.edge_safe_at_ms AS edgeSafeAtMs, r.due_at_ms AS dueAtMs, r.failure, r.steps AS results,
 				CASE r.strategy WHEN 'gradual' THEN (SELECT max(recorded_at_ms) FROM rollout_events WHERE rollout = r.rollout)
 					ELSE r.recorded_at_ms END AS sinceMs,
-				CASE WHEN json_valid(rollouts.plan) THEN rollouts.plan -> '$.rollback' END AS wayBack
+				CASE WHEN json_valid(rollouts.plan) THEN rollouts.plan -> '$.rollback' END AS wayBack,
+				CASE WHEN json_valid(rollouts.plan) THEN coalesce(json_array_length(rollouts.plan, '$.checks'), 0) ELSE 0 END AS checks
 			FROM rollbacks AS r LEFT JOIN rollouts ON rollouts.id = r.rollout WHERE r.due_at_ms <= ?1 ORDER BY r.due_at_ms, r.rollout LIMIT ?2`,
 		)
 		.bind(realNow, limit)
-		.all<Omit<Followed, "steps" | "results"> & { readonly wayBack: string | null; readonly results: string }>();
-	return rows.map(({ wayBack: way, results: found, ...row }) => ({
+		.all<Omit<Followed, "steps" | "results" | "hasChecks"> & { wayBack: string | null; results: string; checks: number }>();
+	return rows.map(({ wayBack: way, results: found, checks, ...row }) => ({
 		...row,
+		hasChecks: checks > 0,
 		steps: (way === null ? undefined : parseJson(steps, way))?.steps ?? [],
 		results: parseJson(results, found) ?? [],
 	}));

@@ -1,5 +1,6 @@
 import { and, eq, gt, inArray, sql } from "drizzle-orm";
 import { alertEvent } from "../../core/notify/events";
+import { WAYS_BACK } from "../../core/rollouts/advise";
 import type { Alert } from "../../core/rollouts/alert";
 import { type Change, change } from "../../core/rollouts/decision";
 import type { Act } from "./audit";
@@ -76,8 +77,7 @@ export async function recordFailure(
 	await commit(db, [alerted(db, row, { severity: "page", kind: "rollback_failed", message: said }, now)]);
 }
 
-/** Users went back, all or some of them; the rest of a gradual way belongs to its begin. */
-const WAYS_BACK = ["roll_back", "begin_rollback", "drop_flags", "exclude"];
+/** The rest of a gradual way belongs to its begin. */
 const isBegin = sql`coalesce(${rolloutEvents.before} ->> '$.status', '') <> 'rolling_back'`;
 
 /** When the engine rolled back, by environment. */
@@ -86,7 +86,7 @@ export async function rollbacksSince(db: Database, actor: string, sinceMs: numbe
 		.select({ environment: rollouts.environment, atMs: rolloutEvents.atMs })
 		.from(rolloutEvents)
 		.innerJoin(rollouts, eq(rollouts.id, rolloutEvents.rollout))
-		.where(and(inArray(rolloutEvents.kind, WAYS_BACK), isBegin, gt(rolloutEvents.atMs, sinceMs), eq(rolloutEvents.actor, actor)));
+		.where(and(inArray(rolloutEvents.kind, [...WAYS_BACK]), isBegin, gt(rolloutEvents.atMs, sinceMs), eq(rolloutEvents.actor, actor)));
 	const found = new Map<string, number[]>();
 	for (const { environment, atMs } of rows) found.set(environment, [...(found.get(environment) ?? []), atMs]);
 	return found;

@@ -24,7 +24,7 @@ const TRANSACTIONS_MAX = 60;
 /** A statement's parameter holds 2 MB at most, and a UTF-16 unit is 3 bytes of UTF-8 at most. */
 const TRANSACTION_CHARACTERS = 600_000;
 
-const isWayBack = ({ kind }: Change): boolean => kind === "roll_back" || WAYS_BACK.includes(kind);
+const isWayBack = ({ kind }: Change): boolean => WAYS_BACK.includes(kind);
 const isReading = ({ kind, restore }: Change): boolean => kind === "complete" || restore !== undefined;
 
 /**

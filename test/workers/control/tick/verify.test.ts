@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { type MockInstance, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { storedChecks } from "../../../../core/checks/model";
 import type { Outcome } from "../../../../core/notify/settle";
 import type { StepCaller } from "../../../../control/notify/stepCaller";
 import { type Database, open } from "../../../../control/store/database";
@@ -33,6 +34,14 @@ async function takenBack(name: string, steps: readonly Record<string, unknown>[]
 	await env.DB.prepare("UPDATE rollouts SET plan = json_set(plan, '$.rollback', json(?2)) WHERE id = ?1").bind(id, way).run();
 	await takeBack(db, { environment: "production", of: { kind: "rollouts", keys: [id] }, kill: false }, act, now);
 	return id;
+}
+
+/** Their plans have a check, whatever it finds. */
+async function withChecks(ids: readonly string[]): Promise<void> {
+	const checks = JSON.stringify(storedChecks.parse([{ name: "db", dependency: "d1" }]));
+	await env.DB.prepare("UPDATE rollouts SET plan = json_set(plan, '$.checks', json(?2)) WHERE id IN (SELECT value FROM json_each(?1))")
+		.bind(JSON.stringify(ids), checks)
+		.run();
 }
 
 interface Row {
@@ -243,6 +252,7 @@ describe("verified", () => {
 
 	test("only while the checks pass, which are asked again each tick", async () => {
 		const id = await takenBack("checked");
+		await withChecks([id]);
 		await edge(1_000_000);
 		const answers: (boolean | Error)[] = [false, new Error("no answer"), true];
 		const passes = vi.fn<NonNullable<Verifying["passes"]>>(async () => {
@@ -259,7 +269,13 @@ describe("verified", () => {
 	});
 
 	test.each<[what: string, arrange: () => Promise<void>, change: Partial<Verifying>, missing: string, type: string]>([
-		["an edge that hears nothing", () => edge(1), {}, "1 of 1 isolates of the edge have not heard of it", "page.rollback_unverified"],
+		[
+			"an edge that hears nothing",
+			() => edge(1),
+			{ passes: async () => false },
+			"1 of 1 isolates of the edge have not heard of it",
+			"page.rollback_unverified",
+		],
 		[
 			"checks that do not pass",
 			() => edge(1_000_000),
@@ -270,6 +286,7 @@ describe("verified", () => {
 		["nobody who asks", async () => {}, {}, "no isolate of the edge was heard of: nobody has asked for flags", "alert.rollback_unverified"],
 	])("given up after 15 minutes, told once: %s", async (what, arrange, change, missing, type) => {
 		const id = await takenBack(`late-${what.length}`);
+		await withChecks([id]);
 		now += 899_999;
 		await arrange();
 		await look(undefined, change);
@@ -279,6 +296,36 @@ describe("verified", () => {
 		await look(undefined, change);
 		expect(await rowOf(id)).toMatchObject({ failure: missing, verifiedAtMs: null, dueAtMs: null });
 		expect(await alerts()).toEqual([{ type, kind: "rollback_unverified", message: `the rollback could not be verified: ${missing}` }]);
+	});
+
+	test("a crowd of plans without checks at once, however many there are and whatever others have", async () => {
+		const ids = await manyLive("unchecked", 60);
+		await takeBack(db, { environment: "production", of: { kind: "rollouts", keys: ids }, kill: false }, act, now);
+		await edge(1_000_000);
+		const passes = vi.fn(async () => false);
+		await look(undefined, { passes });
+		expect(passes).not.toHaveBeenCalled();
+		const left = await env.DB.prepare("SELECT count(*) AS n FROM rollbacks WHERE verified_at_ms IS NULL").first<{ n: number }>();
+		expect(left?.n).toBe(0);
+	});
+
+	test("each of a crowd with checks or steps is looked at before anybody is told that it is not safe", async () => {
+		const ids = await manyLive("crowd-checked", 45);
+		await withChecks(ids);
+		await env.DB.prepare(
+			`UPDATE rollouts SET plan = json_set(plan, '$.rollback.steps', json('[{"name":"purge","http":"https://example.com/"}]')) WHERE name LIKE 'crowd-checked-%'`,
+		).run();
+		await takeBack(db, { environment: "production", of: { kind: "rollouts", keys: ids }, kill: false }, act, now);
+		now += 900_000;
+		await edge(1_000_000);
+		for (let i = 0; i < 6; i++) {
+			await look(undefined, { passes: async () => true }); // oxlint-disable-line no-await-in-loop -- one tick after the other
+			now += MINUTE_MS;
+			await edge(1_000_000); // oxlint-disable-line no-await-in-loop -- see above
+		}
+		expect(await alerts()).toEqual([]);
+		const left = await env.DB.prepare("SELECT count(*) AS n FROM rollbacks WHERE verified_at_ms IS NULL").first<{ n: number }>();
+		expect(left?.n).toBe(0);
 	});
 
 	test("a thousand that one call took back are verified in one tick by a few queries, and told as one where they cannot be", async () => {

@@ -28,7 +28,7 @@ import { pruneResults } from "../store/checkResults";
 import { type Held, pruneChecks, recordChecks, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
 import { type Decided, apply } from "./apply";
-import { type Governed, breakerIn, governedAt } from "./breakers";
+import { type Governed, breakerOf, governedAt } from "./breakers";
 import { check, knownResults, passesAfter } from "./check";
 import { deliver } from "./deliver";
 import { ENGINE } from "./engine";
@@ -144,7 +144,7 @@ function trialsOf(rows: readonly StoredRollout[]): ReadonlySet<string> {
 	return new Set(trials.filter((id) => id !== undefined));
 }
 
-async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], { breakers }: Governed, now: number): Promise<void> {
+async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], governed: Governed, now: number): Promise<void> {
 	const of = Map.groupBy(decided, ({ row }) => row.environment);
 	const found = (await listEnvironments(db)).map((environment) => {
 		const rollouts = (of.get(environment) ?? []).map(({ row, decision }) => ({
@@ -152,7 +152,7 @@ async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], { 
 			level: decision.judgement?.level ?? ("unknown" as const),
 			score: decision.judgement?.score ?? null,
 		}));
-		return [environment, findingOf(rollouts, breakers === "unknown" ? breakers : breakerIn(breakers, environment))] as const;
+		return [environment, findingOf(rollouts, breakerOf(governed, environment))] as const;
 	});
 	await recordEnvironments(db, found, now);
 }
@@ -185,16 +185,15 @@ interface Found {
 
 /** One that cannot be judged is paused and reported, and never stops the others. */
 function decideOne(row: StoredRollout, found: Found, now: number): Decided | undefined {
-	const { observation, isTrial } = found;
-	const { settings, breakers } = found.governed;
+	const { observation, governed, isTrial } = found;
 	try {
 		const lapsed = leaseLost(row, found.unguardedMs, now);
 		if (lapsed) return lapsed;
 		const seen = isWaiting(row.state) ? NOTHING_SEEN : observation;
 		if (!seen) throw new Error("nothing could be asked about it");
-		const breaker = breakers === "unknown" ? breakers : breakerIn(breakers, row.environment);
+		const breaker = breakerOf(governed, row.environment);
 		const taken = decide(row.plan, row.state, seen, now, { breaker, isTrial, checks: found.checks(row) });
-		const { automation } = settingsIn(settings, row.environment).settings;
+		const { automation } = settingsIn(governed.settings, row.environment).settings;
 		// What waits to begin was started by a person.
 		const decision = automation === "advise" && !isWaiting(row.state) ? advised(taken, row.state) : taken;
 		return decision.kind === "none" ? undefined : { row, observation: seen, decision };

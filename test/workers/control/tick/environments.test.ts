@@ -233,6 +233,18 @@ describe("settings that cannot be read never stop a rollback", () => {
 		expect(logged()).toContain("settings_corrupt");
 	});
 
+	test("where a row is damaged: nothing advances, for it may have said that the engine only advises", async () => {
+		const ready = await healthy("damaged-ready");
+		await tick(aTick(), nextMinute());
+		await set({ automation: "advise" });
+		await env.DB.prepare(`UPDATE environment_settings SET config = '{"automation": 7}'`).run();
+		await outcomes(ready, HEALTHY, "b");
+		await tick(aTick(), nextMinute());
+		expect(await changesOf(ready.id)).toEqual([]);
+		expect(await found(ready.id)).toBe("breaker_unknown");
+		expect(await breakerFound()).toMatchObject({ breaker: "unknown" });
+	});
+
 	test("where the table fails: nothing advances, and harm is rolled back", async () => {
 		const [row] = await harmful("failing-settings", 1);
 		const ready = await healthy("failing-ready");

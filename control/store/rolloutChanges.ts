@@ -1,4 +1,4 @@
-import { and, eq, gt, inArray, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, ne, sql } from "drizzle-orm";
 import { alertEvent } from "../../core/notify/events";
 import { WAYS_BACK } from "../../core/rollouts/advise";
 import type { Alert } from "../../core/rollouts/alert";
@@ -80,13 +80,21 @@ export async function recordFailure(
 /** The rest of a gradual way belongs to its begin. */
 const isBegin = sql`coalesce(${rolloutEvents.before} ->> '$.status', '') <> 'rolling_back'`;
 
-/** When the engine rolled back, by environment. */
+/** When the engine rolled back for reasons of its own, by environment: what its full rollback took with it was ordered. */
 export async function rollbacksSince(db: Database, actor: string, sinceMs: number): Promise<ReadonlyMap<string, number[]>> {
 	const rows = await db
 		.select({ environment: rollouts.environment, atMs: rolloutEvents.atMs })
 		.from(rolloutEvents)
 		.innerJoin(rollouts, eq(rollouts.id, rolloutEvents.rollout))
-		.where(and(inArray(rolloutEvents.kind, [...WAYS_BACK]), isBegin, gt(rolloutEvents.atMs, sinceMs), eq(rolloutEvents.actor, actor)));
+		.where(
+			and(
+				inArray(rolloutEvents.kind, [...WAYS_BACK]),
+				isBegin,
+				gt(rolloutEvents.atMs, sinceMs),
+				eq(rolloutEvents.actor, actor),
+				ne(rolloutEvents.reason, "operator"),
+			),
+		);
 	const found = new Map<string, number[]>();
 	for (const { environment, atMs } of rows) found.set(environment, [...(found.get(environment) ?? []), atMs]);
 	return found;

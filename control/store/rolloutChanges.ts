@@ -3,6 +3,7 @@ import { alertEvent } from "../../core/notify/events";
 import { WAYS_BACK } from "../../core/rollouts/advise";
 import type { Alert } from "../../core/rollouts/alert";
 import { type Change, change } from "../../core/rollouts/decision";
+import { LIVE } from "../../core/rollouts/state";
 import type { Act } from "./audit";
 import { changeStatements, learntBy } from "./changeStatements";
 import { isConflict } from "./conflict";
@@ -75,6 +76,37 @@ export async function recordFailure(
 	if (counted?.failed !== FAILED_ROLLBACKS_PAGED) return;
 	const said = `the rollback could not be written ${FAILED_ROLLBACKS_PAGED} times and is tried again every minute: ${message}`;
 	await commit(db, [alerted(db, row, { severity: "page", kind: "rollback_failed", message: said }, now)]);
+}
+
+const CORRUPT: Alert = {
+	severity: "page",
+	kind: "rollout_corrupt",
+	message: "its row cannot be read: nobody guards it, and its users get the baseline with the next snapshot; roll it back",
+};
+
+/**
+ * Of live rollouts that nobody can read somebody is paged, once for as long as no tick can read them, and their environments get
+ * a snapshot without them: nobody would guard what the old one serves.
+ */
+export async function leaveOutCorrupt({ $client: client }: Database, ids: readonly string[], now: number): Promise<void> {
+	if (ids.length === 0) return;
+	const [type, json] = [alertEvent(CORRUPT), JSON.stringify(ids)];
+	const untold = `id IN (SELECT value FROM json_each(?1)) AND status IN (SELECT value FROM json_each(?2))
+		AND NOT EXISTS (SELECT 1 FROM outbox WHERE type = ?3 AND subject = rollouts.id AND at_ms > rollouts.ticked_at_ms)`;
+	const about = [json, JSON.stringify(LIVE), type, now];
+	await client.batch([
+		client
+			.prepare(
+				`UPDATE environments SET changed = changed + 1, changed_at_ms = ?4 WHERE name IN (SELECT environment FROM rollouts WHERE ${untold})`,
+			)
+			.bind(...about),
+		client
+			.prepare(
+				`INSERT INTO outbox (at_ms, type, subject, payload)
+				SELECT ?4, ?3, id, json_object('rollout', id, 'environment', environment, 'kind', ?5, 'message', ?6) FROM rollouts WHERE ${untold}`,
+			)
+			.bind(...about, CORRUPT.kind, CORRUPT.message),
+	]);
 }
 
 /** The rest of a gradual way belongs to its begin. */

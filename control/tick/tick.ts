@@ -22,6 +22,7 @@ import { recordEnvironments } from "../store/environmentChecks";
 import { listEnvironments } from "../store/environments";
 import { readHead, tickCompleted } from "../store/publication";
 import { settingsIn } from "../store/settings";
+import { leaveOutCorrupt } from "../store/rolloutChanges";
 import { type StoredRollout, listActive } from "../store/rollouts";
 import { pruneReports } from "../store/checkReports";
 import { pruneResults } from "../store/checkResults";
@@ -105,6 +106,7 @@ async function attempt(step: string, work: () => Promise<void>): Promise<boolean
 async function guard(given: Tick, now: number, unguardedMs: number): Promise<void> {
 	const { rows, corrupt } = await listActive(given.db);
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
+	await attempt("corrupt", () => leaveOutCorrupt(given.db, corrupt, now));
 	const governed = await governedAt(given.db, now);
 	const trials = trialsOf(rows);
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();

@@ -19,8 +19,8 @@ export interface Variables {
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
 	readonly caller: Caller;
-	/** The caller's name. */
 	readonly checks: CheckDeps;
+	/** The caller's name. */
 	readonly actor: string;
 	readonly correlationId: string;
 	readonly now: number;

@@ -11,6 +11,7 @@ import { log, nameOf } from "../log";
 import { followFull } from "../tick/full";
 import type { Act } from "../store/audit";
 import type { Database } from "../store/database";
+import { TRIES } from "../store/emergency";
 import type { StoredFlag } from "../store/flags";
 import { damagedOr } from "../store/json";
 import { commitChange, rollBackDamaged } from "../store/rolloutChanges";
@@ -119,7 +120,7 @@ rolloutCommands.openapi(
 		for (let tries = 1; ; tries++) {
 			// oxlint-disable-next-line no-await-in-loop -- a way back that lost against a tick is tried again on what that left
 			const outcome = await carryOut(db, id, wanted, { act, idempotencyKey, isAdmin: c.get("caller").role === "admin" }, realNow());
-			if (outcome === "lost" && isWayBack && tries < WAY_BACK_TRIES) continue;
+			if (outcome === "lost" && isWayBack && tries < TRIES) continue;
 			if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
 			// oxlint-disable-next-line no-await-in-loop -- comes with the end
 			if (outcome === "done" && wanted.strategy === "full") await othersBack(c);
@@ -153,9 +154,6 @@ function misplaced(wanted: Given): FieldError[] {
 		errors.push({ pointer: "/stages", message: "go down from each to the next" });
 	return errors;
 }
-
-/** Somebody else was faster each time: far more often than ticks and people can be. */
-const WAY_BACK_TRIES = 6;
 
 interface Sender {
 	readonly act: Act;

@@ -1,13 +1,12 @@
 import { and, asc, eq, gt, isNull, lt, lte, sql } from "drizzle-orm";
 import { flag } from "../../core/flags/model";
-import type { EnvironmentState, LiveRollout } from "../../core/flags/snapshot";
+import type { EnvironmentState } from "../../core/flags/snapshot";
 import { liveRollout } from "../../core/rollouts/exposure";
-import type { Plan } from "../../core/rollouts/plan";
-import type { RolloutState } from "../../core/rollouts/state";
 import type { Head } from "../../core/wire";
 import { type Database, type Statement, commit } from "./database";
 import { parseJson } from "./json";
 import { selectMetrics } from "./metrics";
+import { exclusionsAnnounced } from "./rollbacks";
 import { parsed, selectLive } from "./rollouts";
 import { selectForSnapshot, snapshotSegments } from "./segments";
 import { bodies, environments, flags, head, overlays, sdkKeys } from "./schema";
@@ -42,7 +41,7 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 		// Nobody can tell what a corrupt row wants served: its users get the baseline, and the other flags their snapshot.
 		if (!rollout) return [];
 		const { id, plan, state } = rollout;
-		return served(id, plan, state) ?? [];
+		return liveRollout(id, plan, state) ?? [];
 	});
 	return {
 		environment,
@@ -54,15 +53,6 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 		rollouts: live,
 		metrics: metricRows.flatMap(({ config }) => (config ? { key: config.key, kind: config.kind } : [])),
 	};
-}
-
-/** Nobody can tell what a plan wants served whose criteria do not parse. */
-function served(id: string, plan: Plan, state: RolloutState): LiveRollout | undefined {
-	try {
-		return liveRollout(id, plan, state);
-	} catch {
-		return undefined;
-	}
 }
 
 /** A parameter holds 2 MB at most, and a UTF-16 unit is 3 bytes of UTF-8 at most. */
@@ -117,6 +107,7 @@ export async function commitPublication(
 			.set({ version, digest, publishedAtMs: realNow })
 			.where(and(eq(environments.name, environment), lt(environments.version, version))),
 		db.update(head).set({ revision: sql`${head.revision} + 1`, content: sql`${head.revision} + 1` }),
+		exclusionsAnnounced(db, environment),
 	]);
 }
 

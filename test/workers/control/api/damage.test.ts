@@ -153,6 +153,45 @@ describe("a rollout whose row is damaged", () => {
 	});
 });
 
+describe("a rollout whose criteria this version cannot read any more", () => {
+	async function unreadable(change: Record<string, unknown> = {}): Promise<string> {
+		const { id } = await running(change);
+		await env.DB.prepare(`UPDATE rollouts SET plan = json_set(plan, '$.guards', json('["nonsense_rate vs control <= +25%"]')) WHERE id = ?`)
+			.bind(id)
+			.run();
+		return id;
+	}
+
+	test("is damaged alone: the list, the others and the environment's state are told", async () => {
+		const other = await running();
+		const id = await unreadable();
+		const { rollouts, damaged } = await listed();
+		expect(damaged).toContain(id);
+		expect(rollouts).toContainEqual(expect.objectContaining({ id: other.id, status: "running" }));
+		expect((await refused(500, "GET", `${ROLLOUTS}/${id}`)).type).toBe("urn:tidegate:problem:rollout_damaged");
+		await done("GET", "/api/v1/deployment/status?environment=production");
+	});
+
+	test.each(["roll_back", "cancel"])("takes %s", async (name) => {
+		const id = await unreadable();
+		expect(await command(id, name, "its metric is gone")).toMatchObject({ id, status: "rolled_back" });
+		expect(await activeFlagsOf(id)).toEqual([]);
+	});
+
+	test("stays rolled back once the overlay is lifted: the next body is without it", async () => {
+		const id = await unreadable();
+		const [flag = ""] = await activeFlagsOf(id);
+		await command(id, "roll_back");
+		await tick(aTick(), Date.now());
+		await env.DB.prepare("UPDATE overlays SET added_at_ms = 0").run();
+		const snapshot = await published();
+		expect((await headNow()).environments["production"]?.overlay.baseline).not.toContain(id);
+		expect(snapshot.measured().rollouts.map(({ key }) => key)).not.toContain(id);
+		for (let i = 0; i < 200; i++)
+			expect(evaluate(snapshot, NO_OVERLAY, flag, { targetingKey: `user-${i}` })).toMatchObject({ value: false });
+	});
+});
+
 describe("a flag whose row is damaged", () => {
 	test("is listed as such, and hides no other", async () => {
 		const other = await createFlag();

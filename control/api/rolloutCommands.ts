@@ -182,12 +182,11 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	);
 	const isCommitted = await commitChange(db, {
 		row,
-		change,
+		...(await flagWrites(db, row, change)),
 		act,
 		realNow,
 		evidence: isLive(row.state) ? { health: (await latestCheck(db, row.id)) ?? null } : null,
 		held,
-		writes: await flagWrites(db, row, change),
 		idempotencyKey,
 	});
 	if (isCommitted) return "done";

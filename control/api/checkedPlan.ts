@@ -6,7 +6,9 @@ import type { Database } from "../store/database";
 import { type StoredFlag, getFlags } from "../store/flags";
 import { listMetrics } from "../store/metrics";
 import { activeRolloutsOf } from "../store/rollouts";
+import { whyNot } from "../store/rolloutFlags";
 import { getSegment } from "../store/segments";
+import { getVersions } from "../store/versions";
 import { refuse } from "./refusals";
 
 /** The plan against the flags as they are now; refused with every reason at once. */
@@ -65,6 +67,11 @@ export async function checkedPlan(
 		// oxlint-disable-next-line no-await-in-loop -- some dozens at most
 		if (!(await getSegment(db, wanted.environment, segment)))
 			errors.push({ pointer, message: `there is no segment ${segment} in ${wanted.environment}` });
+	const versions = await getVersions(db, wanted.environment, wanted.rollback.versions);
+	for (const [key, number] of Object.entries(wanted.rollback.versions)) {
+		const why = flags.some((flag) => flag.key === key) ? whyNot(number, versions.get(key)) : undefined;
+		if (why !== undefined) errors.push({ pointer: `/rollback/versions/${key}`, message: `flag ${key}: ${why}` });
+	}
 	if (isStart && wanted.phases.some(({ shadow }) => shadow))
 		errors.push({ pointer: "/compare", message: "comparing takes requests routed through the gateway, which this version does not have" });
 	if (errors.length > 0) refuse({ kind: "invalid", errors });

@@ -6,6 +6,7 @@ import { COMMANDS, type Command, type CommandKind, command } from "../../core/ro
 import { durationMs } from "../../core/rollouts/duration";
 import { type Plan, duration, phaseName } from "../../core/rollouts/plan";
 import { isActive, isLive } from "../../core/rollouts/state";
+import type { WayBackWanted } from "../../core/rollouts/takeBack";
 import { STRATEGIES } from "../../core/rollouts/wayBack";
 import { log, nameOf } from "../log";
 import { followFull } from "../tick/full";
@@ -18,6 +19,7 @@ import { flagWrites } from "../store/rolloutFlags";
 import { activeRolloutsOf, eventByKey, getDamaged, getRollout, latestCheck, launchOf } from "../store/rollouts";
 import { checkedPlan } from "./checkedPlan";
 import { type ApiEnv, actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
+import { unknownIn } from "./namedInRollback";
 import { orRefuse, refuse } from "./refusals";
 import { detail, detailAfter } from "./rolloutAnswers";
 
@@ -174,6 +176,8 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
 	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
+	const unknown = kind === "roll_back" && isLive(row.state) ? await unknownIn(db, row, wayBackOf(wanted)) : [];
+	if (unknown.length > 0) refuse({ kind: "invalid", errors: unknown });
 	const isStart = kind === "start" && row.state.status === "draft";
 	const held = isStart ? await checkedPlan(db, row.plan, true) : [];
 	const launch = isStart ? await launchOf(db, row, act.atMs) : 1;
@@ -217,7 +221,7 @@ function commandOf(
 	{ act, isAdmin }: Sender,
 	of: { readonly launch: number; readonly author: string; readonly held: readonly StoredFlag[] },
 ): Command {
-	const { command: kind, at, fromPhase, manual, force, strategy = "immediate", stages, flags, keys, segments, versions } = wanted;
+	const { command: kind, at, fromPhase, manual, force } = wanted;
 	return {
 		kind,
 		by: act.actor,
@@ -231,8 +235,12 @@ function commandOf(
 		force,
 		isAdmin,
 		extendMs: wanted.duration === undefined ? undefined : durationMs(wanted.duration),
-		wayBack: { strategy, stages, flags, keys, segments, versions },
+		wayBack: wayBackOf(wanted),
 	};
+}
+
+function wayBackOf({ strategy = "immediate", stages, flags, keys, segments, versions }: Given): WayBackWanted {
+	return { strategy, stages, flags, keys, segments, versions };
 }
 
 /** By its name, or counted from 1; one that there is not is refused by the command. */

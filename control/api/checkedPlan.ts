@@ -7,7 +7,7 @@ import { type StoredFlag, getFlags } from "../store/flags";
 import { listMetrics } from "../store/metrics";
 import { activeRolloutsOf } from "../store/rollouts";
 import { whyNot } from "../store/rolloutFlags";
-import { getSegment } from "../store/segments";
+import { missingSegments } from "../store/segments";
 import { getVersions } from "../store/versions";
 import { refuse } from "./refusals";
 
@@ -63,10 +63,9 @@ export async function checkedPlan(
 			pointer: "/flags",
 			message: `flag ${key} buckets by ${bucketBy}, ${first?.key ?? ""} by ${first?.bucketBy ?? ""}: one rollout has one cohort`,
 		});
-	for (const [segment, pointer] of segmentsNamed(wanted))
-		// oxlint-disable-next-line no-await-in-loop -- some dozens at most
-		if (!(await getSegment(db, wanted.environment, segment)))
-			errors.push({ pointer, message: `there is no segment ${segment} in ${wanted.environment}` });
+	const segments = segmentsNamed(wanted);
+	for (const segment of await missingSegments(db, wanted.environment, [...segments.keys()]))
+		errors.push({ pointer: segments.get(segment) ?? "", message: `there is no segment ${segment} in ${wanted.environment}` });
 	const versions = await getVersions(db, wanted.environment, wanted.rollback.versions);
 	for (const [key, number] of Object.entries(wanted.rollback.versions)) {
 		const why = flags.some((flag) => flag.key === key) ? whyNot(number, versions.get(key)) : undefined;

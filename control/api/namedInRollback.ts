@@ -3,13 +3,25 @@ import type { WayBackWanted } from "../../core/rollouts/takeBack";
 import type { Database } from "../store/database";
 import { whyNot } from "../store/rolloutFlags";
 import type { StoredRollout } from "../store/rollouts";
+import { missingSegments } from "../store/segments";
 import { getVersions } from "../store/versions";
 
 const INSTEAD = "correct it, or take everybody back at once with strategy immediate, which needs to know nothing";
 
 /** What a rollback names and there is not. Refused before anything is written: half of what was meant would be done, and said to be all. */
 export async function unknownIn(db: Database, row: StoredRollout, wanted: WayBackWanted): Promise<FieldError[]> {
-	return wanted.strategy === "version" ? unknownVersions(db, row, wanted.versions ?? {}) : [];
+	if (wanted.strategy === "version") return unknownVersions(db, row, wanted.versions ?? {});
+	return wanted.strategy === "targeted" ? unknownSegments(db, row, wanted) : [];
+}
+
+/** Edges exclude everybody where they cannot read whom, and the rule that a completion leaves would break the flag. */
+async function unknownSegments(db: Database, { environment, plan }: StoredRollout, wanted: WayBackWanted): Promise<FieldError[]> {
+	const isPlans = wanted.keys === undefined && wanted.segments === undefined;
+	const segments = (isPlans ? plan.rollback.segments : wanted.segments) ?? [];
+	return (await missingSegments(db, environment, segments)).map((segment) => ({
+		pointer: isPlans ? "/strategy" : `/segments/${segments.indexOf(segment)}`,
+		message: `there is no segment ${segment} in ${environment}${isPlans ? ", which the plan names" : ""}; ${INSTEAD}`,
+	}));
 }
 
 async function unknownVersions(

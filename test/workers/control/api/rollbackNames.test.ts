@@ -1,3 +1,4 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import {
 	ROLLOUTS,
@@ -50,5 +51,39 @@ describe("an unknown version", () => {
 		expect(pointersOf(await refused(422, "POST", ROLLOUTS, { body: aPlan({ flags: [key], rollback }) }))).toEqual([
 			`/rollback/versions/${key}`,
 		]);
+	});
+});
+
+describe("an unknown segment", () => {
+	const back = (change: Record<string, unknown>) => ({
+		body: { command: "roll_back", strategy: "targeted", reason: "theirs only", ...change },
+	});
+
+	test("is refused by its place, and changes nothing; immediate is not", async () => {
+		const { id } = await running();
+		const { key } = await done<{ key: string }>("POST", "/api/v1/segments?environment=production", { body: { key: newKey() } });
+		const { errors, detail } = await refused(422, "POST", commandsOf(id), back({ segments: [key, "typo"], keys: ["ann"] }));
+		expect(errors?.map(({ pointer }) => pointer)).toEqual(["/segments/1"]);
+		expect(detail).toContain("there is no segment typo in production");
+		expect(detail).toContain("strategy immediate");
+		expect(await statusOf(id)).toBe("running");
+		expect((await done<RolloutBody>("POST", commandsOf(id), back({ segments: [key] }))).status).toBe("running");
+		expect((await done<RolloutBody>("POST", commandsOf(id), IMMEDIATE)).status).toBe("rolled_back");
+	});
+
+	test("of the plan's own is refused as well, unless others are named", async () => {
+		const { key } = await done<{ key: string }>("POST", "/api/v1/segments?environment=production", { body: { key: newKey() } });
+		const { id } = await createRollout({ rollback: { strategy: "targeted", segments: [key] } });
+		await command(id, "start");
+		await env.DB.prepare("DELETE FROM segments WHERE key = ?").bind(key).run();
+		expect(pointersOf(await refused(422, "POST", commandsOf(id), back({})))).toEqual(["/strategy"]);
+		expect((await done<RolloutBody>("POST", commandsOf(id), back({ keys: ["ann"] }))).status).toBe("running");
+	});
+
+	test("is none where its row only cannot be read: those whom it names go back", async () => {
+		const { id } = await running();
+		const { key } = await done<{ key: string }>("POST", "/api/v1/segments?environment=production", { body: { key: newKey() } });
+		await env.DB.prepare("UPDATE segments SET config = '{' WHERE key = ?").bind(key).run();
+		expect((await done<RolloutBody>("POST", commandsOf(id), back({ segments: [key] }))).status).toBe("running");
 	});
 });

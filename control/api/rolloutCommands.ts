@@ -13,6 +13,7 @@ import { followFull } from "../tick/full";
 import type { Act } from "../store/audit";
 import type { Database } from "../store/database";
 import type { StoredFlag } from "../store/flags";
+import { cancelDamagedDraft } from "../store/damagedDrafts";
 import { damagedOr } from "../store/json";
 import { commitChange, rollBackDamaged } from "../store/rolloutChanges";
 import { flagWrites } from "../store/rolloutFlags";
@@ -249,11 +250,13 @@ function phaseIndex(plan: Plan, given: string): number {
 	return named >= 0 ? named : /^\d{1,2}$/.test(given) ? Number(given) - 1 : -1;
 }
 
-/** A row that nobody can read can still be rolled back; everything else needs it whole. */
+/** A row that nobody can read can still be ended; everything else needs it whole. */
 async function carryOutDamaged(db: Database, id: string, kind: CommandKind, act: Act, realNow: number): Promise<Carried> {
 	const row = (await getDamaged(db, id)) ?? refuse({ kind: "not_found", what: `rollout ${id}` });
-	if (row.status === "rolled_back" && kind === "roll_back") return "done";
-	const isActiveRow = isActive({ status: row.status } as Parameters<typeof isActive>[0]);
-	if (!isActiveRow || (kind !== "roll_back" && kind !== "cancel")) refuse({ kind: "rollout_damaged", id });
+	if (kind !== "roll_back" && kind !== "cancel") refuse({ kind: "rollout_damaged", id });
+	// Nobody is served by it any more, whichever of the two it was.
+	if (row.status === "rolled_back" || row.status === "cancelled") return "done";
+	if (row.status === "draft" && kind === "cancel") return (await cancelDamagedDraft(db, row, act, realNow)) ? "done" : "lost";
+	if (!isActive({ status: row.status } as Parameters<typeof isActive>[0])) refuse({ kind: "rollout_damaged", id });
 	return (await rollBackDamaged(db, row, act, realNow)) ? "done" : "lost";
 }

@@ -224,7 +224,11 @@ export function problemOf(refusal: Refusal): Problem {
 		case "no_such_phase":
 			return problem(422, "No such phase", printRefusal(refusal), { errors: [{ pointer: "/fromPhase", message: printRefusal(refusal) }] });
 		case "idempotency_key_used":
-			return problem(422, "Idempotency-Key used before", `this key has led to "${refusal.by}": send another one with another command`);
+			return problem(
+				422,
+				"Idempotency-Key used before",
+				`this key has led to "${refusal.by}", with another body or command: send this one under a key of its own`,
+			);
 		case "changed_meanwhile":
 			return problem(409, "Changed meanwhile", "somebody changed this at the same time and nothing was written: look, and try again");
 		case "unavailable":

@@ -14,12 +14,14 @@ import type { Act } from "../store/audit";
 import type { Database } from "../store/database";
 import type { StoredFlag } from "../store/flags";
 import { cancelDamagedDraft } from "../store/damagedDrafts";
+import { type Keyed, keptText } from "../store/idempotency";
 import { damagedOr } from "../store/json";
 import { commitChange, rollBackDamaged } from "../store/rolloutChanges";
 import { flagWrites } from "../store/rolloutFlags";
 import { activeRolloutsOf, eventByKey, getDamaged, getRollout, latestCheck, launchOf } from "../store/rollouts";
 import { checkedPlan } from "./checkedPlan";
 import { type ApiEnv, actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
+import { REPLAYED, idempotencyKey, keyedBy } from "./idempotency";
 import { unknownIn } from "./namedInRollback";
 import { orRefuse, refuse } from "./refusals";
 import { detail, detailAfter } from "./rolloutAnswers";
@@ -100,12 +102,7 @@ rolloutCommands.openapi(
 			"A rollback is served at the edge within 10 s of this answer: users go back to the baseline. With an Idempotency-Key a command that may have been carried out can be sent again: it is carried out once.",
 		request: {
 			params,
-			headers: z.object({
-				"idempotency-key": z
-					.string()
-					.regex(/^[\x21-\x7e]{1,255}$/, "takes 1 to 255 visible ASCII characters")
-					.optional(),
-			}),
+			headers: idempotencyKey,
 			...body(sent, EXAMPLES),
 		},
 		responses: { 200: { description: "done", ...json(detail) }, ...refusals(400, 401, 403, 404, 409, 413, 415, 422) },
@@ -116,18 +113,18 @@ rolloutCommands.openapi(
 		const errors = misplaced(wanted);
 		if (errors.length > 0) refuse({ kind: "invalid", errors });
 		const { id } = c.req.valid("param");
-		const idempotencyKey = c.req.valid("header")["idempotency-key"];
+		const keyed = await keyedBy(c.req.valid("header")["idempotency-key"], wanted);
 		const act = actOf(c, wanted.reason);
 		const isWayBack = wanted.command === "roll_back" || wanted.command === "cancel";
 		for (let tries = 1; ; tries++) {
 			// oxlint-disable-next-line no-await-in-loop -- a way back that lost against a tick is tried again on what that left
-			const outcome = await carryOut(db, id, wanted, { act, idempotencyKey, isAdmin: c.get("caller").role === "admin" }, realNow());
+			const outcome = await carryOut(db, id, wanted, { act, keyed, isAdmin: c.get("caller").role === "admin" }, realNow());
 			if (outcome === "lost" && isWayBack && tries < WAY_BACK_TRIES) continue;
 			if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
 			// oxlint-disable-next-line no-await-in-loop -- comes with the end
 			if (outcome === "done" && wanted.strategy === "full") await othersBack(c);
 			if (outcome === "done") publishBehind(c);
-			return c.json(await detailAfter(db, id, act.atMs), 200, outcome === "repeated" ? { "idempotent-replayed": "true" } : {});
+			return c.json(await detailAfter(db, id, act.atMs), 200, outcome === "repeated" ? REPLAYED : {});
 		}
 	},
 );
@@ -162,7 +159,7 @@ const WAY_BACK_TRIES = 6;
 
 interface Sender {
 	readonly act: Act;
-	readonly idempotencyKey?: string | undefined;
+	readonly keyed?: Keyed | undefined;
 	readonly isAdmin: boolean;
 }
 
@@ -170,10 +167,10 @@ type Carried = "done" | "repeated" | "lost";
 
 export async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
 	const { command: kind } = wanted;
-	const { act, idempotencyKey } = sender;
+	const { act, keyed } = sender;
 	// Read before the key is looked for: whatever its twin does after that, this one loses against.
 	const row = await getRollout(db, id).catch(damagedOr(undefined));
-	if (await isRepeated(db, id, kind, idempotencyKey)) return "repeated";
+	if (await isRepeated(db, id, kind, keyed)) return "repeated";
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
 	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
@@ -192,18 +189,20 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 		realNow,
 		evidence: isLive(row.state) ? { health: (await latestCheck(db, row.id)) ?? null } : null,
 		held,
-		idempotencyKey,
+		idempotencyKey: keyed && keptText(keyed),
 	});
 	if (isCommitted) return "done";
 	const [active] = isStart ? await activeRolloutsOf(db, row.environment, row.plan.flags) : [];
 	if (active && active.rollout !== row.id) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
-	return (await isRepeated(db, id, kind, idempotencyKey)) ? "repeated" : "lost";
+	return (await isRepeated(db, id, kind, keyed)) ? "repeated" : "lost";
 }
 
-async function isRepeated(db: Database, id: string, kind: CommandKind, key: string | undefined): Promise<boolean> {
-	const earlier = key === undefined ? undefined : await eventByKey(db, id, key);
-	if (earlier && !isSame(kind, earlier.kind)) refuse({ kind: "idempotency_key_used", by: earlier.kind });
-	return earlier !== undefined;
+async function isRepeated(db: Database, id: string, kind: CommandKind, keyed: Keyed | undefined): Promise<boolean> {
+	const earlier = keyed && (await eventByKey(db, id, keyed.key));
+	if (!earlier) return false;
+	const isTheSame = earlier.hash === undefined ? isSame(kind, earlier.kind) : earlier.hash === keyed.hash;
+	if (!isTheSame) refuse({ kind: "idempotency_key_used", by: earlier.kind });
+	return true;
 }
 
 /** Whether an event of that kind is what the command led to. */

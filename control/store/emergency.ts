@@ -16,6 +16,8 @@ export interface Emergency {
 	readonly of: { readonly kind: "all" } | { readonly kind: "flags" | "rollouts"; readonly keys: readonly string[] };
 	/** Flags that are named are switched off besides. */
 	readonly kill: boolean;
+	/** As events keep it. */
+	readonly idempotencyKey?: string | undefined;
 }
 
 export interface EmergencyOutcome {
@@ -144,7 +146,7 @@ function inParameters(ends: readonly End[]): string[] {
 /** One transaction. Rejects with a conflict where somebody has changed one of the rollouts since it was read. */
 async function write(
 	db: Database,
-	{ environment, of }: Emergency,
+	{ environment, of, idempotencyKey }: Emergency,
 	ends: readonly End[],
 	killing: string | undefined,
 	act: Act,
@@ -159,7 +161,7 @@ async function write(
 	const [killed, before] = await client.batch<{ key?: string; revision?: number }>([
 		client.prepare(`SELECT key FROM flags WHERE ${KILLABLE}`).bind(environment, killing ?? "[]"),
 		client.prepare("SELECT revision FROM head"),
-		...each((json) => eventsInserted(at, json)),
+		...each((json) => eventsInserted(at, json, idempotencyKey)),
 		...each((json) => endsAudited(at, json)),
 		...each((json) => statesSet(at, json)),
 		...each((json) => flagsFreed(at, json)),
@@ -190,14 +192,19 @@ const ENDING = "json_each(?1) AS j JOIN rollouts AS r ON r.id = j.value ->> 'id'
 const HEALTH = `json((SELECT json_object('atMs', at_ms, 'decision', decision, 'reason', reason, 'message', message, 'level', level, 'score', score,
 	'percent', percent) FROM health_checks WHERE rollout = r.id ORDER BY at_ms DESC LIMIT 1))`;
 
-function eventsInserted({ client, act: { actor, reason, correlationId, atMs }, realNow }: At, json: string): D1PreparedStatement {
+function eventsInserted(
+	{ client, act: { actor, reason, correlationId, atMs }, realNow }: At,
+	json: string,
+	idempotencyKey: string | undefined,
+): D1PreparedStatement {
 	return client
 		.prepare(
-			`INSERT INTO rollout_events (rollout, revision, at_ms, recorded_at_ms, kind, reason, message, actor, correlation_id, "before", "after", evidence)
-			SELECT r.id, j.value ->> 'revision', ?2, ?3, j.value ->> 'kind', 'operator', ?4, ?5, ?6, ${STATE}, j.value -> 'after', json_object('health', ${HEALTH})
-			FROM ${ENDING}`,
+			`INSERT INTO rollout_events (rollout, revision, at_ms, recorded_at_ms, kind, reason, message, actor, correlation_id, "before", "after", evidence,
+				idempotency_key)
+			SELECT r.id, j.value ->> 'revision', ?2, ?3, j.value ->> 'kind', 'operator', ?4, ?5, ?6, ${STATE}, j.value -> 'after', json_object('health', ${HEALTH}),
+				?7 FROM ${ENDING}`,
 		)
-		.bind(json, atMs, realNow, reason, actor, correlationId);
+		.bind(json, atMs, realNow, reason, actor, correlationId, idempotencyKey ?? null);
 }
 
 /** Before the states: it tells what they were. */

@@ -91,3 +91,16 @@ function segmentsNamed({ exclude, phases, rollback }: Plan): ReadonlyMap<string,
 	rollback.segments.forEach((each, i) => name(each, `/rollback/segments/${i}`));
 	return named;
 }
+
+/** Steps that would not be called once everybody is back: too late to find out then. Where the plan is wrong already that is enough. */
+export function stepErrors(
+	{ rollback: { steps } }: Plan,
+	found: readonly FieldError[],
+	refusal: (url: string) => string | undefined,
+): FieldError[] {
+	return steps.flatMap(({ http }, i): FieldError[] => {
+		const pointer = `/rollback/steps/${i}/http`;
+		const message = found.some((each) => each.pointer === pointer) ? undefined : refusal(http);
+		return message === undefined ? [] : [{ pointer, message }];
+	});
+}

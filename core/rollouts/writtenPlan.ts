@@ -13,6 +13,8 @@ import { COMPARE, type Source, writePhases } from "./strategies";
 const { phase: anyPhase, plan: fields, limits, approval, timeout, notBefore } = fieldsBy(z.strictObject, checks.default([]));
 
 const FLAGS_MAX = 50;
+/** Control takes no larger request, nor a larger plan with it. */
+export const REQUEST_BYTES_MAX = 262_144;
 
 /** One that says nothing of approval has the plan's. */
 const phase = anyPhase.extend({

@@ -79,6 +79,14 @@ describe("a mistake is told at its line, column and field:", () => {
 			"21 criteria, with those of the plan > limit 20",
 		],
 		["too long a name", changed("rollout: checkout", `rollout: ${"n".repeat(58)}`), 2, 10, "/rollout", "57"],
+		[
+			"a plan too large to be sent, at what makes it so",
+			changed("guards:", `exclude:\n  keys: [${Array.from({ length: 300 }, (_, i) => `${i}-`.padEnd(1_000, "k")).join(", ")}]\nguards:`),
+			14,
+			3,
+			"/exclude",
+			"bytes as JSON > limit 262144, most of them here",
+		],
 		["too many flags", changed("[checkout]", `[${Array.from({ length: 51 }, (_, i) => `f${i}`).join(", ")}]`), 4, 8, "/flags", "50"],
 		[
 			"a rollback's step that is given longer than it gets",

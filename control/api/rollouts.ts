@@ -5,7 +5,7 @@ import { completePlan, plan } from "../../core/rollouts/writtenPlan";
 import { listMetrics } from "../store/metrics";
 import { getSettings } from "../store/settings";
 import { createRollout, listEvents, listRollouts } from "../store/rollouts";
-import { checkedPlan } from "./checkedPlan";
+import { checkedPlan, stepErrors } from "./checkedPlan";
 import { actOf, body, json, refusals, resource } from "./context";
 import { refuse } from "./refusals";
 import { damaged, detail, detailOf, existing, status, summary, summaryOf } from "./rolloutAnswers";
@@ -51,7 +51,9 @@ rollouts.openapi(
 		const [own, { settings }] = await Promise.all([listMetrics(db, given.environment), getSettings(db, given.environment)]);
 		const wanted = completePlan(withDefaults(given, written, settings.defaults), own);
 		if (!wanted.plan) return refuse({ kind: "invalid", errors: wanted.errors });
-		await checkedPlan(db, wanted.plan, false, wanted.errors);
+		// Steps may go where webhooks may.
+		const refused = stepErrors(wanted.plan, wanted.errors, (url) => c.get("notifier").refusal(url));
+		await checkedPlan(db, wanted.plan, false, [...wanted.errors, ...refused]);
 		const row = await createRollout(db, wanted.plan, actOf(c));
 		return c.json(await detailOf(db, row, c.get("now")), 201, { location: `/api/v1/rollouts/${row.id}` });
 	},

@@ -16,6 +16,8 @@ export interface Emergency {
 	readonly of: { readonly kind: "all" } | { readonly kind: "flags" | "rollouts"; readonly keys: readonly string[] };
 	/** Flags that are named are switched off besides. */
 	readonly kill: boolean;
+	/** As events keep it. */
+	readonly idempotencyKey?: string | undefined;
 }
 
 export interface EmergencyOutcome {
@@ -65,7 +67,7 @@ async function attempt(db: Database, given: Emergency, act: Act, realNow: number
 			.where(and(eq(rollouts.environment, environment), sql`${rollouts.id} ${isNamed}`)),
 		db.select({ revision: head.revision }).from(head),
 	]);
-	const ends = rows.flatMap((raw) => endOf(raw, of.kind === "all", act, realNow) ?? []);
+	const ends = rows.flatMap((raw) => endOf(raw, given, act, realNow) ?? []);
 	const isKilling = given.kill && of.kind === "flags" && knownFlags.length > 0;
 	const killing = isKilling ? named : undefined;
 	const committed = ends.length > 0 || isKilling ? await write(db, environment, ends, killing, act, realNow) : undefined;
@@ -90,9 +92,14 @@ function amongThose(environment: string, of: Emergency["of"]) {
 }
 
 /** How it ends; undefined: there is nothing to end. Of one that nobody can read it is certain only that it may be serving somebody. */
-function endOf(raw: Awaited<ReturnType<typeof selectAmong>>[number], all: boolean, act: Act, realNow: number): RolloutChange | undefined {
+function endOf(
+	raw: Awaited<ReturnType<typeof selectAmong>>[number],
+	{ of: { kind: asked }, idempotencyKey }: Emergency,
+	act: Act,
+	realNow: number,
+): RolloutChange | undefined {
 	const evidence = { health: raw.health === null ? null : (JSON.parse(raw.health) as unknown) };
-	const of = { act, realNow, evidence, isEmergency: all };
+	const of = { act, realNow, evidence, idempotencyKey, isEmergency: asked === "all" };
 	const row = parsed(raw);
 	if (!row) return { ...of, row: { ...raw, plan: null, state: null }, change: damagedBack(act) };
 	// What has not come to serve anybody holds its flags all the same, and would start later.

@@ -5,6 +5,7 @@ import { ACTIVE, LIVE, rolloutState } from "../../core/rollouts/state";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, commit } from "./database";
+import { hashIn, isUnder } from "./idempotency";
 import { parseJson } from "./json";
 import { activeFlags, healthChecks, readablePlan, rolloutEvents, rollouts } from "./schema";
 
@@ -143,13 +144,26 @@ export async function listEvents(db: Database, rollout: string, after: number, l
 		.limit(limit);
 }
 
-/** The kind of the change that a command with this key has led to. */
+/** What a command with this key has led to, and the hash of its body where it was kept. */
 export async function eventByKey(db: Database, rollout: string, key: string) {
 	const [event] = await db
-		.select({ kind: rolloutEvents.kind })
+		.select({ kind: rolloutEvents.kind, kept: rolloutEvents.idempotencyKey })
 		.from(rolloutEvents)
-		.where(and(eq(rolloutEvents.rollout, rollout), eq(rolloutEvents.idempotencyKey, key)));
-	return event;
+		.where(and(eq(rolloutEvents.rollout, rollout), isUnder(key)));
+	return event && { kind: event.kind, hash: hashIn(event.kept ?? "") };
+}
+
+/** The newest rollout of a flag that a command with this key was sent to. */
+export async function rolloutByKey(db: Database, environment: string, flag: string, key: string): Promise<string | undefined> {
+	const isOfFlag = sql`CASE WHEN json_valid(${rollouts.plan}) THEN EXISTS (SELECT 1 FROM json_each(${rollouts.plan}, '$.flags') WHERE value = ${flag}) ELSE FALSE END`;
+	const [found] = await db
+		.select({ id: rollouts.id })
+		.from(rollouts)
+		.innerJoin(rolloutEvents, eq(rolloutEvents.rollout, rollouts.id))
+		.where(and(eq(rollouts.environment, environment), isUnder(key), isOfFlag))
+		.orderBy(desc(rolloutEvents.atMs))
+		.limit(1);
+	return found?.id;
 }
 
 export async function latestCheck(db: Database, rollout: string) {

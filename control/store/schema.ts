@@ -189,7 +189,7 @@ export const rolloutEvents = sqliteTable(
 		after: json(anything)("after").notNull(),
 		/** What was observed and judged: enough to decide again. */
 		evidence: json(anything)("evidence"),
-		/** Of the command's sender: the same key carries out nothing twice. */
+		/** Of the command's sender, and a hash of what was sent: the same key carries out nothing twice. */
 		idempotencyKey: text("idempotency_key"),
 	},
 	(t) => [

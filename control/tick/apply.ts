@@ -64,7 +64,7 @@ async function prepared({ db, now }: Writing, { row, observation, decision }: De
 	const act = { actor: ENGINE, reason: decision.message, correlationId: `tick/${now}`, atMs: now };
 	const evidence = { observation, judgement: decision.judgement };
 	try {
-		return [{ row, change: decision, act, realNow, evidence, writes: await flagWrites(db, row, decision) }];
+		return [{ row, ...(await flagWrites(db, row, decision)), act, realNow, evidence }];
 	} catch (error) {
 		await failed(db, row, decision, error, now);
 		return [];

@@ -114,6 +114,25 @@ describe("a rollout whose row is damaged", () => {
 		expect((await running({ flags: [flag] })).status).toBe("running");
 	});
 
+	test.each(["plan", "state"])("(draft, its %s) is cancelled: nobody was served, so nobody goes back, and why is kept", async (column) => {
+		const { id } = await createRollout();
+		await env.DB.prepare(`UPDATE rollouts SET ${column} = '{}' WHERE id = ?`).bind(id).run();
+		const { detail } = await refused(500, "GET", `${ROLLOUTS}/${id}`);
+		expect(detail).toContain("cancel");
+		const { revision } = await headNow();
+		const after = await command(id, "cancel", "it is damaged", { "x-correlation-id": "night-8" });
+		expect(after).toMatchObject({ id, status: "cancelled", revision: 1 });
+		expect((await headNow()).revision).toBe(revision);
+		const said = { actor: "admin", correlationId: "night-8", before: { status: "draft", damaged: true }, after: { status: "cancelled" } };
+		expect((await auditOf(`rollouts/${id}`)).slice(1)).toMatchObject([{ ...said, action: "rollout.cancel", reason: "it is damaged" }]);
+		const events = await env.DB.prepare("SELECT kind, reason, message FROM rollout_events WHERE rollout = ?").bind(id).all();
+		expect(events.results).toEqual([{ kind: "cancel", reason: "operator", message: "it is damaged" }]);
+		const told = await env.DB.prepare("SELECT type FROM outbox WHERE subject = ?").bind(id).all();
+		expect(told.results).toEqual([{ type: "rollout.cancelled" }]);
+		const rows = await env.DB.prepare("SELECT count(*) AS n FROM rollbacks WHERE rollout = ?").bind(id).first();
+		expect(rows).toEqual({ n: 0 });
+	});
+
 	test("is rolled back once, however often it is asked for at once", async () => {
 		const id = await damagedRollout();
 		const answers = await Promise.all([1, 2, 3].map(() => command(id, "roll_back")));

@@ -31,7 +31,7 @@ export type Refusal =
 	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
 	| { readonly kind: "idempotency_key_used"; readonly by: string }
-	| { readonly kind: "nothing_to_confirm"; readonly check: string; readonly status: string }
+	| { readonly kind: "nothing_to_confirm"; readonly check: string; readonly status: string; readonly isManual: boolean }
 	| { readonly kind: "metric_standard"; readonly key: string }
 	| { readonly kind: "metric_damaged"; readonly key: string }
 	| { readonly kind: "webhook_damaged"; readonly id: string }
@@ -174,7 +174,11 @@ export function problemOf(refusal: Refusal): Problem {
 				limit: refusal.limit,
 			});
 		case "nothing_to_confirm":
-			return problem(409, "Nothing to confirm", `check ${refusal.check} does not wait for a person: it is ${refusal.status}`);
+			return problem(
+				409,
+				"Nothing to confirm",
+				`check ${refusal.check} ${refusal.isManual ? "does not wait for a person" : "is not one that a person confirms"}: it is ${refusal.status}`,
+			);
 		case "too_many_secrets":
 			return problem(
 				409,

@@ -161,6 +161,9 @@ interface Sender {
 	readonly isAdmin: boolean;
 }
 
+/** The sender's clock and ours. */
+const CLOCKS_DIFFER_MS = 60_000;
+
 type Carried = "done" | "repeated" | "lost";
 
 export async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
@@ -172,9 +175,11 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
 	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
-	const unknown = kind === "roll_back" && isLive(row.state) ? await unknownIn(db, row, wayBackOf(wanted)) : [];
+	const unknown = kind === "roll_back" && isLive(row.state) ? await unknownIn(db, row, row.state, wayBackOf(wanted)) : [];
 	if (unknown.length > 0) refuse({ kind: "invalid", errors: unknown });
 	const isStart = kind === "start" && row.state.status === "draft";
+	if (wanted.at !== undefined && (parseInstant(wanted.at) ?? act.atMs) < act.atMs - CLOCKS_DIFFER_MS)
+		refuse({ kind: "invalid", errors: [{ pointer: "/at", message: "is in the past: leave it out to start now" }] });
 	const held = isStart ? await checkedPlan(db, row.plan, true) : [];
 	const launch = isStart ? await launchOf(db, row, act.atMs) : 1;
 	const change = orRefuse(

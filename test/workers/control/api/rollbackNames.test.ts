@@ -87,3 +87,41 @@ describe("an unknown segment", () => {
 		expect((await done<RolloutBody>("POST", commandsOf(id), back({ segments: [key] }))).status).toBe("running");
 	});
 });
+
+describe("a way back for some", () => {
+	const back = (change: Record<string, unknown>) => ({ body: { command: "roll_back", reason: "theirs only", ...change } });
+
+	test.each<[what: string, change: Record<string, unknown>, pointer: string]>([
+		["of a flag that the rollout does not serve", { strategy: "feature", flags: ["nope"] }, "/flags/0"],
+		["of nobody", { strategy: "targeted" }, "/strategy"],
+		["down to more than is served", { strategy: "gradual", stages: [90, 80] }, "/stages"],
+		["down to nobody by a stage above all that is served", { strategy: "gradual", stages: [90, 0] }, "/stages"],
+	])("%s takes nobody back, and says what would", async (_, change, pointer) => {
+		const { id } = await running();
+		const refusal = await refused(422, "POST", commandsOf(id), back(change));
+		expect(pointersOf(refusal)).toEqual([pointer]);
+		expect(refusal.detail).toContain("strategy immediate");
+		expect(await statusOf(id)).toBe("running");
+		expect((await done<RolloutBody>("POST", commandsOf(id), IMMEDIATE)).status).toBe("rolled_back");
+	});
+
+	test("of whom it has taken back already takes nobody else", async () => {
+		const { id } = await running();
+		const ann = back({ strategy: "targeted", keys: ["ann"] });
+		expect((await done<RolloutBody>("POST", commandsOf(id), ann)).status).toBe("running");
+		expect((await refused(422, "POST", commandsOf(id), ann)).detail).toContain("on the baseline already");
+		expect(await statusOf(id)).toBe("running");
+	});
+});
+
+describe("a start at a time", () => {
+	const at = (ms: number) => ({ body: { command: "start", reason: "", at: new Date(ms).toISOString() } });
+
+	test("that is over is refused, and it stays a draft: a wrong year is not live at once", async () => {
+		const { key: flag } = await createFlag();
+		const { id } = await createRollout({ flags: [flag] });
+		expect(pointersOf(await refused(422, "POST", commandsOf(id), at(Date.now() - 3_600_000)))).toEqual(["/at"]);
+		expect(await statusOf(id)).toBe("draft");
+		expect((await done<RolloutBody>("POST", commandsOf(id), at(Date.now() - 1_000))).status).toBe("running");
+	});
+});

@@ -53,11 +53,7 @@ async function restored(
 	environment: string,
 	wanted: Readonly<Record<string, number>>,
 ): Promise<{ readonly writes: readonly FlagWrite[]; readonly left: readonly string[] }> {
-	const [found, versions, [segmentRows, flagRows]] = await Promise.all([
-		findFlags(db, environment, Object.keys(wanted)),
-		getVersions(db, environment, wanted),
-		db.batch(selectWorld(db, environment)),
-	]);
+	const [found, versions] = await Promise.all([findFlags(db, environment, Object.keys(wanted)), getVersions(db, environment, wanted)]);
 	const left: string[] = [];
 	const candidates: FlagWrite[] = [];
 	for (const [key, number] of Object.entries(wanted)) {
@@ -67,11 +63,14 @@ async function restored(
 		else if (flag && flag !== "damaged" && version?.flag)
 			candidates.push({ flag, config: restoredFlag(configOf(flag), version.flag), action: "flag.restored" });
 	}
+	const differing = candidates.filter(({ flag, config }) => diff(configOf(flag), config).length > 0);
+	// Most name nothing, and a tick has only so many questions.
+	if (!differing.some(namesOthers)) return { writes: differing, left };
+	const [segmentRows, flagRows] = await db.batch(selectWorld(db, environment));
 	const world = worldOf(environment, segmentRows, flagRows);
-	for (const { config } of candidates) place(world, config);
+	for (const { config } of differing) place(world, config);
 	const checks = checksIn(world);
-	const writes = candidates.filter(({ flag, config }) => {
-		if (diff(configOf(flag), config).length === 0) return false;
+	const writes = differing.filter(({ flag, config }) => {
 		const [error] = [...checks.flagErrors(config), ...checks.variantErrors(config, configOf(flag))];
 		// What it names has gone since: it would be served to nobody.
 		if (error) left.push(`${flag.key} stays as it is: version ${wanted[flag.key]}: ${error.message}`);
@@ -79,6 +78,10 @@ async function restored(
 	});
 	return { writes, left };
 }
+
+/** Segments or flags, or others may name what it no longer has. */
+const namesOthers = ({ flag, config: { rules, prerequisites, variants } }: FlagWrite): boolean =>
+	rules.length + prerequisites.length > 0 || Object.keys(flag.variants).some((variant) => !Object.hasOwn(variants, variant));
 
 /** Why a version cannot be restored; undefined: it can. */
 export function whyNot(number: number, version: FlagVersion | undefined): string | undefined {

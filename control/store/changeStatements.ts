@@ -24,8 +24,9 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 	[
 		`INSERT INTO rollout_events (rollout, revision, at_ms, recorded_at_ms, kind, reason, message, actor, correlation_id, "before", "after",
 			evidence, idempotency_key)
-		SELECT r.id, CASE WHEN coalesce(j.value ->> 'tickedAtMs', r.ticked_at_ms) = r.ticked_at_ms THEN j.value ->> 'revision' END, j.value ->> 'atMs', j.value ->> 'realNow', j.value ->> 'kind', j.value ->> 'reason',
-			j.value ->> 'message', j.value ->> 'actor', j.value ->> 'correlationId',
+		SELECT r.id, CASE WHEN coalesce(j.value ->> 'tickedAtMs', r.ticked_at_ms) = r.ticked_at_ms THEN j.value ->> 'revision' END,
+			j.value ->> 'atMs', j.value ->> 'realNow', j.value ->> 'kind', j.value ->> 'reason', j.value ->> 'message', j.value ->> 'actor',
+			j.value ->> 'correlationId',
 			CASE WHEN NOT j.value ->> 'isDamaged' THEN r.state ELSE json_set(CASE WHEN json_valid(r.state) AND json_type(r.state) = 'object'
 				THEN r.state ELSE '{}' END, '$.status', r.status, '$.damaged', json('true')) END,
 			j.value -> 'after', j.value -> 'evidence', j.value ->> 'idempotencyKey'
@@ -136,7 +137,8 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 			value ->> 'atMs', value ->> 'realNow', value ->> 'detectMs', coalesce(value ->> 'headRevision', (SELECT revision FROM head)), '[]',
 			value ->> 'dueAtMs' FROM json_each(?1)`,
 		({ row, change, act: { actor, atMs }, realNow, isEmergency }) => {
-			if (!WAYS_BACK.includes(change.kind) || isComingDown(row)) return [];
+			// The rest of a gradual one is its own; a full one is the environment's besides.
+			if (!WAYS_BACK.includes(change.kind) || (isComingDown(row) && change.strategy !== "full")) return [];
 			const { kind, reason: trigger } = change;
 			const strategy = isEmergency ? "emergency" : (change.strategy ?? "immediate");
 			const detectMs = row.state && isLive(row.state) ? Math.max(0, atMs - row.state.sinceMs) : null;

@@ -93,6 +93,17 @@ describe("a gradual way back", () => {
 		expect(await history()).toMatchObject([{ verifiedAtMs: realMs }]);
 	});
 
+	test("that a full one cuts short ends with it, and the others go back as they do by any full one", async () => {
+		const [{ id }, other] = [await started("cut-whole", GRADUAL), await started("beside-cut")];
+		await order(id, { kind: "roll_back", wayBack: { strategy: "gradual" } });
+		await order(id, { kind: "roll_back", wayBack: { strategy: "full" } });
+		await ticks(1);
+		expect((await current(other.id)).status).toBe("rolled_back");
+		const found = await history();
+		expect(found.filter((each) => each.rollout === id).map(({ strategy }) => strategy)).toEqual(["full", "gradual"]);
+		expect(found.filter(({ headRevision }) => headRevision === null)).toEqual([]);
+	});
+
 	test("that a person resumes is told as given up, and the next one is another", async () => {
 		const { id } = await started("given-up", GRADUAL);
 		await order(id, { kind: "roll_back", wayBack: { strategy: "gradual" } });

@@ -7,6 +7,8 @@ import { isInstalled } from "./scripts/installLocked.mjs";
 
 const migrations = existsSync("migrations") ? await readD1Migrations("migrations") : [];
 const controlBindings = { ADMIN_TOKEN: "test-admin-token", DEV_CLOCK: "1" };
+/** `npm run test:pairs` asks for more than there is time for here. */
+const pairs = process.env["TIDEGATE_PAIRS"] ?? "200";
 
 /** Vite transforms only the Worker under test, so the other one is bundled first. */
 async function bundleControl(): Promise<string> {
@@ -45,7 +47,16 @@ export default defineConfig({
 		projects: [
 			...(hasClickhouse ? [clickhouse] : []),
 			// Machines are slow when they are busy: a time limit finds what hangs, and measures nothing.
-			{ test: { name: "unit", include: ["test/unit/**/*.test.ts"], environment: "node", testTimeout: 60_000, hookTimeout: 60_000 } },
+			{
+				test: {
+					name: "unit",
+					include: ["test/unit/**/*.test.ts"],
+					environment: "node",
+					isolate: false,
+					testTimeout: 60_000,
+					hookTimeout: 60_000,
+				},
+			},
 			{
 				test: {
 					name: "integration",
@@ -59,11 +70,13 @@ export default defineConfig({
 				plugins: [
 					cloudflareTest({
 						wrangler: { configPath: "./control/wrangler.toml" },
-						miniflare: { bindings: { ...controlBindings, TEST_MIGRATIONS: migrations } },
+						miniflare: { bindings: { ...controlBindings, TEST_MIGRATIONS: migrations, TEST_PAIRS: pairs } },
 					}),
 				],
 				test: {
 					name: "control",
+					// Loading control takes longer than most files: setup.ts empties what a file leaves to the next.
+					isolate: false,
 					include: ["test/workers/control/**/*.test.ts"],
 					setupFiles: ["test/workers/setup.ts"],
 					testTimeout: 30_000,

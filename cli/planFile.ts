@@ -7,7 +7,7 @@ import type { Route } from "../core/gateway/model";
 import { nearest } from "../core/health/suggest";
 import type { MetricDefinition } from "../core/metric";
 import type { Plan } from "../core/rollouts/plan";
-import { completePlan, plan } from "../core/rollouts/writtenPlan";
+import { REQUEST_BYTES_MAX, completePlan, plan } from "../core/rollouts/writtenPlan";
 import { problemIn } from "./controlApi";
 import { Stop, failure, usageError } from "./exit";
 import { type Mistake, type Source, excerpt, readYaml } from "./positions";
@@ -58,9 +58,19 @@ export function readPlan(
 	const complete = parsed.success
 		? completePlan(withDefaults(parsed.data, fieldsOf(source.value), defaults), metrics)
 		: { plan: undefined, routes: [], errors: parsed.error.issues.flatMap(fieldErrors) };
-	const { errors } = complete;
+	const errors = [...complete.errors, ...tooLarge(source.value)];
 	if (!complete.plan || errors.length > 0) return { name, text, mistakes: errors.map((each) => placed(each, source)).sort(byPlace) };
 	return { name, text, source, written: source.value, plan: complete.plan, routes: complete.routes };
+}
+
+/** What control would refuse as a request, told at the field that is the largest. */
+function tooLarge(written: unknown): FieldError[] {
+	const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value) ?? "");
+	const bytes = bytesOf(written);
+	if (bytes <= REQUEST_BYTES_MAX || typeof written !== "object" || written === null) return [];
+	const [largest] = Object.entries(written).sort(([, a], [, b]) => bytesOf(b) - bytesOf(a));
+	const message = `the plan has ${bytes} bytes as JSON > limit ${REQUEST_BYTES_MAX}, most of them here: keys can be listed in a segment`;
+	return [{ pointer: `/${largest?.[0] ?? ""}`, message }];
 }
 
 /** The fields that somebody wrote. */

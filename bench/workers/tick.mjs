@@ -18,7 +18,7 @@ export default {
 		await recordPoints(env.DB, "production", await request.json(), realNow());
 		return new Response(null, { status: 204 });
 	},
-	scheduled: (event, env, context) => control.scheduled(event, env, context),
+	scheduled: (controller, env) => control.scheduled(controller, env),
 };
 
 async function counted(env, now) {

@@ -1,6 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
+import { REQUEST_BYTES_MAX } from "../../core/rollouts/writtenPlan";
 import type { CheckDeps } from "../checks/finding";
 import { log, nameOf } from "../log";
 import type { MetricsSource } from "../metrics/source";
@@ -34,7 +35,6 @@ import { transfer } from "./transfer";
 import { versions } from "./versions";
 import { webhooks } from "./webhooks";
 
-const BODY_BYTES_MAX = 262_144;
 /** Of segments' keys, up to 100,000 in one piece, and of whole environments. */
 const LARGE_BODY_BYTES_MAX = 8 * 1024 * 1024;
 const LARGE_BODIES = /^\/api\/v1\/(?:import|segments\/[^/]+\/keys)$/;
@@ -72,7 +72,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 		c.header("x-correlation-id", c.get("correlationId"));
 	});
 	app.use("/api/*", async (c, next) => {
-		const limitBytes = LARGE_BODIES.test(c.req.path) ? LARGE_BODY_BYTES_MAX : BODY_BYTES_MAX;
+		const limitBytes = LARGE_BODIES.test(c.req.path) ? LARGE_BODY_BYTES_MAX : REQUEST_BYTES_MAX;
 		return bodyLimit({ maxSize: limitBytes, onError: () => refuse({ kind: "too_large", limitBytes }) })(c, next);
 	});
 	app.use("/api/*", async (c, next) => {

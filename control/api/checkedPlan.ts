@@ -7,7 +7,9 @@ import { type StoredFlag, getFlags } from "../store/flags";
 import { shadowedFlags } from "../store/gatewayReferences";
 import { listMetrics } from "../store/metrics";
 import { activeRolloutsOf } from "../store/rollouts";
-import { getSegment } from "../store/segments";
+import { whyNot } from "../store/rolloutFlags";
+import { missingSegments } from "../store/segments";
+import { getVersions } from "../store/versions";
 import { refuse } from "./refusals";
 
 /** The plan against the flags as they are now; refused with every reason at once. */
@@ -62,10 +64,14 @@ export async function checkedPlan(
 			pointer: "/flags",
 			message: `flag ${key} buckets by ${bucketBy}, ${first?.key ?? ""} by ${first?.bucketBy ?? ""}: one rollout has one cohort`,
 		});
-	for (const [segment, pointer] of segmentsNamed(wanted))
-		// oxlint-disable-next-line no-await-in-loop -- some dozens at most
-		if (!(await getSegment(db, wanted.environment, segment)))
-			errors.push({ pointer, message: `there is no segment ${segment} in ${wanted.environment}` });
+	const segments = segmentsNamed(wanted);
+	for (const segment of await missingSegments(db, wanted.environment, [...segments.keys()]))
+		errors.push({ pointer: segments.get(segment) ?? "", message: `there is no segment ${segment} in ${wanted.environment}` });
+	const versions = await getVersions(db, wanted.environment, wanted.rollback.versions);
+	for (const [key, number] of Object.entries(wanted.rollback.versions)) {
+		const why = flags.some((flag) => flag.key === key) ? whyNot(number, versions.get(key)) : undefined;
+		if (why !== undefined) errors.push({ pointer: `/rollback/versions/${key}`, message: `flag ${key}: ${why}` });
+	}
 	if (isStart) errors.push(...(await shadowErrors(db, wanted)));
 	if (errors.length > 0) refuse({ kind: "invalid", errors });
 	const [active] = await activeRolloutsOf(db, wanted.environment, wanted.flags);
@@ -102,4 +108,17 @@ function segmentsNamed({ exclude, phases, rollback }: Plan): ReadonlyMap<string,
 	phases.forEach(({ audience }, i) => name(audience, `/phases/${i}/audience`));
 	rollback.segments.forEach((each, i) => name(each, `/rollback/segments/${i}`));
 	return named;
+}
+
+/** Steps that would not be called once everybody is back: too late to find out then. Where the plan is wrong already that is enough. */
+export function stepErrors(
+	{ rollback: { steps } }: Plan,
+	found: readonly FieldError[],
+	refusal: (url: string) => string | undefined,
+): FieldError[] {
+	return steps.flatMap(({ http }, i): FieldError[] => {
+		const pointer = `/rollback/steps/${i}/http`;
+		const message = found.some((each) => each.pointer === pointer) ? undefined : refusal(http);
+		return message === undefined ? [] : [{ pointer, message }];
+	});
 }

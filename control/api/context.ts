@@ -19,7 +19,6 @@ export interface Variables {
 	readonly metrics: MetricsSource;
 	readonly notifier: Notifier;
 	readonly caller: Caller;
-	/** The caller's name. */
 	readonly checks: CheckDeps;
 	readonly privateOrigins: boolean;
 	readonly actor: string;

@@ -11,10 +11,11 @@ import { configOf, getFlag, listFlags } from "../store/flags";
 import { type HealthCheck, healthCheck, latestChecks, listChecks } from "../store/healthChecks";
 import { damagedOr } from "../store/json";
 import { readHead } from "../store/publication";
-import { type StoredRollout, getRollout } from "../store/rollouts";
+import { type StoredRollout, getRollout, rolloutByKey } from "../store/rollouts";
 import { type Results, knownResults } from "../tick/check";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
-import { refuse } from "./refusals";
+import { REPLAYED, idempotencyKey, keyedBy } from "./idempotency";
+import { type Refusal, refuse } from "./refusals";
 import { detail, detailAfter, next } from "./rolloutAnswers";
 import { carryOut } from "./rolloutCommands";
 
@@ -178,21 +179,27 @@ deploymentFeatures.openapi(
 		method: "post",
 		path: "/features/{key}/advance-phase",
 		summary: "The rollout that holds the flag goes on to its next phase now; after the last it completes",
-		request: { params, query, ...body(z.strictObject({ reason })) },
+		request: { params, query, headers: idempotencyKey, ...body(z.strictObject({ reason })) },
 		responses: { 200: { description: "done", ...json(detail) }, ...refusals(400, 401, 404, 409, 413, 415, 422) },
 	}),
 	async (c) => {
 		const { db, realNow } = c.get("deps");
 		const { key } = c.req.valid("param");
 		const { environment: name } = c.req.valid("query");
-		const id = (await holderOf(db, name, key)) ?? refuse({ kind: "not_found", what: `rollout in ${name} that holds flag ${key}` });
 		const act = actOf(c, c.req.valid("json").reason);
-		const outcome = await carryOut(db, id, { command: "advance", reason: act.reason }, { act, isAdmin: false }, realNow());
+		const wanted = { command: "advance" as const, reason: act.reason };
+		const keyed = await keyedBy(c.req.valid("header")["idempotency-key"], wanted);
+		// Read before the key is looked for: its twin may complete the rollout after that, and the flag be another's.
+		const holder = await holderOf(db, name, key);
+		const id = (keyed && (await rolloutByKey(db, name, key, keyed.key))) ?? holder ?? refuse(unheld(name, key));
+		const outcome = await carryOut(db, id, wanted, { act, keyed, isAdmin: false }, realNow());
 		if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
-		publishBehind(c);
-		return c.json(await detailAfter(db, id, act.atMs), 200);
+		if (outcome === "done") publishBehind(c);
+		return c.json(await detailAfter(db, id, act.atMs), 200, outcome === "repeated" ? REPLAYED : {});
 	},
 );
+
+const unheld = (name: string, key: string): Refusal => ({ kind: "not_found", what: `rollout in ${name} that holds flag ${key}` });
 
 async function rolloutOf(db: Database, name: string, key: string): Promise<StoredRollout | undefined> {
 	const id = await holderOf(db, name, key);

@@ -35,7 +35,7 @@ export type Refusal =
 	| { readonly kind: "rollout_damaged"; readonly id: string }
 	| { readonly kind: "changed_meanwhile" }
 	| { readonly kind: "idempotency_key_used"; readonly by: string }
-	| { readonly kind: "nothing_to_confirm"; readonly check: string; readonly status: string }
+	| { readonly kind: "nothing_to_confirm"; readonly check: string; readonly status: string; readonly isManual: boolean }
 	| { readonly kind: "metric_standard"; readonly key: string }
 	| { readonly kind: "route_damaged"; readonly key: string }
 	| { readonly kind: "metric_damaged"; readonly key: string }
@@ -212,7 +212,11 @@ export function problemOf(refusal: Refusal): Problem {
 				limit: refusal.limit,
 			});
 		case "nothing_to_confirm":
-			return problem(409, "Nothing to confirm", `check ${refusal.check} does not wait for a person: it is ${refusal.status}`);
+			return problem(
+				409,
+				"Nothing to confirm",
+				`check ${refusal.check} ${refusal.isManual ? "does not wait for a person" : "is not one that a person confirms"}: it is ${refusal.status}`,
+			);
 		case "too_many_secrets":
 			return problem(
 				409,
@@ -242,7 +246,11 @@ export function problemOf(refusal: Refusal): Problem {
 		case "webhook_damaged":
 			return problem(500, "Webhook damaged", `the stored row of webhook ${refusal.id} cannot be read: delete it, and create it again`);
 		case "rollout_damaged":
-			return problem(500, "Rollout damaged", `the stored row of rollout ${refusal.id} cannot be read; roll_back and cancel still work`);
+			return problem(
+				500,
+				"Rollout damaged",
+				`the stored row of rollout ${refusal.id} cannot be read; cancel still works, and roll_back where it serves somebody`,
+			);
 		case "flag_active":
 			return problem(409, "Flag in a rollout", `flag ${refusal.flag} is in the active rollout ${refusal.rollout}: one at a time`, {
 				rollout: refusal.rollout,
@@ -258,7 +266,11 @@ export function problemOf(refusal: Refusal): Problem {
 		case "no_such_phase":
 			return problem(422, "No such phase", printRefusal(refusal), { errors: [{ pointer: "/fromPhase", message: printRefusal(refusal) }] });
 		case "idempotency_key_used":
-			return problem(422, "Idempotency-Key used before", `this key has led to "${refusal.by}": send another one with another command`);
+			return problem(
+				422,
+				"Idempotency-Key used before",
+				`this key has led to "${refusal.by}", with another body or command: send this one under a key of its own`,
+			);
 		case "changed_meanwhile":
 			return problem(409, "Changed meanwhile", "somebody changed this at the same time and nothing was written: look, and try again");
 		case "unavailable":

@@ -1,7 +1,8 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { checkName } from "../../core/checks/model";
-import { summaryOf, waitsForPerson } from "../../core/checks/result";
+import { summaryOf } from "../../core/checks/result";
 import { flagKey } from "../../core/flags/model";
+import { checksNow } from "../../core/rollouts/planChecks";
 import { isLive } from "../../core/rollouts/state";
 import type { Database } from "../store/database";
 import { type RolloutStage, confirmCheck } from "../store/checkResults";
@@ -42,13 +43,16 @@ rolloutChecks.openapi(
 		const { db } = c.get("deps");
 		const { id, name } = c.req.valid("param");
 		const row = await rowOf(db, id);
-		const at = stageOf(row);
+		const now = checksNow(row.plan, row.state);
 		const found = (await checksOf(db, row)).find((each) => each.name === name);
-		if (!found) refuse({ kind: "not_found", what: `check ${name} in the current stage of rollout ${id}` });
+		if (!now || !found) refuse({ kind: "not_found", what: `check ${name} in the current stage of rollout ${id}` });
 		// What was sent twice is done.
 		const isConfirmed = found.status === "passed" && found.attempts === 0;
-		if (!isConfirmed && !waitsForPerson(found)) refuse({ kind: "nothing_to_confirm", check: name, status: found.status });
-		if (!isConfirmed && !(await confirmCheck(db, at, name, actOf(c, c.req.valid("json").reason)))) refuse({ kind: "changed_meanwhile" });
+		const isManual = now.checks.some((each) => each.name === name && "manual" in each);
+		if (!isConfirmed && !(isManual && found.status === "pending"))
+			refuse({ kind: "nothing_to_confirm", check: name, status: found.status, isManual });
+		const at = { rollout: id, stage: now.stage, sinceMs: now.sinceMs };
+		if (!isConfirmed && !(await confirmCheck(db, at, found, actOf(c, c.req.valid("json").reason)))) refuse({ kind: "changed_meanwhile" });
 		return c.json(await shownOf(db, row), 200);
 	},
 );

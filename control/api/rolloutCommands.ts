@@ -6,18 +6,24 @@ import { COMMANDS, type Command, type CommandKind, command } from "../../core/ro
 import { durationMs } from "../../core/rollouts/duration";
 import { type Plan, duration, phaseName } from "../../core/rollouts/plan";
 import { isActive, isLive } from "../../core/rollouts/state";
+import type { WayBackWanted } from "../../core/rollouts/takeBack";
 import { STRATEGIES } from "../../core/rollouts/wayBack";
 import { log, nameOf } from "../log";
 import { followFull } from "../tick/full";
 import type { Act } from "../store/audit";
 import type { Database } from "../store/database";
+import { TRIES } from "../store/emergency";
 import type { StoredFlag } from "../store/flags";
+import { cancelDamagedDraft } from "../store/damagedDrafts";
+import { type Keyed, keptText } from "../store/idempotency";
 import { damagedOr } from "../store/json";
 import { commitChange, rollBackDamaged } from "../store/rolloutChanges";
 import { flagWrites } from "../store/rolloutFlags";
 import { activeRolloutsOf, eventByKey, getDamaged, getRollout, latestCheck, launchOf } from "../store/rollouts";
 import { checkedPlan } from "./checkedPlan";
 import { type ApiEnv, actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
+import { REPLAYED, idempotencyKey, keyedBy } from "./idempotency";
+import { unknownIn } from "./namedInRollback";
 import { orRefuse, refuse } from "./refusals";
 import { detail, detailAfter } from "./rolloutAnswers";
 
@@ -97,12 +103,7 @@ rolloutCommands.openapi(
 			"A rollback is served at the edge within 10 s of this answer: users go back to the baseline. With an Idempotency-Key a command that may have been carried out can be sent again: it is carried out once.",
 		request: {
 			params,
-			headers: z.object({
-				"idempotency-key": z
-					.string()
-					.regex(/^[\x21-\x7e]{1,255}$/, "takes 1 to 255 visible ASCII characters")
-					.optional(),
-			}),
+			headers: idempotencyKey,
 			...body(sent, EXAMPLES),
 		},
 		responses: { 200: { description: "done", ...json(detail) }, ...refusals(400, 401, 403, 404, 409, 413, 415, 422) },
@@ -113,18 +114,18 @@ rolloutCommands.openapi(
 		const errors = misplaced(wanted);
 		if (errors.length > 0) refuse({ kind: "invalid", errors });
 		const { id } = c.req.valid("param");
-		const idempotencyKey = c.req.valid("header")["idempotency-key"];
+		const keyed = await keyedBy(c.req.valid("header")["idempotency-key"], wanted);
 		const act = actOf(c, wanted.reason);
 		const isWayBack = wanted.command === "roll_back" || wanted.command === "cancel";
 		for (let tries = 1; ; tries++) {
 			// oxlint-disable-next-line no-await-in-loop -- a way back that lost against a tick is tried again on what that left
-			const outcome = await carryOut(db, id, wanted, { act, idempotencyKey, isAdmin: c.get("caller").role === "admin" }, realNow());
-			if (outcome === "lost" && isWayBack && tries < WAY_BACK_TRIES) continue;
+			const outcome = await carryOut(db, id, wanted, { act, keyed, isAdmin: c.get("caller").role === "admin" }, realNow());
+			if (outcome === "lost" && isWayBack && tries < TRIES) continue;
 			if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
 			// oxlint-disable-next-line no-await-in-loop -- comes with the end
 			if (outcome === "done" && wanted.strategy === "full") await othersBack(c);
 			if (outcome === "done") publishBehind(c);
-			return c.json(await detailAfter(db, id, act.atMs), 200, outcome === "repeated" ? { "idempotent-replayed": "true" } : {});
+			return c.json(await detailAfter(db, id, act.atMs), 200, outcome === "repeated" ? REPLAYED : {});
 		}
 	},
 );
@@ -154,27 +155,31 @@ function misplaced(wanted: Given): FieldError[] {
 	return errors;
 }
 
-/** Somebody else was faster each time: far more often than ticks and people can be. */
-const WAY_BACK_TRIES = 6;
-
 interface Sender {
 	readonly act: Act;
-	readonly idempotencyKey?: string | undefined;
+	readonly keyed?: Keyed | undefined;
 	readonly isAdmin: boolean;
 }
+
+/** The sender's clock and ours. */
+const CLOCKS_DIFFER_MS = 60_000;
 
 type Carried = "done" | "repeated" | "lost";
 
 export async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
 	const { command: kind } = wanted;
-	const { act, idempotencyKey } = sender;
+	const { act, keyed } = sender;
 	// Read before the key is looked for: whatever its twin does after that, this one loses against.
 	const row = await getRollout(db, id).catch(damagedOr(undefined));
-	if (await isRepeated(db, id, kind, idempotencyKey)) return "repeated";
+	if (await isRepeated(db, id, kind, keyed)) return "repeated";
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
 	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
+	const unknown = kind === "roll_back" && isLive(row.state) ? await unknownIn(db, row, row.state, wayBackOf(wanted)) : [];
+	if (unknown.length > 0) refuse({ kind: "invalid", errors: unknown });
 	const isStart = kind === "start" && row.state.status === "draft";
+	if (wanted.at !== undefined && (parseInstant(wanted.at) ?? act.atMs) < act.atMs - CLOCKS_DIFFER_MS)
+		refuse({ kind: "invalid", errors: [{ pointer: "/at", message: "is in the past: leave it out to start now" }] });
 	const held = isStart ? await checkedPlan(db, row.plan, true) : [];
 	const launch = isStart ? await launchOf(db, row, act.atMs) : 1;
 	const change = orRefuse(
@@ -182,24 +187,25 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	);
 	const isCommitted = await commitChange(db, {
 		row,
-		change,
+		...(await flagWrites(db, row, change)),
 		act,
 		realNow,
 		evidence: isLive(row.state) ? { health: (await latestCheck(db, row.id)) ?? null } : null,
 		held,
-		writes: await flagWrites(db, row, change),
-		idempotencyKey,
+		idempotencyKey: keyed && keptText(keyed),
 	});
 	if (isCommitted) return "done";
 	const [active] = isStart ? await activeRolloutsOf(db, row.environment, row.plan.flags) : [];
 	if (active && active.rollout !== row.id) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
-	return (await isRepeated(db, id, kind, idempotencyKey)) ? "repeated" : "lost";
+	return (await isRepeated(db, id, kind, keyed)) ? "repeated" : "lost";
 }
 
-async function isRepeated(db: Database, id: string, kind: CommandKind, key: string | undefined): Promise<boolean> {
-	const earlier = key === undefined ? undefined : await eventByKey(db, id, key);
-	if (earlier && !isSame(kind, earlier.kind)) refuse({ kind: "idempotency_key_used", by: earlier.kind });
-	return earlier !== undefined;
+async function isRepeated(db: Database, id: string, kind: CommandKind, keyed: Keyed | undefined): Promise<boolean> {
+	const earlier = keyed && (await eventByKey(db, id, keyed.key));
+	if (!earlier) return false;
+	const isTheSame = earlier.hash === undefined ? isSame(kind, earlier.kind) : earlier.hash === keyed.hash;
+	if (!isTheSame) refuse({ kind: "idempotency_key_used", by: earlier.kind });
+	return true;
 }
 
 /** Whether an event of that kind is what the command led to. */
@@ -218,7 +224,7 @@ function commandOf(
 	{ act, isAdmin }: Sender,
 	of: { readonly launch: number; readonly author: string; readonly held: readonly StoredFlag[] },
 ): Command {
-	const { command: kind, at, fromPhase, manual, force, strategy = "immediate", stages, flags, keys, segments, versions } = wanted;
+	const { command: kind, at, fromPhase, manual, force } = wanted;
 	return {
 		kind,
 		by: act.actor,
@@ -232,8 +238,12 @@ function commandOf(
 		force,
 		isAdmin,
 		extendMs: wanted.duration === undefined ? undefined : durationMs(wanted.duration),
-		wayBack: { strategy, stages, flags, keys, segments, versions },
+		wayBack: wayBackOf(wanted),
 	};
+}
+
+function wayBackOf({ strategy = "immediate", stages, flags, keys, segments, versions }: Given): WayBackWanted {
+	return { strategy, stages, flags, keys, segments, versions };
 }
 
 /** By its name, or counted from 1; one that there is not is refused by the command. */
@@ -242,11 +252,13 @@ function phaseIndex(plan: Plan, given: string): number {
 	return named >= 0 ? named : /^\d{1,2}$/.test(given) ? Number(given) - 1 : -1;
 }
 
-/** A row that nobody can read can still be rolled back; everything else needs it whole. */
+/** A row that nobody can read can still be ended; everything else needs it whole. */
 async function carryOutDamaged(db: Database, id: string, kind: CommandKind, act: Act, realNow: number): Promise<Carried> {
 	const row = (await getDamaged(db, id)) ?? refuse({ kind: "not_found", what: `rollout ${id}` });
-	if (row.status === "rolled_back" && kind === "roll_back") return "done";
-	const isActiveRow = isActive({ status: row.status } as Parameters<typeof isActive>[0]);
-	if (!isActiveRow || (kind !== "roll_back" && kind !== "cancel")) refuse({ kind: "rollout_damaged", id });
+	if (kind !== "roll_back" && kind !== "cancel") refuse({ kind: "rollout_damaged", id });
+	// Nobody is served by it any more, whichever of the two it was.
+	if (row.status === "rolled_back" || row.status === "cancelled") return "done";
+	if (row.status === "draft" && kind === "cancel") return (await cancelDamagedDraft(db, row, act, realNow)) ? "done" : "lost";
+	if (!isActive({ status: row.status } as Parameters<typeof isActive>[0])) refuse({ kind: "rollout_damaged", id });
 	return (await rollBackDamaged(db, row, act, realNow)) ? "done" : "lost";
 }

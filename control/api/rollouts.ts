@@ -8,7 +8,7 @@ import { routesWritten } from "../store/manyRoutes";
 import { listMetrics } from "../store/metrics";
 import { getSettings } from "../store/settings";
 import { createRollout, listEvents, listRollouts } from "../store/rollouts";
-import { checkedPlan } from "./checkedPlan";
+import { checkedPlan, stepErrors } from "./checkedPlan";
 import { plannedRouteErrors, plannedWrites } from "./checkedRoutes";
 import { actOf, body, json, publishBehind, refusals, resource } from "./context";
 import { refuse } from "./refusals";
@@ -59,8 +59,10 @@ rollouts.openapi(
 		if (!wanted.plan) return refuse({ kind: "invalid", errors: wanted.errors });
 		const { environment } = wanted.plan;
 		const read = await readChanged(db, environment);
-		const errors = [...wanted.errors, ...(await plannedRouteErrors(c, environment, wanted.routes))];
-		await checkedPlan(db, wanted.plan, false, errors);
+		const routeErrors = await plannedRouteErrors(c, environment, wanted.routes);
+		// Steps may go where webhooks may.
+		const refused = stepErrors(wanted.plan, wanted.errors, (url) => c.get("notifier").refusal(url));
+		await checkedPlan(db, wanted.plan, false, [...wanted.errors, ...routeErrors, ...refused]);
 		const writes = await plannedWrites(c, db, environment, wanted.routes);
 		const act = actOf(c);
 		const beside =

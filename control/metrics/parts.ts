@@ -1,8 +1,8 @@
 /** A parameter holds 2 MB at most, and a character takes at most 3 bytes. */
 const PART_LENGTH_MAX = 600_000;
 
-/** Rows as JSON arrays, each short enough for one parameter: json_each opens them, and D1's 100 parameters do not matter. */
-export function partsOf(rows: readonly (readonly unknown[])[]): string[] {
+/** Rows in JSON arrays, each short enough for one parameter: json_each opens them, and D1's 100 parameters do not matter. */
+export function partsOf(rows: readonly unknown[]): string[] {
 	const parts: string[][] = [];
 	let length = Infinity;
 	for (const row of rows) {

@@ -1,6 +1,6 @@
 import type { Outcome } from "../../core/notify/settle";
 import { durationMs } from "../../core/rollouts/duration";
-import type { RollbackStep } from "../../core/rollouts/wayBack";
+import { type RollbackStep, STEP_MAX_MS, STEP_MIN_MS } from "../../core/rollouts/wayBack";
 import type { Json } from "../store/audit";
 import { addressRefusal } from "../address";
 
@@ -10,15 +10,14 @@ export interface StepCaller {
 	call(step: RollbackStep, key: string, body: Json): Promise<Outcome>;
 }
 
-const TIMEOUT_MAX_MS = 10_000;
-
 /** `allowPrivate`: local instances may call http, any port and private addresses. */
 export function stepCaller(allowPrivate: boolean): StepCaller {
 	return {
 		async call({ http: url, method, timeout }, key, body): Promise<Outcome> {
 			const refused = addressRefusal(url, allowPrivate);
 			if (refused !== undefined) return { kind: "silent", error: `http: ${refused}` };
-			const timeoutMs = Math.min(durationMs(timeout) ?? TIMEOUT_MAX_MS, TIMEOUT_MAX_MS);
+			// As plans are checked; an older one may say anything.
+			const timeoutMs = Math.min(Math.max(durationMs(timeout) ?? STEP_MAX_MS, STEP_MIN_MS), STEP_MAX_MS);
 			const signal = AbortSignal.timeout(timeoutMs);
 			const headers = { "content-type": "application/json", "user-agent": "Tidegate", "idempotency-key": key };
 			const content = method === "GET" ? {} : { body: JSON.stringify(body) };

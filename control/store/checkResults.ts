@@ -1,4 +1,4 @@
-import { and, eq, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import * as z from "zod";
 import type { CheckResult } from "../../core/checks/result";
 import { partsOf } from "../metrics/parts";
@@ -82,17 +82,34 @@ export async function resultsOf(db: Database, asked: readonly RolloutStage[]): P
 	return new Map([...Map.groupBy(known, ({ rollout }) => rollout)].map(([rollout, own]) => [rollout, own.map(({ result }) => result)]));
 }
 
-/** False: it does not wait for a person any more, and nothing was written. */
-export async function confirmCheck(db: Database, { rollout, stage }: RolloutStage, name: string, act: Act): Promise<boolean> {
+/**
+ * Also before a tick has asked for it: what a person has said is not lost. False: it does not wait for a person any more, and
+ * nothing was written.
+ */
+export async function confirmCheck(
+	db: Database,
+	{ rollout, stage, sinceMs }: Omit<StageResults, "results">,
+	{ name, critical }: Pick<CheckResult, "name" | "critical">,
+	act: Act,
+): Promise<boolean> {
 	const message = `confirmed by ${act.actor}${act.reason === "" ? "" : `: ${act.reason}`}`;
-	const isWaiting = sql`${checkResults.status} = 'pending' AND ${checkResults.attempts} = 0`;
+	const atMs = Math.max(sinceMs, act.atMs);
+	const isWaiting = sql`${checkResults.atMs} < ${sinceMs} OR ${checkResults.status} = 'pending' AND ${checkResults.attempts} = 0`;
 	try {
 		await commit(db, [
 			db
-				.update(checkResults)
-				// NULL aborts the batch.
-				.set({ status: sql`CASE WHEN ${isWaiting} THEN 'passed' END`, message, atMs: sql`max(${checkResults.atMs}, ${act.atMs})` })
-				.where(and(eq(checkResults.rollout, rollout), eq(checkResults.stage, stage), eq(checkResults.name, name))),
+				.insert(checkResults)
+				.values({ rollout, stage, name, status: "passed", critical, message, attempts: 0, durationMs: 0, atMs })
+				.onConflictDoUpdate({
+					target: [checkResults.rollout, checkResults.stage, checkResults.name],
+					// NULL aborts the batch.
+					set: {
+						status: sql`CASE WHEN ${isWaiting} THEN 'passed' END`,
+						message,
+						attempts: 0,
+						atMs: sql`max(${checkResults.atMs}, ${atMs})`,
+					},
+				}),
 			audited(db, act, `rollouts/${rollout}`, "check.confirmed", null, { check: name, stage }),
 		]);
 		return true;

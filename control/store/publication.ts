@@ -1,15 +1,14 @@
 import { and, asc, eq, gt, isNull, lt, lte, sql } from "drizzle-orm";
 import { type Flag, flag } from "../../core/flags/model";
-import type { EnvironmentState, LiveRollout } from "../../core/flags/snapshot";
+import type { EnvironmentState } from "../../core/flags/snapshot";
 import { liveRollout } from "../../core/rollouts/exposure";
-import type { Plan } from "../../core/rollouts/plan";
-import type { RolloutState } from "../../core/rollouts/state";
 import type { Head } from "../../core/wire";
 import { type Database, type Statement, commit } from "./database";
 import { packedRoutes, selectRoutes } from "./gateway";
 import { parseJson } from "./json";
 import { selectMetrics } from "./metrics";
 import { packedProtections, selectProtections } from "./protections";
+import { exclusionsAnnounced } from "./rollbacks";
 import { parsed, selectLive } from "./rollouts";
 import { selectForSnapshot, snapshotSegments } from "./segments";
 import { bodies, environments, flags, gatewayRoutes, head, overlays, sdkKeys } from "./schema";
@@ -46,7 +45,7 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 		// Nobody can tell what a corrupt row wants served: its users get the baseline, and the other flags their snapshot.
 		if (!rollout) return [];
 		const { id, plan, state } = rollout;
-		return served(id, plan, state) ?? [];
+		return liveRollout(id, plan, state) ?? [];
 	});
 	const known = read.filter((each) => typeof each !== "string");
 	const gateway = {
@@ -68,15 +67,6 @@ export async function stateOf(db: Database, environment: string): Promise<Enviro
 
 const variantsOf = (all: readonly Flag[]) =>
 	new Map(all.map(({ key, variants, offVariant }) => [key, { variants: Object.keys(variants), off: offVariant }]));
-
-/** Nobody can tell what a plan wants served whose criteria do not parse. */
-function served(id: string, plan: Plan, state: RolloutState): LiveRollout | undefined {
-	try {
-		return liveRollout(id, plan, state);
-	} catch {
-		return undefined;
-	}
-}
 
 /** A parameter holds 2 MB at most, and a UTF-16 unit is 3 bytes of UTF-8 at most. */
 const PART_CHARACTERS = 600_000;
@@ -130,6 +120,7 @@ export async function commitPublication(
 			.set({ version, digest, publishedAtMs: realNow })
 			.where(and(eq(environments.name, environment), lt(environments.version, version))),
 		db.update(head).set({ revision: sql`${head.revision} + 1`, content: sql`${head.revision} + 1` }),
+		exclusionsAnnounced(db, environment),
 	]);
 }
 

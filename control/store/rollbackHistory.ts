@@ -4,19 +4,20 @@ import type { Taken } from "../../core/rollouts/rollbackStatistics";
 import { stepResult } from "../../core/rollouts/verification";
 import type { Database } from "./database";
 import { parseJson } from "./json";
+import { UNANNOUNCED } from "./rollbacks";
 import { rollbacks } from "./schema";
 
 export const rollbackRecord = z.object({
 	rollout: z.string(),
 	revision: z.int().describe("the rollout's, by which its event is found"),
 	environment: z.string(),
-	strategy: z.string().describe("immediate, gradual, feature, targeted, version or full"),
+	strategy: z.string().describe("immediate, gradual, feature, targeted, version, full or emergency"),
 	trigger: z.string().describe("why: harm_proven, operator…"),
 	actor: z.string().describe("tidegate: by itself; else who gave the command"),
 	atMs: z.int(),
 	recordedAtMs: z.int().describe("real time of the commit"),
 	detectMs: z.int().nullable().describe("from the begin of the phase to the decision; null: not known"),
-	headRevision: z.int().describe("what an edge must have heard of to be safe"),
+	headRevision: z.int().nullable().describe("what an edge must have heard of to be safe; null: not everybody is taken back yet"),
 	edgeSafeAtMs: z.int().nullable().describe("real time at which every edge that serves had said that it has heard of it"),
 	steps: z.array(stepResult).describe("the plan's rollback.steps as far as they are"),
 	verifiedAtMs: z.int().nullable().describe("real time; null: not, or not yet"),
@@ -64,10 +65,11 @@ export async function listRollbackHistory(
 		.where(and(environment === undefined ? undefined : eq(rollbacks.environment, environment), place))
 		.orderBy(desc(rollbacks.recordedAtMs), desc(rollbacks.revision), desc(rollbacks.rollout))
 		.limit(limit);
-	return rows.map(({ steps, dueAtMs, ...row }) => ({
+	return rows.map(({ steps, dueAtMs, headRevision, ...row }) => ({
 		...row,
+		headRevision: headRevision === UNANNOUNCED ? null : headRevision,
 		steps: parseJson(z.array(stepResult), steps) ?? [],
-		isFollowed: dueAtMs !== null,
+		isFollowed: !hasEnded({ ...row, dueAtMs }),
 	}));
 }
 
@@ -82,11 +84,29 @@ export async function listTaken(db: Database, environment: string, sinceMs: numb
 			recordedAtMs: rollbacks.recordedAtMs,
 			edgeSafeAtMs: rollbacks.edgeSafeAtMs,
 			verifiedAtMs: rollbacks.verifiedAtMs,
+			failure: rollbacks.failure,
 			dueAtMs: rollbacks.dueAtMs,
 		})
 		.from(rollbacks)
 		.where(and(eq(rollbacks.environment, environment), gte(rollbacks.recordedAtMs, sinceMs)))
 		.orderBy(desc(rollbacks.recordedAtMs))
 		.limit(limit);
-	return rows.map(({ actor, dueAtMs, ...row }) => ({ ...row, isAutomatic: actor === engine, hasEnded: dueAtMs === null }));
+	return rows.map(({ actor, dueAtMs, failure, ...row }) => ({
+		...row,
+		isAutomatic: actor === engine,
+		hasEnded: hasEnded({ ...row, dueAtMs, failure }),
+	}));
+}
+
+/** One that goes back stage by stage is due for nothing before its end. */
+function hasEnded({
+	dueAtMs,
+	verifiedAtMs,
+	failure,
+}: {
+	readonly dueAtMs: number | null;
+	readonly verifiedAtMs: number | null;
+	readonly failure: string | null;
+}): boolean {
+	return dueAtMs === null && (verifiedAtMs !== null || failure !== null);
 }

@@ -1,9 +1,9 @@
 import { and, eq, sql } from "drizzle-orm";
 import * as z from "zod";
+import { alertEvent } from "../../core/notify/events";
 import type { Alert } from "../../core/rollouts/alert";
-import type { ChangeReason } from "../../core/rollouts/decision";
 import { type StepResult, stepResult } from "../../core/rollouts/verification";
-import { type RollbackStep, type WayBackStrategy, storedWayBack } from "../../core/rollouts/wayBack";
+import { type RollbackStep, storedWayBack } from "../../core/rollouts/wayBack";
 import { plain } from "./audit";
 import type { Database, Statement } from "./database";
 import { parseJson } from "./json";
@@ -11,23 +11,21 @@ import { head, rollbacks } from "./schema";
 
 /** Ways back that were taken: written with the change, followed by ticks until users are known to be safe. */
 
-export interface TakenBack {
-	readonly rollout: string;
-	readonly revision: number;
-	readonly environment: string;
-	readonly strategy: WayBackStrategy;
-	readonly trigger: ChangeReason;
-	readonly actor: string;
-	readonly atMs: number;
-	readonly realNow: number;
-	/** From the begin of the phase to the decision; null: not known. */
-	readonly detectMs: number | null;
-}
+/** The `head_revision` of one whose users no head takes back yet: greater than any that an edge can have heard of. */
+export const UNANNOUNCED = Number.MAX_SAFE_INTEGER;
 
-/** Comes after `headChanged` in its batch: an edge is safe once it has heard of that revision. */
-export function recordedRollback(db: Database, { realNow, ...row }: TakenBack): Statement {
-	const headRevision = sql<number>`(SELECT ${head.revision} FROM ${head})`;
-	return db.insert(rollbacks).values({ ...row, recordedAtMs: realNow, headRevision, steps: [], dueAtMs: realNow });
+/**
+ * Comes after the publication in its batch: with nothing pending the head announces all users who were excluded. The `+` keeps
+ * SQLite from reading the environment's whole history.
+ */
+export function exclusionsAnnounced(db: Database, environment: string): Statement {
+	return db
+		.update(rollbacks)
+		.set({ headRevision: sql`(SELECT ${head.revision} FROM ${head})` })
+		.where(
+			sql`+${rollbacks.environment} = ${environment} AND ${rollbacks.dueAtMs} > 0 AND ${rollbacks.headRevision} = ${UNANNOUNCED}
+				AND (SELECT changed = version FROM environments WHERE name = ${environment})`,
+		);
 }
 
 const steps = z.object({ steps: storedWayBack.shape.steps });
@@ -39,7 +37,8 @@ export interface Followed {
 	readonly revision: number;
 	readonly environment: string;
 	readonly trigger: string;
-	readonly recordedAtMs: number;
+	/** Real time at which the last of its users were taken back. */
+	readonly sinceMs: number;
 	readonly headRevision: number;
 	readonly edgeSafeAtMs: number | null;
 	readonly dueAtMs: number;
@@ -47,21 +46,27 @@ export interface Followed {
 	/** The plan's, and what has become of them. */
 	readonly steps: readonly RollbackStep[];
 	readonly results: readonly StepResult[];
+	/** The plan has checks that must pass. */
+	readonly hasChecks: boolean;
 }
 
 /** Those that are due, the first one first. */
 export async function listDue(db: Database, realNow: number, limit: number): Promise<Followed[]> {
 	const { results: rows } = await db.$client
 		.prepare(
-			`SELECT r.rollout, r.revision, r.environment, r."trigger", r.recorded_at_ms AS recordedAtMs, r.head_revision AS headRevision,
+			`SELECT r.rollout, r.revision, r.environment, r."trigger", r.head_revision AS headRevision,
 				r.edge_safe_at_ms AS edgeSafeAtMs, r.due_at_ms AS dueAtMs, r.failure, r.steps AS results,
-				CASE WHEN json_valid(rollouts.plan) THEN rollouts.plan -> '$.rollback' END AS wayBack
+				CASE r.strategy WHEN 'gradual' THEN (SELECT max(recorded_at_ms) FROM rollout_events WHERE rollout = r.rollout)
+					ELSE r.recorded_at_ms END AS sinceMs,
+				CASE WHEN json_valid(rollouts.plan) THEN rollouts.plan -> '$.rollback' END AS wayBack,
+				CASE WHEN json_valid(rollouts.plan) THEN coalesce(json_array_length(rollouts.plan, '$.checks'), 0) ELSE 0 END AS checks
 			FROM rollbacks AS r LEFT JOIN rollouts ON rollouts.id = r.rollout WHERE r.due_at_ms <= ?1 ORDER BY r.due_at_ms, r.rollout LIMIT ?2`,
 		)
 		.bind(realNow, limit)
-		.all<Omit<Followed, "steps" | "results"> & { readonly wayBack: string | null; readonly results: string }>();
-	return rows.map(({ wayBack: way, results: found, ...row }) => ({
+		.all<Omit<Followed, "steps" | "results" | "hasChecks"> & { wayBack: string | null; results: string; checks: number }>();
+	return rows.map(({ wayBack: way, results: found, checks, ...row }) => ({
 		...row,
+		hasChecks: checks > 0,
 		steps: (way === null ? undefined : parseJson(steps, way))?.steps ?? [],
 		results: parseJson(results, found) ?? [],
 	}));
@@ -102,7 +107,7 @@ export async function settleRollbacks(db: Database, settled: readonly Settled[],
 		revision,
 		failure,
 		goesOn,
-		type: alert && `alert.${alert.severity}`,
+		type: alert && alertEvent(alert),
 		payload: alert && { rollout, environment, kind: alert.kind, message: alert.message },
 	}));
 	const json = JSON.stringify(rows);

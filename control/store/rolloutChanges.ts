@@ -1,21 +1,21 @@
-import { and, eq, gt, inArray, sql } from "drizzle-orm";
-import { alertEvent, changeEvent } from "../../core/notify/events";
+import { and, eq, gt, inArray, ne, sql } from "drizzle-orm";
+import { alertEvent } from "../../core/notify/events";
+import { WAYS_BACK } from "../../core/rollouts/advise";
 import type { Alert } from "../../core/rollouts/alert";
-import type { Change } from "../../core/rollouts/decision";
-import { type Act, audited, plain } from "./audit";
-import { changeStatements } from "./changeStatements";
+import { type Change, change } from "../../core/rollouts/decision";
+import { LIVE } from "../../core/rollouts/state";
+import type { Act } from "./audit";
+import { changeStatements, learntBy } from "./changeStatements";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
-import { changed, headChanged, overlaid } from "./environments";
 import type { StoredFlag } from "./flags";
-import { recordedRollback } from "./rollbacks";
 import type { FlagWrite } from "./rolloutFlags";
-import type { StoredRollout } from "./rollouts";
-import { activeFlags, outbox, rolloutEvents, rollouts } from "./schema";
+import type { DamagedRollout, StoredRollout } from "./rollouts";
+import { outbox, rolloutEvents, rollouts } from "./schema";
 
 export interface RolloutChange {
 	/** As it was read: the event's key is its revision plus one. */
-	readonly row: StoredRollout;
+	readonly row: StoredRollout | DamagedRollout;
 	readonly change: Change;
 	readonly act: Act;
 	readonly realNow: number;
@@ -26,9 +26,11 @@ export interface RolloutChange {
 	readonly writes?: readonly FlagWrite[];
 	/** Of the command's sender: what bears it is carried out once. */
 	readonly idempotencyKey?: string | undefined;
+	/** Everything of its environment goes back with it. */
+	readonly isEmergency?: boolean;
 }
 
-/** One transaction. False: somebody changed this rollout (or, at a start, its flags) first, and nothing was written. */
+/** One transaction. False: somebody changed this rollout (or, at a start, its flags) first, or a tick has learnt more of it, and nothing was written. */
 export const commitChange = (db: Database, given: RolloutChange): Promise<boolean> => commitChanges(db, [given]);
 
 /** Many in one transaction. False: somebody changed one of them first, and nothing was written of any. */
@@ -36,17 +38,20 @@ export async function commitChanges(db: Database, changes: readonly RolloutChang
 	return committed(() => db.$client.batch(changeStatements(db.$client, changes)));
 }
 
-/** Those of them that somebody has changed since they were read. */
-export async function movedSince(db: Database, rows: readonly StoredRollout[]): Promise<ReadonlySet<string>> {
+/** Those of them that somebody has changed since they were read, or of which a tick has learnt more. */
+export async function movedSince(db: Database, changes: readonly RolloutChange[]): Promise<ReadonlySet<string>> {
 	const { results } = await db.$client
-		.prepare(`SELECT r.id FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 0 WHERE r.revision <> j.value ->> 1`)
-		.bind(JSON.stringify(rows.map(({ id, revision }) => [id, revision])))
+		.prepare(
+			`SELECT r.id FROM json_each(?1) AS j CROSS JOIN rollouts AS r ON r.id = j.value ->> 0
+			WHERE r.revision <> j.value ->> 1 OR r.ticked_at_ms <> coalesce(j.value ->> 2, r.ticked_at_ms)`,
+		)
+		.bind(JSON.stringify(changes.map((each) => [each.row.id, each.row.revision, learntBy(each)])))
 		.all<{ id: string }>();
 	return new Set(results.map(({ id }) => id));
 }
 
 /** What somebody is to be told of a rollout, delivered from the outbox. */
-function alerted(db: Database, { id, environment }: StoredRollout, alert: Alert, atMs: number): Statement {
+function alerted(db: Database, { id, environment }: RolloutChange["row"], alert: Alert, atMs: number): Statement {
 	const { kind, message } = alert;
 	return db.insert(outbox).values({ atMs, type: alertEvent(alert), subject: id, payload: { rollout: id, environment, kind, message } });
 }
@@ -54,7 +59,13 @@ function alerted(db: Database, { id, environment }: StoredRollout, alert: Alert,
 const FAILED_ROLLBACKS_PAGED = 2;
 
 /** A change that could not be written is decided again by the next tick; of a rollback that fails again a person is told. */
-export async function recordFailure(db: Database, row: StoredRollout, kind: Change["kind"], message: string, now: number): Promise<void> {
+export async function recordFailure(
+	db: Database,
+	row: RolloutChange["row"],
+	kind: Change["kind"],
+	message: string,
+	now: number,
+): Promise<void> {
 	if (!WAYS_BACK.includes(kind)) return;
 	const [counted] = await db
 		.update(rollouts)
@@ -67,78 +78,66 @@ export async function recordFailure(db: Database, row: StoredRollout, kind: Chan
 	await commit(db, [alerted(db, row, { severity: "page", kind: "rollback_failed", message: said }, now)]);
 }
 
-/** Users went back, all or some of them; the rest of a gradual way belongs to its begin. */
-const WAYS_BACK = ["roll_back", "begin_rollback", "drop_flags", "exclude"];
+const CORRUPT: Alert = {
+	severity: "page",
+	kind: "rollout_corrupt",
+	message: "its row cannot be read: nobody guards it, and its users get the baseline with the next snapshot; roll it back",
+};
+
+/**
+ * Of live rollouts that nobody can read somebody is paged, once for as long as no tick can read them, and their environments get
+ * a snapshot without them: nobody would guard what the old one serves.
+ */
+export async function leaveOutCorrupt({ $client: client }: Database, ids: readonly string[], now: number): Promise<void> {
+	if (ids.length === 0) return;
+	const [type, json] = [alertEvent(CORRUPT), JSON.stringify(ids)];
+	const untold = `id IN (SELECT value FROM json_each(?1)) AND status IN (SELECT value FROM json_each(?2))
+		AND NOT EXISTS (SELECT 1 FROM outbox WHERE type = ?3 AND subject = rollouts.id AND at_ms > rollouts.ticked_at_ms)`;
+	const about = [json, JSON.stringify(LIVE), type, now];
+	await client.batch([
+		client
+			.prepare(
+				`UPDATE environments SET changed = changed + 1, changed_at_ms = ?4 WHERE name IN (SELECT environment FROM rollouts WHERE ${untold})`,
+			)
+			.bind(...about),
+		client
+			.prepare(
+				`INSERT INTO outbox (at_ms, type, subject, payload)
+				SELECT ?4, ?3, id, json_object('rollout', id, 'environment', environment, 'kind', ?5, 'message', ?6) FROM rollouts WHERE ${untold}`,
+			)
+			.bind(...about, CORRUPT.kind, CORRUPT.message),
+	]);
+}
+
+/** The rest of a gradual way belongs to its begin. */
 const isBegin = sql`coalesce(${rolloutEvents.before} ->> '$.status', '') <> 'rolling_back'`;
 
-/** When the engine rolled back, by environment. */
+/** When the engine rolled back for reasons of its own, by environment: what its full rollback took with it was ordered. */
 export async function rollbacksSince(db: Database, actor: string, sinceMs: number): Promise<ReadonlyMap<string, number[]>> {
 	const rows = await db
 		.select({ environment: rollouts.environment, atMs: rolloutEvents.atMs })
 		.from(rolloutEvents)
 		.innerJoin(rollouts, eq(rollouts.id, rolloutEvents.rollout))
-		.where(and(inArray(rolloutEvents.kind, WAYS_BACK), isBegin, gt(rolloutEvents.atMs, sinceMs), eq(rolloutEvents.actor, actor)));
+		.where(
+			and(
+				inArray(rolloutEvents.kind, [...WAYS_BACK]),
+				isBegin,
+				gt(rolloutEvents.atMs, sinceMs),
+				eq(rolloutEvents.actor, actor),
+				ne(rolloutEvents.reason, "operator"),
+			),
+		);
 	const found = new Map<string, number[]>();
 	for (const { environment, atMs } of rows) found.set(environment, [...(found.get(environment) ?? []), atMs]);
 	return found;
 }
 
 /** Takes the users of a rollout that nobody can read back to the baseline. False: somebody changed it first. */
-export async function rollBackDamaged(
-	db: Database,
-	row: { readonly id: string; readonly environment: string; readonly status: string; readonly revision: number },
-	act: Act,
-	realNow: number,
-): Promise<boolean> {
-	const state = { status: "rolled_back" as const, atMs: act.atMs, fromPhase: 0, by: act.actor, reason: act.reason };
-	const before = { status: row.status, damaged: true };
-	const event = { kind: "roll_back", reason: "operator", message: act.reason, actor: act.actor, correlationId: act.correlationId };
-	const statements = [
-		db.insert(rolloutEvents).values({
-			...event,
-			rollout: row.id,
-			revision: row.revision + 1,
-			atMs: act.atMs,
-			recordedAtMs: realNow,
-			before,
-			after: plain(state),
-			evidence: null,
-		}),
-		db
-			.update(rollouts)
-			.set({ revision: row.revision + 1, status: state.status, state })
-			.where(eq(rollouts.id, row.id)),
-		changed(db, row.environment, act.atMs),
-		db.delete(activeFlags).where(eq(activeFlags.rollout, row.id)),
-		overlaid(db, row.environment, "baseline", row.id, realNow),
-		headChanged(db),
-		recordedRollback(db, {
-			rollout: row.id,
-			revision: row.revision + 1,
-			environment: row.environment,
-			strategy: "immediate",
-			trigger: "operator",
-			actor: act.actor,
-			atMs: act.atMs,
-			realNow,
-			detectMs: null,
-		}),
-		audited(db, act, `rollouts/${row.id}`, "rollout.roll_back", before, state),
-		db.insert(outbox).values({
-			atMs: act.atMs,
-			type: changeEvent("roll_back"),
-			subject: row.id,
-			payload: {
-				rollout: row.id,
-				revision: row.revision + 1,
-				environment: row.environment,
-				reason: "operator",
-				message: act.reason,
-				status: state.status,
-			},
-		}),
-	];
-	return committed(() => commit(db, statements));
+export const rollBackDamaged = (db: Database, row: DamagedRollout, act: Act, realNow: number): Promise<boolean> =>
+	commitChange(db, { row, change: damagedBack(act), act, realNow, evidence: null });
+
+export function damagedBack({ actor: by, reason, atMs }: Act): Change {
+	return change("roll_back", "operator", reason, { status: "rolled_back", atMs, fromPhase: 0, by, reason });
 }
 
 async function committed(write: () => Promise<unknown>): Promise<boolean> {

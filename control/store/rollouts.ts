@@ -1,14 +1,17 @@
 import { type SQL, and, asc, count, desc, eq, getTableColumns, gt, gte, inArray, max, ne, sql } from "drizzle-orm";
 import { DEFAULT_CANDIDATE, candidateOf } from "../../core/rollouts/exposure";
-import { type Plan, storedPlan } from "../../core/rollouts/plan";
+import type { Plan } from "../../core/rollouts/plan";
 import { ACTIVE, LIVE, rolloutState } from "../../core/rollouts/state";
 import { type Act, audited } from "./audit";
 import { isConflict } from "./conflict";
 import { type Database, type Statement, commit } from "./database";
+import { hashIn, isUnder } from "./idempotency";
 import { parseJson } from "./json";
-import { activeFlags, healthChecks, rolloutEvents, rollouts } from "./schema";
+import { activeFlags, healthChecks, readablePlan, rolloutEvents, rollouts } from "./schema";
 
 export type StoredRollout = typeof rollouts.$inferSelect;
+/** What is left of one that nobody can read. */
+export type DamagedRollout = Omit<StoredRollout, "plan" | "state"> & { readonly plan: null; readonly state: null };
 
 const RELAUNCH_WITHIN_MS = 30 * 86_400_000;
 /** Not started, or ended: all others hold their flags. */
@@ -64,7 +67,7 @@ export async function getRollout(db: Database, id: string): Promise<StoredRollou
 }
 
 /** What even a corrupt row says, enough to roll it back. */
-export async function getDamaged(db: Database, id: string) {
+export async function getDamaged(db: Database, id: string): Promise<DamagedRollout | undefined> {
 	const [row] = await db
 		.select({ ...getTableColumns(rollouts), plan: sql<null>`NULL`, state: sql<null>`NULL` })
 		.from(rollouts)
@@ -112,16 +115,24 @@ export function selectLive(db: Database, environment?: string) {
 		.orderBy(asc(rollouts.id));
 }
 
-/** As selectLive, by a condition. */
+/** As selectLive, by a condition, with what was last found of each. */
 export function selectAmong(db: Database, condition: SQL | undefined) {
-	return db.select(RAW).from(rollouts).where(condition).orderBy(asc(rollouts.id));
+	const health = sql<
+		string | null
+	>`(SELECT json_object('atMs', at_ms, 'decision', decision, 'reason', reason, 'message', message, 'level', level,
+		'score', score, 'percent', percent) FROM health_checks WHERE rollout = rollouts.id ORDER BY at_ms DESC LIMIT 1)`;
+	return db
+		.select({ ...RAW, health })
+		.from(rollouts)
+		.where(condition)
+		.orderBy(asc(rollouts.id));
 }
 
 type Raw = Awaited<ReturnType<typeof selectLive>>[number];
 
 /** undefined: the row is corrupt. */
 export function parsed(raw: Raw): StoredRollout | undefined {
-	const plan = parseJson(storedPlan, raw.plan);
+	const plan = parseJson(readablePlan, raw.plan);
 	const state = parseJson(rolloutState, raw.state);
 	return plan && state && { ...raw, plan, state };
 }
@@ -140,13 +151,26 @@ export async function listEvents(db: Database, rollout: string, after: number, l
 		.limit(limit);
 }
 
-/** The kind of the change that a command with this key has led to. */
+/** What a command with this key has led to, and the hash of its body where it was kept. */
 export async function eventByKey(db: Database, rollout: string, key: string) {
 	const [event] = await db
-		.select({ kind: rolloutEvents.kind })
+		.select({ kind: rolloutEvents.kind, kept: rolloutEvents.idempotencyKey })
 		.from(rolloutEvents)
-		.where(and(eq(rolloutEvents.rollout, rollout), eq(rolloutEvents.idempotencyKey, key)));
-	return event;
+		.where(and(eq(rolloutEvents.rollout, rollout), isUnder(key)));
+	return event && { kind: event.kind, hash: hashIn(event.kept ?? "") };
+}
+
+/** The newest rollout of a flag that a command with this key was sent to. */
+export async function rolloutByKey(db: Database, environment: string, flag: string, key: string): Promise<string | undefined> {
+	const isOfFlag = sql`CASE WHEN json_valid(${rollouts.plan}) THEN EXISTS (SELECT 1 FROM json_each(${rollouts.plan}, '$.flags') WHERE value = ${flag}) ELSE FALSE END`;
+	const [found] = await db
+		.select({ id: rollouts.id })
+		.from(rollouts)
+		.innerJoin(rolloutEvents, eq(rolloutEvents.rollout, rollouts.id))
+		.where(and(eq(rollouts.environment, environment), isUnder(key), isOfFlag))
+		.orderBy(desc(rolloutEvents.atMs))
+		.limit(1);
+	return found?.id;
 }
 
 export async function latestCheck(db: Database, rollout: string) {

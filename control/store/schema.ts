@@ -5,7 +5,8 @@ import { flag } from "../../core/flags/model";
 import { segment } from "../../core/flags/segment";
 import { storedMetric } from "../../core/metricModel";
 import { signingSecrets } from "../../core/notify/secrets";
-import { storedPlan } from "../../core/rollouts/plan";
+import { type Plan, storedPlan } from "../../core/rollouts/plan";
+import { criteriaIn } from "../../core/rollouts/planCriteria";
 import { rolloutState } from "../../core/rollouts/state";
 import { json } from "./json";
 
@@ -133,6 +134,18 @@ export const segmentKeys = sqliteTable(
 	(t) => [primaryKey({ columns: [t.environment, t.segment, t.kind, t.part] })],
 );
 
+/** A plan with a criterion that this version cannot read is no plan that anybody could guard by. */
+export const readablePlan = storedPlan.refine(hasCriteria, "has a criterion that cannot be read");
+
+function hasCriteria(plan: Plan): boolean {
+	try {
+		criteriaIn(plan);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
 export const rollouts = sqliteTable(
 	"rollouts",
 	{
@@ -141,7 +154,7 @@ export const rollouts = sqliteTable(
 		environment: text("environment").notNull(),
 		name: text("name").notNull(),
 		attempt: integer("attempt").notNull(),
-		plan: json(storedPlan)("plan").notNull(),
+		plan: json(readablePlan)("plan").notNull(),
 		status: text("status").notNull(),
 		revision: integer("revision").notNull(),
 		state: json(rolloutState)("state").notNull(),
@@ -176,7 +189,7 @@ export const rolloutEvents = sqliteTable(
 		after: json(anything)("after").notNull(),
 		/** What was observed and judged: enough to decide again. */
 		evidence: json(anything)("evidence"),
-		/** Of the command's sender: the same key carries out nothing twice. */
+		/** Of the command's sender, and a hash of what was sent: the same key carries out nothing twice. */
 		idempotencyKey: text("idempotency_key"),
 	},
 	(t) => [
@@ -282,7 +295,7 @@ export const rollbacks = sqliteTable(
 		/** The rollout's, by which its event is found. */
 		revision: integer("revision").notNull(),
 		environment: text("environment").notNull(),
-		/** immediate, gradual, feature, targeted, version or full. */
+		/** immediate, gradual, feature, targeted, version, full or emergency. */
 		strategy: text("strategy").notNull(),
 		/** The change's reason: harm_proven, operator… */
 		trigger: text("trigger").notNull(),

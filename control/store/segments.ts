@@ -1,4 +1,5 @@
-import { and, asc, eq, inArray, sql } from "drizzle-orm";
+import { type SQL, and, asc, eq, inArray, or, sql } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import { packListed } from "../../core/flags/listed";
 import { type Segment, segment as segmentSchema } from "../../core/flags/segment";
 import { type Result, err, ok } from "../../core/result";
@@ -38,6 +39,17 @@ export async function listSegments(db: Database, environment: string): Promise<S
 export async function getSegment(db: Database, environment: string, key: string): Promise<StoredSegment | undefined> {
 	const [row] = await db.select().from(segments).where(at(environment, key));
 	return row && stored(row);
+}
+
+/** Those of these keys that no segment has; one that cannot be read is there. */
+export async function missingSegments(db: Database, environment: string, keys: readonly string[]): Promise<string[]> {
+	if (keys.length === 0) return [];
+	const isNamed = sql`${segments.key} IN (SELECT value FROM json_each(${JSON.stringify(keys)}))`;
+	const rows = await db
+		.select({ key: segments.key })
+		.from(segments)
+		.where(and(eq(segments.environment, environment), isNamed));
+	return keys.filter((key) => !rows.some((row) => row.key === key));
 }
 
 export async function getListed(db: Database, environment: string, key: string): Promise<string[]> {
@@ -119,8 +131,8 @@ export async function deleteSegment(db: Database, before: StoredSegment, act: Ac
 	// One that has come to name it since: NULL aborts the batch.
 	const namedIn = (table: typeof flags | typeof segments) =>
 		sql`EXISTS (SELECT 1 FROM ${table} WHERE ${table.environment} = ${environment} AND instr(${table.config}, ${naming(key)}) > 0)`;
-	const excluded = sql`EXISTS (SELECT 1 FROM ${rollouts} WHERE ${excludes(environment, key)})`;
-	const unused = sql<number>`CASE WHEN ${namedIn(flags)} OR ${namedIn(segments)} OR ${excluded} OR ${isProtecting(environment, key)} THEN NULL ELSE ${row.version} END`;
+	const used = sql`EXISTS (SELECT 1 FROM ${rollouts} WHERE ${uses(environment, key)})`;
+	const unused = sql<number>`CASE WHEN ${namedIn(flags)} OR ${namedIn(segments)} OR ${used} OR ${isProtecting(environment, key)} THEN NULL ELSE ${row.version} END`;
 	const isWritten = await write(db, [
 		db.insert(segmentVersions).values({ ...row, version: unused }),
 		db.delete(segments).where(at(environment, key)),
@@ -142,7 +154,7 @@ async function usersOf(db: Database, environment: string, key: string): Promise<
 			.select({ key: segments.key })
 			.from(segments)
 			.where(and(eq(segments.environment, environment), sql`instr(${segments.config}, ${naming(key)}) > 0`)),
-		db.select({ id: rollouts.id }).from(rollouts).where(excludes(environment, key)).orderBy(asc(rollouts.id)),
+		db.select({ id: rollouts.id }).from(rollouts).where(uses(environment, key)).orderBy(asc(rollouts.id)),
 		selectProtectionsNaming(db, environment, key),
 	]);
 	return [
@@ -153,16 +165,26 @@ async function usersOf(db: Database, environment: string, key: string): Promise<
 	];
 }
 
-/** A rollout that has ended excludes nobody any more. */
+/** A rollout that has ended needs none any more: what it leaves in its flags names them itself. */
 const UNFINISHED: Status[] = ["draft", ...ACTIVE];
 
-/** Whether a row of rollouts excludes the segment. A corrupt one serves its users the baseline, and needs it no more. */
-const excludes = (environment: string, key: string) =>
-	and(
+/**
+ * Whether a row of rollouts names the segment: whom it excludes, whom its phases serve, whom its way back takes back, whom people
+ * have taken back. What cannot be read of one names nothing; its users are served the baseline.
+ */
+function uses(environment: string, key: string) {
+	const isAmong = (column: SQLiteColumn, path: string) =>
+		sql`EXISTS (SELECT 1 FROM json_each(${column}, ${path}) AS named WHERE named.value = ${key})`;
+	const isAudience = sql`EXISTS (SELECT 1 FROM json_tree(${rollouts.plan}, '$.phases') AS named WHERE named.key = 'audience' AND named.atom = ${key})`;
+	const ofPlan = or(isAmong(rollouts.plan, "$.exclude.segments"), isAmong(rollouts.plan, "$.rollback.segments"), isAudience);
+	const ofState = isAmong(rollouts.state, "$.excluded.segments");
+	const where = (column: SQLiteColumn, named: SQL | undefined) => sql`CASE WHEN json_valid(${column}) THEN ${named} ELSE FALSE END`;
+	return and(
 		eq(rollouts.environment, environment),
 		inArray(rollouts.status, UNFINISHED),
-		sql`CASE WHEN json_valid(${rollouts.plan}) THEN EXISTS (SELECT 1 FROM json_each(${rollouts.plan}, '$.exclude.segments') AS named WHERE named.value = ${key}) ELSE FALSE END`,
+		or(where(rollouts.plan, ofPlan), where(rollouts.state, ofState)),
 	);
+}
 
 /** As JSON.stringify writes a condition that names the segment; keys need no escape. */
 const naming = (key: string): string => `{"segment":"${key}"}`;

@@ -34,6 +34,20 @@ export async function getVersion(db: Database, environment: string, key: string,
 	return found?.version === version ? found : undefined;
 }
 
+/** Of these (flag → version) those that there are, by flag. */
+export async function getVersions(
+	db: Database,
+	environment: string,
+	wanted: Readonly<Record<string, number>>,
+): Promise<ReadonlyMap<string, FlagVersion>> {
+	const named = sql`(${flagVersions.key}, ${flagVersions.version}) IN (SELECT key, value FROM json_each(${JSON.stringify(wanted)}))`;
+	const rows = await db
+		.select({ ...getTableColumns(flagVersions), config: sql<string | null>`${flagVersions.config}` })
+		.from(flagVersions)
+		.where(and(eq(flagVersions.environment, environment), named));
+	return new Map(rows.map((row) => [row.key, read(row)]));
+}
+
 const of = (environment: string, key: string) => and(eq(flagVersions.environment, environment), eq(flagVersions.key, key));
 
 type Raw = Omit<typeof flagVersions.$inferSelect, "config"> & { readonly config: string | null };

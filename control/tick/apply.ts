@@ -24,7 +24,7 @@ const TRANSACTIONS_MAX = 60;
 /** A statement's parameter holds 2 MB at most, and a UTF-16 unit is 3 bytes of UTF-8 at most. */
 const TRANSACTION_CHARACTERS = 600_000;
 
-const isWayBack = ({ kind }: Change): boolean => kind === "roll_back" || WAYS_BACK.includes(kind);
+const isWayBack = ({ kind }: Change): boolean => WAYS_BACK.includes(kind);
 const isReading = ({ kind, restore }: Change): boolean => kind === "complete" || restore !== undefined;
 
 /**
@@ -64,7 +64,7 @@ async function prepared({ db, now }: Writing, { row, observation, decision }: De
 	const act = { actor: ENGINE, reason: decision.message, correlationId: `tick/${now}`, atMs: now };
 	const evidence = { observation, judgement: decision.judgement };
 	try {
-		return [{ row, change: decision, act, realNow, evidence, writes: await flagWrites(db, row, decision) }];
+		return [{ row, ...(await flagWrites(db, row, decision)), act, realNow, evidence }];
 	} catch (error) {
 		await failed(db, row, decision, error, now);
 		return [];
@@ -120,10 +120,7 @@ async function write(writing: Writing, group: readonly RolloutChange[]): Promise
 /** Somebody else changed the others first, or their answer alone was lost: the next tick sees what there is. */
 async function unmoved(db: Database, group: readonly RolloutChange[]): Promise<readonly RolloutChange[]> {
 	try {
-		const moved = await movedSince(
-			db,
-			group.map(({ row }) => row),
-		);
+		const moved = await movedSince(db, group);
 		group.filter(({ row }) => moved.has(row.id)).forEach(lost);
 		return group.filter(({ row }) => !moved.has(row.id));
 	} catch (error) {
@@ -137,7 +134,7 @@ function lost({ row, change }: RolloutChange): void {
 	log("decision_lost", { rollout: row.id, revision: row.revision + 1, kind: change.kind });
 }
 
-async function failed(db: Database, row: StoredRollout, { kind }: Change, error: unknown, now: number): Promise<void> {
+async function failed(db: Database, row: RolloutChange["row"], { kind }: Change, error: unknown, now: number): Promise<void> {
 	log("change_failed", { rollout: row.id, kind, error: nameOf(error) });
 	try {
 		await recordFailure(db, row, kind, nameOf(error), now);

@@ -30,6 +30,11 @@ export interface Governed {
 	readonly breakers: Breakers | "unknown";
 }
 
+/** That of damaged settings nobody knows: they may have said that the engine only advises. */
+export function breakerOf({ settings, breakers }: Governed, environment: string): BreakerState | "unknown" {
+	return breakers === "unknown" || settingsIn(settings, environment).isDamaged ? "unknown" : breakerIn(breakers, environment);
+}
+
 /** What cannot be known stops advances, and never a rollback: that of an environment which is only advised neither. */
 export async function governedAt(db: Database, now: number): Promise<Governed> {
 	const settings = await known("settings_not_read", listSettings(db));

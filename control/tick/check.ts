@@ -8,6 +8,7 @@ import type { CheckDeps } from "../checks/finding";
 import { runChecks } from "../checks/run";
 import { type StageResults, recordResults, resultsOf } from "../store/checkResults";
 import type { Database } from "../store/database";
+import { damagedOr } from "../store/json";
 import { getRollout, listActive, type StoredRollout } from "../store/rollouts";
 
 /** Rollouts whose checks are made side by side. */
@@ -72,9 +73,9 @@ async function made(
 	return { rollout, stage, sinceMs, results: due.length > 0 ? await runChecks(deps, context, due, now) : [] };
 }
 
-/** Whether the critical checks of a rolled back rollout's plan pass now, those that need no person. */
+/** Whether the critical checks of a rolled back rollout's plan pass now, those that need no person. One that nobody can read has none. */
 export async function passesAfter(deps: CheckDeps, rollout: string, now: number): Promise<boolean> {
-	const row = await getRollout(deps.db, rollout);
+	const row = await getRollout(deps.db, rollout).catch(damagedOr(undefined));
 	if (!row) return true;
 	const { environment, plan } = row;
 	const checks = plan.checks.filter((each) => each.critical && isFor(each, "before") && !("manual" in each));

@@ -1,7 +1,7 @@
 import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
-import { CALM, type ChecksFound, type Circumstances } from "../../core/rollouts/circumstances";
+import { CALM, type ChecksFound } from "../../core/rollouts/circumstances";
 import { type Change, change as changeOf } from "../../core/rollouts/decision";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive, isWaiting } from "../../core/rollouts/state";
@@ -24,13 +24,14 @@ import { pruneCompared } from "../store/compared";
 import { pruneProtections } from "../store/protections";
 import { readHead, tickCompleted } from "../store/publication";
 import { settingsIn } from "../store/settings";
+import { leaveOutCorrupt } from "../store/rolloutChanges";
 import { type StoredRollout, listActive } from "../store/rollouts";
 import { pruneReports } from "../store/checkReports";
 import { pruneResults } from "../store/checkResults";
 import { type Held, pruneChecks, recordChecks, recordHolds } from "../store/rolloutHolds";
 import { pruneDeliveries } from "../store/webhookDeliveries";
 import { type Decided, apply } from "./apply";
-import { type Governed, breakerIn, governedAt } from "./breakers";
+import { type Governed, breakerOf, governedAt } from "./breakers";
 import { check, knownResults, passesAfter } from "./check";
 import { deliver } from "./deliver";
 import { ENGINE } from "./engine";
@@ -109,16 +110,15 @@ async function attempt(step: string, work: () => Promise<void>): Promise<boolean
 async function guard(given: Tick, now: number, unguardedMs: number): Promise<void> {
 	const { rows, corrupt } = await listActive(given.db);
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
+	await attempt("corrupt", () => leaveOutCorrupt(given.db, corrupt, now));
 	const governed = await governedAt(given.db, now);
 	const trials = trialsOf(rows);
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
 	const checks = await checksAt(given.db, rows);
-	const decided = rows.flatMap(
-		(row) =>
-			leaseLost(row, unguardedMs, now) ??
-			decideOne(row, observations.get(row.id), now, governed, { isTrial: trials.has(row.id), checks: checks(row) }) ??
-			[],
-	);
+	const decided = rows.flatMap((row) => {
+		const found = { observation: observations.get(row.id), governed, unguardedMs, isTrial: trials.has(row.id), checks };
+		return decideOne(row, found, now) ?? [];
+	});
 	const changes = decided.flatMap(({ row, observation, decision }) => (decision.kind === "hold" ? [] : [{ row, observation, decision }]));
 	const unwritten = await apply(given.db, changes, now, given.realNow);
 	const unpaused = unwritten.filter(({ decision }) => decision.reason === "unguarded").length;
@@ -150,7 +150,7 @@ function trialsOf(rows: readonly StoredRollout[]): ReadonlySet<string> {
 	return new Set(trials.filter((id) => id !== undefined));
 }
 
-async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], { breakers }: Governed, now: number): Promise<void> {
+async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], governed: Governed, now: number): Promise<void> {
 	const of = Map.groupBy(decided, ({ row }) => row.environment);
 	const found = (await listEnvironments(db)).map((environment) => {
 		const rollouts = (of.get(environment) ?? []).map(({ row, decision }) => ({
@@ -158,7 +158,7 @@ async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], { 
 			level: decision.judgement?.level ?? ("unknown" as const),
 			score: decision.judgement?.score ?? null,
 		}));
-		return [environment, findingOf(rollouts, breakers === "unknown" ? breakers : breakerIn(breakers, environment))] as const;
+		return [environment, findingOf(rollouts, breakerOf(governed, environment))] as const;
 	});
 	await recordEnvironments(db, found, now);
 }
@@ -180,20 +180,26 @@ function leaseLost(row: StoredRollout, unguardedMs: number, now: number): Decide
 	return { row, observation: NOTHING_SEEN, decision };
 }
 
+/** What the tick knows of a rollout besides its row. */
+interface Found {
+	readonly observation: Observation | undefined;
+	readonly governed: Governed;
+	readonly unguardedMs: number;
+	readonly isTrial: boolean;
+	readonly checks: (row: StoredRollout) => ChecksFound;
+}
+
 /** One that cannot be judged is paused and reported, and never stops the others. */
-function decideOne(
-	row: StoredRollout,
-	observation: Observation | undefined,
-	now: number,
-	{ settings, breakers }: Governed,
-	{ isTrial, checks }: Pick<Circumstances, "isTrial" | "checks">,
-): Decided | undefined {
+function decideOne(row: StoredRollout, found: Found, now: number): Decided | undefined {
+	const { observation, governed, isTrial } = found;
 	try {
+		const lapsed = leaseLost(row, found.unguardedMs, now);
+		if (lapsed) return lapsed;
 		const seen = isWaiting(row.state) ? NOTHING_SEEN : observation;
-		if (!seen) throw new Error("its plan cannot be read");
-		const breaker = breakers === "unknown" ? breakers : breakerIn(breakers, row.environment);
-		const taken = decide(row.plan, row.state, seen, now, { breaker, isTrial, checks });
-		const { automation } = settingsIn(settings, row.environment).settings;
+		if (!seen) throw new Error("nothing could be asked about it");
+		const breaker = breakerOf(governed, row.environment);
+		const taken = decide(row.plan, row.state, seen, now, { breaker, isTrial, checks: found.checks(row) });
+		const { automation } = settingsIn(governed.settings, row.environment).settings;
 		// What waits to begin was started by a person.
 		const decision = automation === "advise" && !isWaiting(row.state) ? advised(taken, row.state) : taken;
 		return decision.kind === "none" ? undefined : { row, observation: seen, decision };

@@ -37,8 +37,11 @@ export async function verify(given: Verifying, now: number): Promise<void> {
 		followed.failure === null && nextStep(followed.steps, followed.results).kind === "run";
 	const [stepping, others] = [due.filter(isUnderWay), due.filter((each) => !isUnderWay(each))];
 	const carriedOut = await inLanes(stepping.slice(0, LOOKED_AT_MAX), (followed) => carryOut(given, followed, startedAtMs));
-	const left = [...others, ...carriedOut.flatMap((each) => each ?? []), ...stepping.slice(LOOKED_AT_MAX)];
-	const standing = { edges: await servingEdges(db, startedAtMs), passing: await passing(given, left), now: realNow() };
+	const unserved = stepping.slice(LOOKED_AT_MAX);
+	const left = [...others, ...carriedOut.flatMap((each) => each ?? []), ...unserved];
+	const { passing, unchecked } = await checked(given, left);
+	const waiting = new Set([...unserved, ...unchecked]);
+	const standing = { edges: await servingEdges(db, startedAtMs), passing, waiting, now: realNow() };
 	const settled = left.flatMap((followed) => settle(followed, standing) ?? []);
 	await settleRollbacks(db, toldOnce(settled), now, realNow());
 }
@@ -78,10 +81,20 @@ async function carryOut(given: Verifying, followed: Followed, startedAtMs: numbe
 	}
 }
 
-/** Those whose checks pass, of those that lack nothing else. What cannot be checked does not pass, and is looked at again. */
-async function passing({ passes }: Verifying, followed: readonly Followed[]): Promise<ReadonlySet<Followed>> {
-	if (!passes) return new Set(followed);
-	const ready = followed.filter((each) => each.edgeSafeAtMs !== null && nextStep(each.steps, each.results).kind === "done");
+interface Checked {
+	readonly passing: ReadonlySet<Followed>;
+	/** Left for the next tick. */
+	readonly unchecked: readonly Followed[];
+}
+
+/**
+ * Those whose checks pass: of plans without any all, of the others those that lack nothing else and whose turn it is. What cannot be
+ * checked does not pass, and is looked at again.
+ */
+async function checked({ passes }: Verifying, followed: readonly Followed[]): Promise<Checked> {
+	if (!passes) return { passing: new Set(followed), unchecked: [] };
+	const asking = followed.filter(({ hasChecks }) => hasChecks);
+	const ready = asking.filter((each) => each.edgeSafeAtMs !== null && nextStep(each.steps, each.results).kind === "done");
 	const found = await inLanes(ready.slice(0, LOOKED_AT_MAX), async (each) => {
 		try {
 			return (await passes(each)) ? each : undefined;
@@ -90,21 +103,24 @@ async function passing({ passes }: Verifying, followed: readonly Followed[]): Pr
 			return undefined;
 		}
 	});
-	return new Set(found.filter((each) => each !== undefined));
+	const free = followed.filter(({ hasChecks }) => !hasChecks);
+	return { passing: new Set([...free, ...found.filter((each) => each !== undefined)]), unchecked: ready.slice(LOOKED_AT_MAX) };
 }
 
 interface Standing {
 	readonly edges: readonly ServingEdge[];
 	readonly passing: ReadonlySet<Followed>;
+	/** Nothing is wrong with them but that others came first. */
+	readonly waiting: ReadonlySet<Followed>;
 	readonly now: number;
 }
 
 /** undefined: it is followed on. */
-function settle(followed: Followed, { edges, passing: passed, now }: Standing): Settled | undefined {
-	const { edgeSafeAtMs, recordedAtMs, failure } = followed;
+function settle(followed: Followed, { edges, passing: passed, waiting, now }: Standing): Settled | undefined {
+	const { edgeSafeAtMs, sinceMs, failure } = followed;
 	const next = nextStep(followed.steps, followed.results);
 	const isEdgeSafe = edgeSafeAtMs !== null;
-	const isLate = now - recordedAtMs >= VERIFIED_WITHIN_MS;
+	const isLate = now - sinceMs >= VERIFIED_WITHIN_MS;
 	if (failure !== null) return isEdgeSafe || isLate ? { followed, failure, goesOn: false, alert: null } : undefined;
 	if (next.kind === "failed") {
 		const { step, error, attempts } = next.result;
@@ -113,9 +129,11 @@ function settle(followed: Followed, { edges, passing: passed, now }: Standing): 
 		return { followed, failure: message, goesOn: !isEdgeSafe && !isLate, alert };
 	}
 	if (isEdgeSafe && next.kind === "done" && passed.has(followed)) return { followed, failure: null, goesOn: false, alert: null };
-	if (!isLate) return undefined;
+	if (!isLate || (isEdgeSafe && waiting.has(followed))) return undefined;
 	const behind = edges.filter(({ revision }) => revision < followed.headRevision).length;
-	const standing = { next: next.kind, edges: { serving: edges.length, behind }, isEdgeSafe, passes: passed.has(followed) };
+	// Checks are asked last: of what lacks anything else nobody knows them.
+	const passes = passed.has(followed) || !isEdgeSafe || next.kind !== "done";
+	const standing = { next: next.kind, edges: { serving: edges.length, behind }, isEdgeSafe, passes };
 	const missing = missingOf(standing);
 	const severity = missing === NOBODY_ASKED ? ("warn" as const) : ("page" as const);
 	const alert = { severity, kind: "rollback_unverified" as const, message: `the rollback could not be verified: ${missing}` };

@@ -24,6 +24,7 @@ export const ALERTS = {
 		source_error: "metrics could not be read for five ticks in a row",
 		engine_error: "a rollout could not be judged, and was paused",
 		unguarded: "no tick for 15 minutes: a rollout was paused, since nobody has watched it",
+		rollout_corrupt: "a live rollout cannot be read any more: nobody guards it, and its users get the baseline",
 		rollback_step_failed: "a step after a rollback failed, and those after it were not carried out",
 		rollback_unverified: "a rollback could not be verified in 15 minutes: an edge may serve the candidate still",
 		rollback_failed: "a rollback could not be written twice; it is tried again every minute",

@@ -4,9 +4,10 @@ import type { FieldError } from "../flags/model";
 import { type Role, type VersusBaseline, type VersusControl, parseCriterion, printCriterion } from "../health/criteria";
 import { metricsBy } from "../metric";
 import { SLOTS_MAX } from "../telemetry";
-import { durationMs } from "./duration";
+import { durationMs, printDuration } from "./duration";
 import { type Plan, joinedFlags, servedIn, timeoutOf } from "./plan";
 import { criteriaIn, flagOf, guardText, limitText, signalKeysOf } from "./planCriteria";
+import { STEP_MAX_MS, STEP_MIN_MS } from "./wayBack";
 
 /** What the schema of single fields cannot say. Empty: the plan can run, as far as it alone can tell. */
 export function checkPlan(of: Plan): readonly FieldError[] {
@@ -93,6 +94,9 @@ function checkPhases(of: Plan): FieldError[] {
 	return errors;
 }
 
+/** Here and not in the schema, which reads stored plans too: what was once accepted is not damaged. */
+const A_URL = /^https?:\/\/[^\s/?#]\S*$/i;
+
 function checkWayBack({ rollback: { strategy, stages, keys, segments, versions, steps }, flags, guards }: Plan): FieldError[] {
 	const errors: FieldError[] = [];
 	const at = (field: string, message: string): number => errors.push({ pointer: `/rollback/${field}`, message });
@@ -104,8 +108,15 @@ function checkWayBack({ rollback: { strategy, stages, keys, segments, versions, 
 		at("strategy", 'feature needs guards that name a flag: {guard: "error_rate vs control <= +25%", flag: …}');
 	if (strategy === "targeted" && keys.length + segments.length === 0) at("strategy", "targeted needs keys or segments: who goes back?");
 	for (const flag of Object.keys(versions)) if (!flags.includes(flag)) at(`versions/${flag}`, `"${flag}" is no flag of the plan`);
-	steps.forEach(({ name }, i) => {
+	steps.forEach(({ name, http, timeout }, i) => {
 		if (steps.findIndex((other) => other.name === name) !== i) at(`steps/${i}/name`, `"${name}" is used twice`);
+		if (!A_URL.test(http)) at(`steps/${i}/http`, "takes a URL, as in https://origin.example/purge");
+		const ms = durationMs(timeout) ?? 0;
+		if (ms < STEP_MIN_MS || ms > STEP_MAX_MS)
+			at(
+				`steps/${i}/timeout`,
+				`takes ${printDuration(STEP_MIN_MS)} to ${printDuration(STEP_MAX_MS)}: a rollback's steps are not waited for longer`,
+			);
 	});
 	return errors;
 }

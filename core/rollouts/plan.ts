@@ -14,6 +14,9 @@ export const PLAN_STRATEGIES = ["phased", "canary", "percentage", "ring", "blue-
 export type PlanStrategy = (typeof PLAN_STRATEGIES)[number];
 
 const DEFAULT_HOLDBACK_PERCENT = 5;
+export const PHASES_MAX = 50;
+/** Of a phase; with those of the plan, which every phase has. */
+export const CRITERIA_MAX = 20;
 
 export const percent = z
 	.number()
@@ -35,7 +38,7 @@ export type Policy = (typeof POLICIES)[number];
 /** `object`: z.strictObject refuses unknown fields, as plans are read; z.object drops them, so that a rollout outlives a deployment and its return. */
 export function fieldsBy<C extends z.ZodType<Check[]>>(object: typeof z.strictObject, checks: C) {
 	/** One that is optional is left out of the level as long as nobody reports its metric. */
-	const limits = z.array(z.union([text, object({ criterion: text, optional: z.boolean().default(true) })])).max(20);
+	const limits = z.array(z.union([text, object({ criterion: text, optional: z.boolean().default(true) })])).max(CRITERIA_MAX);
 	const guards = z.array(z.union([text, object({ guard: text, flag: flagKey })])).max(20);
 	const timeout = z.union([duration, object({ after: duration.optional(), policy: z.enum(POLICIES).default("hold") })]);
 	const approval = z.union([z.enum(["auto", "manual"]), object({ approvers: z.int().min(1).max(10) })]);
@@ -110,7 +113,7 @@ export const storedPlan = z.object({
 	...stored.plan,
 	/** All of them, those too that join later. */
 	flags: flagList.min(1),
-	phases: z.array(stored.phase).min(1).max(50),
+	phases: z.array(stored.phase).min(1).max(PHASES_MAX),
 	metrics: z.array(storedMetric).default([]),
 });
 

@@ -9,6 +9,10 @@ export type WayBackStrategy = (typeof STRATEGIES)[number];
 
 export const DEFAULT_STAGES = [75, 50, 25, 0];
 
+/** A step is waited for so long at least and at most, whatever its plan says. */
+export const STEP_MIN_MS = 1_000;
+export const STEP_MAX_MS = 10_000;
+
 const duration = z.string().refine((text) => durationMs(text) !== undefined, 'is no duration: write "90s", "5m", "2h" or "3d"');
 const keys = z.array(z.string().min(1).max(1_000)).max(1_000);
 
@@ -17,9 +21,9 @@ export function wayBackBy(object: typeof z.strictObject) {
 	/** A webhook that is called once users are back: to purge a cache, to restart something, to tell somebody. */
 	const step = object({
 		name: z.string().min(1).max(63),
-		http: z.string().max(2_000).describe("where to: an https URL"),
+		http: z.string().max(2_000).describe("where to: an https URL on the public Internet"),
 		method: z.enum(["POST", "PUT", "PATCH", "DELETE", "GET"]).default("POST"),
-		timeout: duration.default("10s"),
+		timeout: duration.default("10s").describe("1s to 10s"),
 		retries: z.int().min(0).max(10).default(3),
 	});
 	return object({

@@ -1,9 +1,10 @@
 import * as z from "zod";
 import { checks } from "../checks/model";
+import { fieldErrors } from "../flags/fieldErrors";
 import { type FieldError, flagKey } from "../flags/model";
 import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
-import { type Plan, duration, fieldsBy, percent } from "./plan";
+import { CRITERIA_MAX, PHASES_MAX, type Plan, duration, fieldsBy, percent, storedPlan } from "./plan";
 import type { Route } from "../gateway/model";
 import { signalKeysOf } from "./planCriteria";
 import { plannedRoute, plannedRoutes } from "./plannedRoutes";
@@ -14,6 +15,8 @@ import { COMPARE, type Source, writePhases } from "./strategies";
 const { phase: anyPhase, plan: fields, limits, approval, timeout, notBefore, comparedBy } = fieldsBy(z.strictObject, checks.default([]));
 
 const FLAGS_MAX = 50;
+/** Control takes no larger request, nor a larger plan with it. */
+export const REQUEST_BYTES_MAX = 262_144;
 
 /** One that says nothing of approval has the plan's. */
 const phase = anyPhase.extend({
@@ -36,7 +39,7 @@ const ring = z.strictObject({
 export const plan = z.strictObject({
 	...fields,
 	flags: z.array(flagKey).max(FLAGS_MAX).default([]).describe("those that are in it from the first phase on"),
-	phases: z.array(phase).min(1).max(50).optional().describe("of a phased rollout: other strategies write their own"),
+	phases: z.array(phase).min(1).max(PHASES_MAX).optional().describe("of a phased rollout: other strategies write their own"),
 	criteria: limits.default([]).describe("of every phase"),
 	hold: duration.optional().describe("of every phase that the strategy writes, where nothing else says it"),
 	approval: approval.optional().describe("before every phase after the first that says nothing else"),
@@ -45,12 +48,12 @@ export const plan = z.strictObject({
 		.literal("quick")
 		.optional()
 		.describe("canary: 10 % for 10 min, errors at most 1 %, p95 latency at most 20 % above control's, then all"),
-	percents: z.array(percent).min(1).max(50).optional().describe("percentage and canary: one phase each"),
-	rings: z.array(ring).min(1).max(50).optional().describe("ring: default internal 1 %, beta 10 %, production 100 %"),
+	percents: z.array(percent).min(1).max(PHASES_MAX).optional().describe("percentage and canary: one phase each"),
+	rings: z.array(ring).min(1).max(PHASES_MAX).optional().describe("ring: default internal 1 %, beta 10 %, production 100 %"),
 	schedule: z
 		.array(z.strictObject({ percent, not_before: notBefore, name: z.string().min(1).max(63).optional(), hold: duration.optional() }))
 		.min(1)
-		.max(50)
+		.max(PHASES_MAX)
 		.optional()
 		.describe("schedule: percent by day or time"),
 	warm: duration.optional().describe("blue-green: how long blue is kept for going back; default 1h"),
@@ -109,10 +112,25 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 	if (phases.length === 0 || flags.length === 0) return { plan: undefined, routes, errors };
 	const guards = preset === "quick" && given.guards.length === 0 ? ["latency_ms p95 vs control <= +20%"] : given.guards;
 	const all: Plan = { ...rest, guards, flags, phases, metrics: [...own] };
-	errors.push(...eachOnce(checkPlan(all).map((each) => inWritten(each, sources, given))));
+	const tell = (found: readonly FieldError[]): unknown => errors.push(...eachOnce(found.map((each) => inWritten(each, sources, given))));
+	tell([...tooMany(all), ...checkPlan(all)]);
 	if (errors.length > 0) return { plan: all, routes, errors };
 	const named = new Set(signalKeysOf(all).map(({ metric }) => unscopedMetric(metric)));
-	return { plan: { ...all, metrics: own.filter(({ key }) => named.has(key)) }, routes, errors };
+	const complete = { ...all, metrics: own.filter(({ key }) => named.has(key)) };
+	// What could not be read again would be a draft that nobody can start.
+	tell(storedPlan.safeParse(complete).error?.issues.flatMap(fieldErrors) ?? []);
+	return { plan: complete, routes, errors };
+}
+
+/** What is put together may be more than each of its parts may be. */
+function tooMany({ phases }: Plan): FieldError[] {
+	const errors = phases.flatMap(({ criteria }, i): FieldError[] => {
+		const message = `${criteria.length} criteria, with those of the plan > limit ${CRITERIA_MAX} a phase`;
+		return criteria.length > CRITERIA_MAX ? [{ pointer: `/phases/${i}/criteria`, message }] : [];
+	});
+	if (phases.length > PHASES_MAX)
+		errors.push({ pointer: "/phases", message: `${phases.length} phases, with that of the comparison > limit ${PHASES_MAX}` });
+	return errors;
 }
 
 /** A phase that a strategy wrote is no field of the plan: its mistake lies in what it was written from. */
@@ -125,6 +143,7 @@ function inWritten({ pointer, message }: FieldError, sources: readonly Source[],
 	if (place !== undefined && Number(place) < ofAll) return { pointer: `/criteria/${place}`, message };
 	const ownTimeout = source.kind === "fields" && isNamed(given, `${source.pointer}${field}`);
 	if (field === "/timeout" && !ownTimeout) return { pointer: field, message };
+	if (field === "/criteria" && source.kind === "value") return { pointer: field, message };
 	if (source.kind === "value") return { pointer: source.pointer, message };
 	return { pointer: `${source.pointer}${place === undefined ? field : `/criteria/${Number(place) - ofAll}`}`, message };
 }

@@ -313,7 +313,7 @@ test("an emergency ends all that is live, and then nothing is", async () => {
 	expect(await json("emergency-rollback --flags third,cart")).toMatchObject({ done: [id], notInRollout: ["cart"], failed: [] });
 	expect(await json("emergency-rollback --flags cart,nobody --kill")).toMatchObject({ done: ["cart"], failed: [{ name: "nobody" }] });
 	const { statistics, history } = await json<{ statistics: unknown; history: unknown[] }>("rollbacks");
-	expect(statistics).toMatchObject({ count: 4, manual: 4, byStrategy: { full: 2, immediate: 2 } });
+	expect(statistics).toMatchObject({ count: 4, manual: 4, byStrategy: { emergency: 2, immediate: 2 } });
 	expect(history[0]).toMatchObject({ rollout: id, trigger: "operator" });
 	expect((await tidegate("rollbacks")).out).toMatch(/third\.1 +immediate +operator +admin/);
 });

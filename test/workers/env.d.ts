@@ -8,6 +8,8 @@ declare namespace Cloudflare {
 		ADMIN_TOKEN: string;
 		/** Edge only. */
 		USER_HASH_KEY: string;
+		/** Control only: how many pairs of ticks at once. */
+		TEST_PAIRS: string;
 		TEST_MIGRATIONS: import("@cloudflare/vitest-plugin").D1Migration[];
 	}
 	interface GlobalProps {

@@ -53,6 +53,10 @@ test("an answer that does not come within the step's time-out is none", async ()
 	expect(await stepCaller(true).call(aStep({ timeout: "1s" }), KEY, body)).toEqual({ kind: "silent", error: "no answer within 1000 ms" });
 });
 
+test("one that was planned to have no time at all has a second", async () => {
+	expect(await stepCaller(true).call(aStep({ timeout: "0s" }), KEY, body)).toEqual({ kind: "answered", status: 204 });
+});
+
 test("a redirect is not followed, and an endless answer not read", async () => {
 	receiver.answer = (response) => void response.writeHead(307, { location: "/elsewhere" }).end();
 	expect(await stepCaller(true).call(aStep(), KEY, body)).toEqual({ kind: "answered", status: 307 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Plan } from "../../../core/rollouts/plan";
+import { type Plan, storedPlan } from "../../../core/rollouts/plan";
 import { completePlan, plan } from "../../../core/rollouts/writtenPlan";
 
 /** What strategies write, and where the mistakes of what they wrote are told. */
@@ -178,4 +178,41 @@ test.each<[string, Record<string, unknown>, pointers: string[]]>([
 		? completePlan(parsed.data, []).errors.map(({ pointer }) => pointer)
 		: parsed.error.issues.map(({ path }) => `/${path.join("/")}`);
 	expect(found).toEqual(pointers);
+});
+
+describe("what could not be stored is refused as it is written:", () => {
+	const many = (count: number) => Array.from({ length: count }, (_, i) => `latency_ms p95 < ${1_000 + i}`);
+	test.each<[string, Record<string, unknown>, pointer: string, says: string]>([
+		[
+			"more criteria of a phase, with the plan's",
+			{ criteria: many(15), phases: [{ percent: 100, hold: "1h", criteria: many(10) }] },
+			"/phases/0/criteria",
+			"25 criteria, with those of the plan > limit 20",
+		],
+		[
+			"more of a ring",
+			{ criteria: many(15), strategy: "ring", rings: [{ name: "all", percent: 100, criteria: many(6) }] },
+			"/rings/0/criteria",
+			"21 criteria",
+		],
+		["more than a preset leaves room for", { criteria: many(20), strategy: "canary", preset: "quick" }, "/criteria", "21 criteria"],
+		[
+			"one phase too many, with that of the comparison",
+			{ strategy: "compare-first", phases: Array.from({ length: 50 }, (_, i) => ({ percent: (i + 1) * 2, hold: "1h" })) },
+			"/phases",
+			"51 phases, with that of the comparison > limit 50",
+		],
+	])("%s", (_, change, pointer, says) => {
+		const { errors } = written(change);
+		expect(errors).toContainEqual({ pointer, message: expect.stringContaining(says) });
+	});
+
+	test("and whatever is not refused can be read again", () => {
+		for (const change of [
+			{ strategy: "canary", preset: "quick", criteria: Array(19).fill("error_rate < 3%") },
+			{ strategy: "ring" },
+			{ strategy: "blue-green" },
+		])
+			expect(storedPlan.safeParse(JSON.parse(JSON.stringify(planOf(change))))).toMatchObject({ success: true });
+	});
 });

@@ -155,6 +155,14 @@ describe("of a rollout", () => {
 		]);
 	});
 
+	test("a person who is faster than the tick has confirmed it all the same", async () => {
+		const { id } = await waiting([MANUAL]);
+		expect(await done("POST", confirmAt(id, "told"), { body: { reason: "on Monday" } })).toMatchObject({
+			passed: ["told"],
+			can_deploy: true,
+		});
+	});
+
 	test("nothing else is: what a machine finds, what is not there, what belongs to another stage", async () => {
 		const { id, sinceMs } = await waiting([
 			{ name: "e2e", reported: "e2e" },
@@ -166,6 +174,8 @@ describe("of a rollout", () => {
 		for (const name of ["e2e", "smoke"])
 			// oxlint-disable-next-line no-await-in-loop -- two
 			expect((await refused(409, "POST", confirmAt(id, name), { body: {} })).type).toBe("urn:tidegate:problem:nothing_to_confirm");
+		const { id: early } = await waiting([{ name: "smoke", ...http }]);
+		expect((await refused(409, "POST", confirmAt(early, "smoke"), { body: {} })).detail).toContain("not one that a person confirms");
 		await refused(404, "POST", confirmAt(id, "told"), { body: {} });
 		await refused(404, "POST", confirmAt("nobody.1", "told"), { body: {} });
 	});

@@ -114,6 +114,25 @@ describe("a rollout whose row is damaged", () => {
 		expect((await running({ flags: [flag] })).status).toBe("running");
 	});
 
+	test.each(["plan", "state"])("(draft, its %s) is cancelled: nobody was served, so nobody goes back, and why is kept", async (column) => {
+		const { id } = await createRollout();
+		await env.DB.prepare(`UPDATE rollouts SET ${column} = '{}' WHERE id = ?`).bind(id).run();
+		const { detail } = await refused(500, "GET", `${ROLLOUTS}/${id}`);
+		expect(detail).toContain("cancel");
+		const { revision } = await headNow();
+		const after = await command(id, "cancel", "it is damaged", { "x-correlation-id": "night-8" });
+		expect(after).toMatchObject({ id, status: "cancelled", revision: 1 });
+		expect((await headNow()).revision).toBe(revision);
+		const said = { actor: "admin", correlationId: "night-8", before: { status: "draft", damaged: true }, after: { status: "cancelled" } };
+		expect((await auditOf(`rollouts/${id}`)).slice(1)).toMatchObject([{ ...said, action: "rollout.cancel", reason: "it is damaged" }]);
+		const events = await env.DB.prepare("SELECT kind, reason, message FROM rollout_events WHERE rollout = ?").bind(id).all();
+		expect(events.results).toEqual([{ kind: "cancel", reason: "operator", message: "it is damaged" }]);
+		const told = await env.DB.prepare("SELECT type FROM outbox WHERE subject = ?").bind(id).all();
+		expect(told.results).toEqual([{ type: "rollout.cancelled" }]);
+		const rows = await env.DB.prepare("SELECT count(*) AS n FROM rollbacks WHERE rollout = ?").bind(id).first();
+		expect(rows).toEqual({ n: 0 });
+	});
+
 	test("is rolled back once, however often it is asked for at once", async () => {
 		const id = await damagedRollout();
 		const answers = await Promise.all([1, 2, 3].map(() => command(id, "roll_back")));
@@ -150,6 +169,45 @@ describe("a rollout whose row is damaged", () => {
 		for (let i = 0; i < 200; i++)
 			expect(evaluate(snapshot, NO_OVERLAY, flag, { targetingKey: `user-${i}` })).toMatchObject({ value: false });
 		expect(evaluate(snapshot, NO_OVERLAY, other.key, {})).toMatchObject({ value: true });
+	});
+});
+
+describe("a rollout whose criteria this version cannot read any more", () => {
+	async function unreadable(change: Record<string, unknown> = {}): Promise<string> {
+		const { id } = await running(change);
+		await env.DB.prepare(`UPDATE rollouts SET plan = json_set(plan, '$.guards', json('["nonsense_rate vs control <= +25%"]')) WHERE id = ?`)
+			.bind(id)
+			.run();
+		return id;
+	}
+
+	test("is damaged alone: the list, the others and the environment's state are told", async () => {
+		const other = await running();
+		const id = await unreadable();
+		const { rollouts, damaged } = await listed();
+		expect(damaged).toContain(id);
+		expect(rollouts).toContainEqual(expect.objectContaining({ id: other.id, status: "running" }));
+		expect((await refused(500, "GET", `${ROLLOUTS}/${id}`)).type).toBe("urn:tidegate:problem:rollout_damaged");
+		await done("GET", "/api/v1/deployment/status?environment=production");
+	});
+
+	test.each(["roll_back", "cancel"])("takes %s", async (name) => {
+		const id = await unreadable();
+		expect(await command(id, name, "its metric is gone")).toMatchObject({ id, status: "rolled_back" });
+		expect(await activeFlagsOf(id)).toEqual([]);
+	});
+
+	test("stays rolled back once the overlay is lifted: the next body is without it", async () => {
+		const id = await unreadable();
+		const [flag = ""] = await activeFlagsOf(id);
+		await command(id, "roll_back");
+		await tick(aTick(), Date.now());
+		await env.DB.prepare("UPDATE overlays SET added_at_ms = 0").run();
+		const snapshot = await published();
+		expect((await headNow()).environments["production"]?.overlay.baseline).not.toContain(id);
+		expect(snapshot.measured().rollouts.map(({ key }) => key)).not.toContain(id);
+		for (let i = 0; i < 200; i++)
+			expect(evaluate(snapshot, NO_OVERLAY, flag, { targetingKey: `user-${i}` })).toMatchObject({ value: false });
 	});
 });
 

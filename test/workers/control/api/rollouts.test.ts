@@ -111,6 +111,24 @@ describe("a plan", () => {
 		]);
 	});
 
+	test.each([
+		["not a url", "takes a URL"],
+		["http://origin.example/purge", "takes an https URL"],
+		["https://169.254.169.254/latest", "is not on the public Internet"],
+		["https://10.0.0.1/", "is not on the public Internet"],
+		["https://localhost/", "is not on the public Internet"],
+		["https://user:secret@origin.example/", "must not hold a user"],
+		["https://origin.example:8443/", "port 8443"],
+	])("is refused with a rollback's step to %s, which would not be called then", async (http, says) => {
+		const { key } = await createFlag();
+		const steps = [
+			{ name: "fine", http: "https://origin.example/purge" },
+			{ name: "purge", http },
+		];
+		const { errors } = await refused(422, "POST", ROLLOUTS, { body: aPlan({ flags: [key], rollback: { steps } }) });
+		expect(errors).toEqual([{ pointer: "/rollback/steps/1/http", message: expect.stringContaining(says) }]);
+	});
+
 	test("for a flag in an active rollout is refused, and that one is named", async () => {
 		const { key } = await createFlag();
 		const first = await createRollout({ flags: [key] });

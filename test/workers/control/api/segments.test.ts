@@ -256,6 +256,75 @@ describe("a segment that a rollout excludes", () => {
 	});
 });
 
+describe("a segment that a rollout uses", () => {
+	const phase = (audience?: string) => ({ percent: 100, hold: "10m", criteria: ["error_rate < 3%"], ...(audience ? { audience } : {}) });
+	const USES: readonly [how: string, plan: (key: string) => Record<string, unknown>][] = [
+		["as a ring's audience", (key) => ({ phases: [{ ...phase(key), percent: 50 }, phase()] })],
+		["as an audience of a later phase only", (key) => ({ guards: [], phases: [phase(), phase(key)] })],
+		["to take it back", (key) => ({ rollback: { strategy: "targeted", segments: [key] } })],
+	];
+	const LIVES: readonly (readonly [status: string, commands: readonly Record<string, unknown>[]])[] = [
+		["draft", []],
+		["scheduled", [{ command: "start", at: "2099-01-01T00:00:00Z" }]],
+		["running", [{ command: "start" }]],
+		["paused", [{ command: "start" }, { command: "pause" }]],
+	];
+
+	test.each(USES.flatMap(([how, plan]) => LIVES.map(([status, commands]) => ({ how, plan, status, commands }))))(
+		"$how cannot be deleted while that is $status, and the rollout is named",
+		async ({ plan, status, commands }) => {
+			const { key } = await create();
+			const { id } = await createRollout(plan(key));
+			// oxlint-disable-next-line no-await-in-loop -- one after the other
+			for (const body of commands) await done("POST", `${ROLLOUTS}/${id}/commands`, { body });
+			expect(await done("GET", `${ROLLOUTS}/${id}`)).toMatchObject({ status });
+			expect((await refused(409, "DELETE", at(key), { headers: ifMatch(1) }))["by"]).toEqual([`rollouts/${id}`]);
+			await command(id, "cancel");
+			await done("DELETE", at(key), { headers: ifMatch(1) });
+		},
+	);
+
+	test("since people took it back cannot be deleted, on the way back neither, and completed its flag's rule holds it", async () => {
+		const { key } = await create();
+		const { id, plan } = await createRollout({ phases: [phase()] });
+		await command(id, "start");
+		const exclude = { command: "roll_back", strategy: "targeted", segments: [key], reason: "theirs only" };
+		await done("POST", `${ROLLOUTS}/${id}/commands`, { body: exclude });
+		const held = async () => (await refused(409, "DELETE", at(key), { headers: ifMatch(1) }))["by"];
+		expect(await held()).toEqual([`rollouts/${id}`]);
+		await done("POST", `${ROLLOUTS}/${id}/commands`, { body: { command: "roll_back", strategy: "gradual", reason: "slowly" } });
+		expect(await done("GET", `${ROLLOUTS}/${id}`)).toMatchObject({ status: "rolling_back" });
+		expect(await held()).toEqual([`rollouts/${id}`]);
+		await command(id, "resume");
+		await done("POST", `${ROLLOUTS}/${id}/commands`, { body: { command: "advance", force: true, reason: "done" } });
+		expect(await held()).toEqual([`flags/${(plan as { flags: string[] }).flags[0]}`]);
+	});
+
+	test("and that a start takes at the same moment is deleted before it, or stays", async () => {
+		const { key } = await create();
+		const { id } = await createRollout({ phases: [phase(key)], guards: [] });
+		const answers = await Promise.all([
+			send("DELETE", at(key), { headers: ifMatch(1) }),
+			send("POST", `${ROLLOUTS}/${id}/commands`, { body: { command: "start" } }),
+		]);
+		expect(answers.map(({ status }) => status)).toEqual([409, 200]);
+	});
+
+	test.each([
+		["plan", '{"phases": [1, "text", null, {"audience": {}}], "rollback": 1}'],
+		["plan", '{"rollback": {"segments": [{}, [1], null]}}'],
+		["state", "{"],
+		["state", '{"excluded": {"segments": "text"}}'],
+	])("is found beside a damaged %s: %s", async (column, json) => {
+		const [{ key }, other] = [await create(), await create()];
+		const damaged = await createRollout();
+		const { id } = await createRollout({ phases: [phase(key)], guards: [] });
+		await env.DB.prepare(`UPDATE rollouts SET ${column} = ? WHERE id = ?`).bind(json, damaged.id).run();
+		expect((await refused(409, "DELETE", at(key), { headers: ifMatch(1) }))["by"]).toEqual([`rollouts/${id}`]);
+		await done("DELETE", at(other.key), { headers: ifMatch(1) });
+	});
+});
+
 describe("listed keys", () => {
 	test("are replaced as a whole, each once, and leave the rest alone", async () => {
 		const { key } = await create({ when: IS_BETA });

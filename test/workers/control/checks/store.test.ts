@@ -64,12 +64,27 @@ describe("results", () => {
 });
 
 describe("a confirmation", () => {
+	const confirm = (id: string): Promise<boolean> =>
+		confirmCheck(db, { ...at(id), sinceMs: SINCE_MS }, { name: "smoke", critical: true }, act);
+
+	test("counts also before a tick has asked for it, and no tick asks again", async () => {
+		expect(await confirm("r.4")).toBe(true);
+		await record("r.4", { ...WAITING, atMs: SINCE_MS + 20 });
+		expect((await resultsOf(db, [at("r.4")])).get("r.4")).toMatchObject([{ status: "passed", message: "confirmed by ann: told them" }]);
+	});
+
+	test("counts for the stage as it is now, whatever was found when it was here before", async () => {
+		await record("r.5", { status: "failed", atMs: SINCE_MS - 1 });
+		expect(await confirm("r.5")).toBe(true);
+		expect((await resultsOf(db, [at("r.5")])).get("r.5")).toMatchObject([{ status: "passed", atMs: SINCE_MS + 10 }]);
+	});
+
 	test("passes what waits for a person, with who and why, once", async () => {
 		await record("r.1", WAITING);
-		expect(await confirmCheck(db, at("r.1"), "smoke", act)).toBe(true);
+		expect(await confirm("r.1")).toBe(true);
 		const [found] = (await resultsOf(db, [at("r.1")])).get("r.1") ?? [];
 		expect(found).toMatchObject({ status: "passed", message: "confirmed by ann: told them", atMs: SINCE_MS + 10 });
-		expect(await confirmCheck(db, at("r.1"), "smoke", act)).toBe(false);
+		expect(await confirm("r.1")).toBe(false);
 		expect(await auditOf("rollouts/r.1")).toMatchObject([
 			{ actor: "ann", reason: "told them", action: "check.confirmed", after: { check: "smoke", stage: 1 } },
 		]);
@@ -77,14 +92,14 @@ describe("a confirmation", () => {
 
 	test("of what anything else waits for is none", async () => {
 		await record("r.2", { status: "pending" });
-		expect(await confirmCheck(db, at("r.2"), "smoke", act)).toBe(false);
+		expect(await confirm("r.2")).toBe(false);
 		expect((await resultsOf(db, [at("r.2")])).get("r.2")).toMatchObject([{ status: "pending" }]);
 		expect(await auditOf("rollouts/r.2")).toEqual([]);
 	});
 
 	test("is not lost to a tick that had looked before, and counts for one visit of a stage", async () => {
 		await record("r.3", WAITING);
-		await confirmCheck(db, at("r.3"), "smoke", act);
+		await confirm("r.3");
 		await record("r.3", { ...WAITING, atMs: SINCE_MS + 20 });
 		expect((await resultsOf(db, [at("r.3")])).get("r.3")).toMatchObject([{ status: "passed" }]);
 		const again = { ...at("r.3"), sinceMs: SINCE_MS + 60_000, results: [aResult({ ...WAITING, atMs: SINCE_MS + 60_000 })] };

@@ -207,7 +207,8 @@ describe("in an environment that is only advised", () => {
 	test("a rollout that cannot be judged is paused all the same", async () => {
 		await set({ automation: "advise" });
 		const broken = await started("advised-broken");
-		await env.DB.prepare(`UPDATE rollouts SET plan = json_set(plan, '$.guards[0]', 'nonsense') WHERE id = ?`).bind(broken.id).run();
+		await env.DB.prepare("UPDATE rollouts SET state = json_set(state, '$.watch.guards', json('[]')) WHERE id = ?").bind(broken.id).run();
+		await outcomes(broken, HEALTHY);
 		await tick(aTick(), nextMinute());
 		expect(await live(broken.id)).toMatchObject({ status: "paused", by: "tidegate" });
 	});
@@ -230,6 +231,18 @@ describe("settings that cannot be read never stop a rollback", () => {
 		await tick(aTick(), nextMinute());
 		expect(row && (await current(row.id)).status).toBe("rolled_back");
 		expect(logged()).toContain("settings_corrupt");
+	});
+
+	test("where a row is damaged: nothing advances, for it may have said that the engine only advises", async () => {
+		const ready = await healthy("damaged-ready");
+		await tick(aTick(), nextMinute());
+		await set({ automation: "advise" });
+		await env.DB.prepare(`UPDATE environment_settings SET config = '{"automation": 7}'`).run();
+		await outcomes(ready, HEALTHY, "b");
+		await tick(aTick(), nextMinute());
+		expect(await changesOf(ready.id)).toEqual([]);
+		expect(await found(ready.id)).toBe("breaker_unknown");
+		expect(await breakerFound()).toMatchObject({ breaker: "unknown" });
 	});
 
 	test("where the table fails: nothing advances, and harm is rolled back", async () => {

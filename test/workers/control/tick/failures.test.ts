@@ -1,11 +1,13 @@
 import { env } from "cloudflare:workers";
 import { type MockInstance, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type Command, command } from "../../../../core/rollouts/command";
 import { type LiveState, isLive } from "../../../../core/rollouts/state";
 import { embedded, recordPoints } from "../../../../control/metrics/embedded";
 import type { MetricsSource } from "../../../../control/metrics/source";
 import type { Database } from "../../../../control/store/database";
 import { latestEnvironmentChecks } from "../../../../control/store/environmentChecks";
 import { readHead } from "../../../../control/store/publication";
+import { commitChange } from "../../../../control/store/rolloutChanges";
 import { type StoredRollout, latestCheck, listEvents } from "../../../../control/store/rollouts";
 import { tick } from "../../../../control/tick/tick";
 import { HARMFUL, HEALTHY, MINUTE_MS, START_MS, aTick, current, db, everything, outcomes, started } from "./fixtures";
@@ -130,6 +132,37 @@ describe("two ticks at once: one wins, and the other writes nothing", () => {
 		expect(await told(row.id)).toEqual([]);
 		await tick(aTick(), nextMinute());
 		expect(await told(row.id)).toEqual(["alert.no_data"]);
+	});
+});
+
+describe("a person's command that was decided before a tick came by", () => {
+	async function overtaken(name: string, order: Pick<Command, "kind" | "extendMs">) {
+		const row = await started(name, endless);
+		await outcomes(row, HEALTHY);
+		const read = await current(row.id);
+		const atMs = nextMinute();
+		await tick(aTick(), atMs);
+		const change = command(read.plan, read.state, { by: "ann", reason: "lunch", ...order }, atMs + 1);
+		if (!change.ok) throw new Error(change.error.kind);
+		const act = { actor: "ann", reason: "lunch", correlationId: "c", atMs: atMs + 1 };
+		const isWritten = await commitChange(db, { row: read, change: change.value, act, realNow: Date.now(), evidence: null });
+		return { id: row.id, isWritten };
+	}
+
+	test("does not undo what the tick has learnt: it is refused, and can be sent again", async () => {
+		const { id, isWritten } = await overtaken("overtaken", { kind: "extend", extendMs: 1_000 });
+		expect(isWritten).toBe(false);
+		expect((await live(id)).watch).toMatchObject({ ticks: 1, exposures: [{ candidate: 50, control: 950 }] });
+		expect(await kindsOf(id)).toEqual([]);
+	});
+
+	test("is carried out where it takes everybody back: nothing that was learnt matters then", async () => {
+		const { id, isWritten } = await overtaken("overtaken-back", { kind: "roll_back" });
+		expect(isWritten).toBe(true);
+		expect((await current(id)).status).toBe("rolled_back");
+		// And the audit has the state that it ended.
+		const [event] = await listEvents(db, id, 1, 1);
+		expect(event?.before).toMatchObject({ watch: { ticks: 1 } });
 	});
 });
 

@@ -177,6 +177,20 @@ describe("the first tick after a lapse", () => {
 		]);
 	});
 
+	test("is not kept from the others, nor from ending, by one that nobody can read", async () => {
+		const [unreadable, other] = [await launch("retreat"), await launch("retreat")];
+		await tickAfter(MINUTE_MS);
+		await env.DB.prepare(`UPDATE rollouts SET plan = json_set(plan, '$.guards', json('["nonsense_rate vs control <= +25%"]')) WHERE id = ?`)
+			.bind(unreadable.id)
+			.run();
+		await outcomes(other, HARMFUL);
+		await tickAfter(LEASE_MS + MINUTE_MS);
+		expect((await readHead(db)).guardedAtMs).toBe(realMs);
+		expect(await servedOf(unreadable)).toBeUndefined();
+		await tickAfter(MINUTE_MS);
+		expect((await current(other.id)).status).toBe("rolled_back");
+	});
+
 	test("comes once: two at once apply one pause, and the next tick finds nothing to do", async () => {
 		for (let round = 0; round < 10; round++) {
 			// oxlint-disable no-await-in-loop -- one race after another

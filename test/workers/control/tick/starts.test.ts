@@ -5,7 +5,8 @@ import { command } from "../../../../core/rollouts/command";
 import { LEASE_MS } from "../../../../core/wire";
 import { resultsOf } from "../../../../control/store/checkResults";
 import { readHead } from "../../../../control/store/publication";
-import { commitChange } from "../../../../control/store/rolloutChanges";
+import { getFlags } from "../../../../control/store/flags";
+import { commitChange, rollbacksSince } from "../../../../control/store/rolloutChanges";
 import { type StoredRollout, listEvents } from "../../../../control/store/rollouts";
 import { tick } from "../../../../control/tick/tick";
 import { type HARMFUL, MINUTE_MS, START_MS, aTick, current, db, outcomes, started } from "./fixtures";
@@ -46,7 +47,8 @@ async function told({ id }: StoredRollout, type: string): Promise<number> {
 	return found ?? 0;
 }
 
-async function ordered(row: StoredRollout, wayBack: { strategy: "gradual" | "full" }, atMs: number): Promise<StoredRollout> {
+async function ordered({ id }: StoredRollout, wayBack: { strategy: "gradual" | "full" }, atMs: number): Promise<StoredRollout> {
+	const row = await current(id);
 	const change = command(row.plan, row.state, { kind: "roll_back", by: "ann", reason: "slow", wayBack }, atMs);
 	if (!change.ok) throw new Error(change.error.kind);
 	const act = { actor: "ann", reason: "slow", correlationId: "c", atMs };
@@ -140,6 +142,55 @@ test("a full rollback whose sender died after the first rollout is brought to it
 		"cancelled",
 	]);
 	expect(await kindsOf(second)).toEqual(["start", "roll_back"]);
+});
+
+test("a full rollback leaves what a person starts after it, though it was a draft before", async () => {
+	const [first, draft] = [await started("whole-before"), await started("fixed", { checks: check({ when: "before" }) })];
+	await env.DB.prepare("UPDATE rollouts SET status = 'draft', state = '{\"status\":\"draft\"}' WHERE id = ?").bind(draft.id).run();
+	await env.DB.prepare("DELETE FROM active_flags WHERE rollout = ?").bind(draft.id).run();
+	await ordered(first, { strategy: "full" }, nextMinute());
+	await tick(aTick(), nextMinute());
+	const row = await current(draft.id);
+	const atMs = nextMinute();
+	const change = command(row.plan, row.state, { kind: "start", by: "ann", reason: "fixed", launch: 1 }, atMs);
+	if (!change.ok) throw new Error(change.error.kind);
+	const act = { actor: "ann", reason: "fixed", correlationId: "c", atMs };
+	await commitChange(db, {
+		row,
+		change: change.value,
+		act,
+		realNow: Date.now(),
+		evidence: null,
+		held: await getFlags(db, "production", ["fixed"]),
+	});
+	expect((await current(draft.id)).status).toBe("validating");
+	await tick(aTick(), nextMinute());
+	await tick(aTick(), nextMinute());
+	expect((await current(draft.id)).status).toBe("running");
+});
+
+test("a full rollback takes what was scheduled before it, though its time comes with the tick that follows", async () => {
+	const first = await started("whole-now");
+	const scheduled = await started("just-due", {}, { startsAtMs: START_MS + (minute + 2) * MINUTE_MS });
+	await ordered(first, { strategy: "full" }, nextMinute());
+	await tick(aTick(), nextMinute());
+	expect((await current(scheduled.id)).status).toMatch(/rolled_back|cancelled/);
+});
+
+test("what a full rollback takes with it is its sender's, whoever ends it, and none of it counts for the breaker", async () => {
+	const limited = { guards: [], holdback: 50, phases: [{ percent: 50, hold: "1h", criteria: ["error_rate < 3%"] }] };
+	const [first, second] = [await started("whole-ann"), await started("other-ann")];
+	await ordered(first, { strategy: "full" }, nextMinute());
+	await tick(aTick(), nextMinute());
+	const [, back] = await listEvents(db, second.id, 0, 10);
+	expect(back).toMatchObject({ kind: "roll_back", actor: "ann" });
+	// And where the engine began it, it is one rollback of the engine's.
+	const sinceMs = START_MS + minute * MINUTE_MS;
+	const [harmed, beside] = [await started("whole-engine", { ...limited, rollback: { strategy: "full" } }), await started("other-engine")];
+	await outcomes(harmed, { candidate: [50, 25], control: [50, 0] });
+	await tick(aTick(), nextMinute());
+	expect((await listEvents(db, beside.id, 1, 10)).map(({ kind, actor }) => [kind, actor])).toEqual([["roll_back", "tidegate"]]);
+	expect((await rollbacksSince(db, "tidegate", sinceMs)).get("production")).toHaveLength(1);
 });
 
 test("a flag whose own guard fires goes back alone: it is free, and overlaid until the snapshot says so", async () => {

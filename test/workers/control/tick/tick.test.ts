@@ -153,6 +153,35 @@ test("a rollout whose row is damaged, and one that throws, do not stop the other
 		.run();
 });
 
+test("a live rollout that nobody can read is paged once, and left out of the snapshot at once", async () => {
+	const [row, waiting] = [await started("unread"), await started("unread-later", {}, { startsAtMs: START_MS + 1e9 })];
+	await scheduled(nextMinute());
+	const pages = async () =>
+		(await env.DB.prepare("SELECT subject, payload FROM outbox WHERE type = 'page.rollout_corrupt' AND subject LIKE 'unread%'").all())
+			.results;
+	const servedNow = async (): Promise<boolean> => {
+		const { head } = await readHead(db);
+		const body = (await env.SNAPSHOTS.get(`snapshot/production/${head.environments["production"]?.version}`)) ?? "";
+		return body.includes('"key":"unread.1"');
+	};
+	expect(await servedNow()).toBe(true);
+	await env.DB.prepare("UPDATE rollouts SET plan = json_set(plan, '$.guards[0]', 'nonsense') WHERE name LIKE 'unread%'").run();
+	for (let i = 0; i < 3; i++) await scheduled(nextMinute()); // oxlint-disable-line no-await-in-loop -- minute after minute
+	expect(await pages()).toMatchObject([{ subject: row.id, payload: expect.stringContaining('"environment":"production"') }]);
+	expect(await servedNow()).toBe(false);
+	// Another time is another page: somebody has mended it in between.
+	await env.DB.prepare("UPDATE rollouts SET plan = json_set(plan, '$.guards[0]', 'error_rate vs control <= +25%') WHERE id = ?")
+		.bind(row.id)
+		.run();
+	await scheduled(nextMinute());
+	await env.DB.prepare("UPDATE rollouts SET plan = json_set(plan, '$.guards[0]', 'nonsense') WHERE id = ?").bind(row.id).run();
+	await scheduled(nextMinute());
+	expect(await pages()).toHaveLength(2);
+	await env.DB.prepare("UPDATE rollouts SET status = 'draft', state = '{\"status\":\"draft\"}' WHERE id IN (?, ?)")
+		.bind(row.id, waiting.id)
+		.run();
+});
+
 test("a paused rollout is still guarded", async () => {
 	const row = await started("paused");
 	await env.DB.prepare(

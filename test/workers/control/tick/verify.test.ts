@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { type MockInstance, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { storedChecks } from "../../../../core/checks/model";
 import type { Outcome } from "../../../../core/notify/settle";
 import type { StepCaller } from "../../../../control/notify/stepCaller";
 import { type Database, open } from "../../../../control/store/database";
@@ -35,6 +36,14 @@ async function takenBack(name: string, steps: readonly Record<string, unknown>[]
 	return id;
 }
 
+/** Their plans have a check, whatever it finds. */
+async function withChecks(ids: readonly string[]): Promise<void> {
+	const checks = JSON.stringify(storedChecks.parse([{ name: "db", dependency: "d1" }]));
+	await env.DB.prepare("UPDATE rollouts SET plan = json_set(plan, '$.checks', json(?2)) WHERE id IN (SELECT value FROM json_each(?1))")
+		.bind(JSON.stringify(ids), checks)
+		.run();
+}
+
 interface Row {
 	readonly rollout: string;
 	readonly strategy: string;
@@ -62,7 +71,7 @@ async function rowOf(id: string): Promise<Row> {
 const alerts = async (): Promise<readonly { type: string; kind: string; message: string }[]> =>
 	(
 		await env.DB.prepare(
-			"SELECT type, payload ->> 'kind' AS kind, payload ->> 'message' AS message FROM outbox WHERE type LIKE 'alert.%'",
+			"SELECT type, payload ->> 'kind' AS kind, payload ->> 'message' AS message FROM outbox WHERE type LIKE 'alert.%' OR type LIKE 'page.%'",
 		).all<{
 			type: string;
 			kind: string;
@@ -161,7 +170,7 @@ describe("steps", () => {
 		}
 		expect(called.map(({ step }) => step)).toEqual(["purge", "purge"]);
 		const message = "step purge after the rollback failed, attempts: 2: answered 500; those after it were not carried out";
-		expect(await alerts()).toEqual([{ type: "alert.page", kind: "rollback_step_failed", message }]);
+		expect(await alerts()).toEqual([{ type: "page.rollback_step_failed", kind: "rollback_step_failed", message }]);
 		expect(await rowOf(id)).toMatchObject({ failure: message, verifiedAtMs: null });
 		// When the edge was safe is learnt all the same.
 		await edge(1_000_000);
@@ -243,6 +252,7 @@ describe("verified", () => {
 
 	test("only while the checks pass, which are asked again each tick", async () => {
 		const id = await takenBack("checked");
+		await withChecks([id]);
 		await edge(1_000_000);
 		const answers: (boolean | Error)[] = [false, new Error("no answer"), true];
 		const passes = vi.fn<NonNullable<Verifying["passes"]>>(async () => {
@@ -259,11 +269,24 @@ describe("verified", () => {
 	});
 
 	test.each<[what: string, arrange: () => Promise<void>, change: Partial<Verifying>, missing: string, type: string]>([
-		["an edge that hears nothing", () => edge(1), {}, "1 of 1 isolates of the edge have not heard of it", "alert.page"],
-		["checks that do not pass", () => edge(1_000_000), { passes: async () => false }, "its critical checks do not pass", "alert.page"],
-		["nobody who asks", async () => {}, {}, "no isolate of the edge was heard of: nobody has asked for flags", "alert.warn"],
+		[
+			"an edge that hears nothing",
+			() => edge(1),
+			{ passes: async () => false },
+			"1 of 1 isolates of the edge have not heard of it",
+			"page.rollback_unverified",
+		],
+		[
+			"checks that do not pass",
+			() => edge(1_000_000),
+			{ passes: async () => false },
+			"its critical checks do not pass",
+			"page.rollback_unverified",
+		],
+		["nobody who asks", async () => {}, {}, "no isolate of the edge was heard of: nobody has asked for flags", "alert.rollback_unverified"],
 	])("given up after 15 minutes, told once: %s", async (what, arrange, change, missing, type) => {
 		const id = await takenBack(`late-${what.length}`);
+		await withChecks([id]);
 		now += 899_999;
 		await arrange();
 		await look(undefined, change);
@@ -273,6 +296,36 @@ describe("verified", () => {
 		await look(undefined, change);
 		expect(await rowOf(id)).toMatchObject({ failure: missing, verifiedAtMs: null, dueAtMs: null });
 		expect(await alerts()).toEqual([{ type, kind: "rollback_unverified", message: `the rollback could not be verified: ${missing}` }]);
+	});
+
+	test("a crowd of plans without checks at once, however many there are and whatever others have", async () => {
+		const ids = await manyLive("unchecked", 60);
+		await takeBack(db, { environment: "production", of: { kind: "rollouts", keys: ids }, kill: false }, act, now);
+		await edge(1_000_000);
+		const passes = vi.fn(async () => false);
+		await look(undefined, { passes });
+		expect(passes).not.toHaveBeenCalled();
+		const left = await env.DB.prepare("SELECT count(*) AS n FROM rollbacks WHERE verified_at_ms IS NULL").first<{ n: number }>();
+		expect(left?.n).toBe(0);
+	});
+
+	test("each of a crowd with checks or steps is looked at before anybody is told that it is not safe", async () => {
+		const ids = await manyLive("crowd-checked", 45);
+		await withChecks(ids);
+		await env.DB.prepare(
+			`UPDATE rollouts SET plan = json_set(plan, '$.rollback.steps', json('[{"name":"purge","http":"https://example.com/"}]')) WHERE name LIKE 'crowd-checked-%'`,
+		).run();
+		await takeBack(db, { environment: "production", of: { kind: "rollouts", keys: ids }, kill: false }, act, now);
+		now += 900_000;
+		await edge(1_000_000);
+		for (let i = 0; i < 6; i++) {
+			await look(undefined, { passes: async () => true }); // oxlint-disable-line no-await-in-loop -- one tick after the other
+			now += MINUTE_MS;
+			await edge(1_000_000); // oxlint-disable-line no-await-in-loop -- see above
+		}
+		expect(await alerts()).toEqual([]);
+		const left = await env.DB.prepare("SELECT count(*) AS n FROM rollbacks WHERE verified_at_ms IS NULL").first<{ n: number }>();
+		expect(left?.n).toBe(0);
 	});
 
 	test("a thousand that one call took back are verified in one tick by a few queries, and told as one where they cannot be", async () => {

@@ -11,8 +11,6 @@ import { inTurn } from "./turn";
 
 const POINTS_MAX = 2_000;
 const RECORD_TIMEOUT_MS = 10_000;
-/** With the time-out it is less than work behind an answer may take. */
-const SENDING_MS = 10_000;
 
 /** Where points go, and how one who has them proceeds. */
 export interface Recorder {
@@ -50,13 +48,12 @@ function lostPoint({ rollout, stage, served }: Point, value: number): Point {
 }
 
 /** Sends what there is; returns whether more has come meanwhile that may be sent. */
-async function send({ kept, points: open }: Gateway, { colo, now, wait }: Sources): Promise<boolean> {
+async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): Promise<boolean> {
 	const storeOf = open(colo());
 	for (const { environment, route, point, count } of kept.lost.values())
 		kept.points.push({ environment, route, point: lostPoint(point, count) });
 	kept.lost.clear();
-	const untilMs = now() + SENDING_MS;
-	for (let left = kept.points.length, isFirst = true; left > 0 && now() < untilMs; isFirst = false) {
+	for (let left = kept.points.length, isFirst = true; left > 0; isFirst = false) {
 		const batch = takeBatch(kept, storeOf);
 		left -= batch.length;
 		const [{ environment, route } = { environment: "", route: "" }] = batch;

@@ -98,7 +98,9 @@ function readSettings(name: string, text: string): { readonly source: Source } |
 	const read = readYaml(text);
 	if ("mistakes" in read) return { name, text, mistakes: read.mistakes };
 	const { error } = schema.safeParse(read.source.value);
-	return error ? { name, text, mistakes: error.issues.flatMap(fieldErrors).map((each) => placed(each, read.source, schema)) } : read;
+	return error
+		? { name, text, mistakes: fieldErrors(error.issues, read.source.value).map((each) => placed(each, read.source, schema)) }
+		: read;
 }
 
 /** What control refuses, at its place in the file. */

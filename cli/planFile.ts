@@ -88,7 +88,8 @@ function meantBy(pointer: string, schema: z.ZodType): string {
 	const parts = pointer.split("/").slice(1);
 	const known = fieldsAt(z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Schema, parts.slice(0, -1));
 	const meant = nearest(parts.at(-1) ?? "", known);
-	if (meant !== undefined) return `: did you mean "${meant}"?`;
+	// A known name is in another place.
+	if (meant !== undefined && meant !== parts.at(-1)) return `: did you mean "${meant}"?`;
 	return known.length > 0 ? `: it is one of ${known.join(", ")}` : "";
 }
 

@@ -134,7 +134,10 @@ function breakerPairs(environment: string, found: Breaker, now: number, paint: P
 	return pairs(
 		[
 			["breaker", `${environment}: ${breakerText(found, now, paint)}`],
-			["opens", `after ${rollbacks} automatic rollbacks within ${within}, for ${open}; closes ${reset} after the last`],
+			[
+				"opens",
+				`after ${rollbacks} automatic ${rollbacks === 1 ? "rollback" : "rollbacks"} within ${within}, for ${open}; closes ${reset} after the last`,
+			],
 			...(found.resetAtMs === null ? [] : ([["reset", instant(found.resetAtMs)]] as const)),
 		],
 		paint,

@@ -70,10 +70,7 @@ export function takeBack(
 				keys.some((key) => ![...plan.exclude.keys, ...state.excluded.keys].includes(key)) ||
 				segments.some((each) => ![...plan.exclude.segments, ...state.excluded.segments].includes(each));
 			if (!isNew) return immediate;
-			const who = [
-				...(segments.length > 0 ? [`segment ${segments.join(", ")}`] : []),
-				...(keys.length > 0 ? [`${keys.length} keys`] : []),
-			];
+			const who = [...(segments.length > 0 ? [`segment ${segments.join(", ")}`] : []), ...(keys.length > 0 ? [`${keys.length} keys`] : [])];
 			const said = `${why}${who.join(" and ")} back on the baseline, the others go on`;
 			return changed("exclude", excludedUsers(plan, state, { keys, segments }, now), strategy, said);
 		}

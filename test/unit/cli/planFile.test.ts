@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type Mistaken, type PlanFile, printMistakes, readPlan } from "../../../cli/planFile";
 
@@ -134,4 +135,10 @@ test("a metric of the environment's own is known where it is given", () => {
 	expect(mistakesIn(text)).toEqual([[11, 9, "/phases/1/criteria/0", expect.stringContaining("unknown quantity")]]);
 	const own = { key: "checkout_ms", kind: "quantile", unit: "ms", better: "lower", harm: null, description: "" } as const;
 	expect(readPlan("plan.yaml", text, [own])).toHaveProperty("plan");
+});
+
+test("the ways back that docs/plans.md shows are taken as they stand there", () => {
+	const blocks = [...readFileSync("docs/plans.md", "utf8").matchAll(/```yaml\n(rollback:.*?)```/gs)].map(([, text = ""]) => text);
+	expect(blocks).toHaveLength(2);
+	for (const block of blocks) expect(mistakesIn(`${VALID}${block}`)).toEqual([]);
 });

@@ -142,8 +142,8 @@ describe("what people tell a rollout", () => {
 });
 
 test("what does not fit is told by the commands' names here", async () => {
-	const detail = "cannot roll_back: the rollout is draft, which takes start, cancel";
-	const { env } = await standIn(() => problem("wrong_status", 409, detail));
+	const refusal = "cannot roll_back: the rollout is draft, which takes start, cancel";
+	const { env } = await standIn(() => problem("wrong_status", 409, refusal));
 	expect((await said("rollout rollback x.1", env)).err).toBe(
 		"tidegate: cannot rollback: the rollout is draft, which takes start, cancel. tidegate rollout show x.1 shows where it is\n",
 	);

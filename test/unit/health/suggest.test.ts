@@ -14,7 +14,7 @@ test.each<[string, string | undefined]>([
 	["rate", undefined],
 	["revenue", undefined],
 	["", undefined],
-])("by %j somebody meant %j", (word, meant) => expect(nearest(word, KNOWN)).toBe(meant));
+])("by %j somebody meant %j", (word, said) => expect(nearest(word, KNOWN)).toBe(said));
 
 test.each<[string, string | undefined]>([
 	["prod", "production"],

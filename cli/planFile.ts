@@ -54,7 +54,7 @@ export function readPlan(
 	const parsed = plan.safeParse(source.value);
 	const complete = parsed.success
 		? completePlan(withDefaults(parsed.data, fieldsOf(source.value), defaults), metrics)
-		: { plan: undefined, errors: parsed.error.issues.flatMap(fieldErrors) };
+		: { plan: undefined, errors: fieldErrors(parsed.error.issues, source.value) };
 	const errors = [...complete.errors, ...tooLarge(source.value)];
 	if (!complete.plan || errors.length > 0) return { name, text, mistakes: errors.map((each) => placed(each, source)).sort(byPlace) };
 	return { name, text, source, written: source.value, plan: complete.plan };
@@ -83,13 +83,7 @@ export function placed({ pointer, message }: FieldError, source: Source, schema:
 	const character = Number(/\(at character (\d+)\)$/.exec(message)?.[1] ?? 1);
 	const field = character > 1 && typeof found === "object" ? `${pointer}/criterion` : pointer;
 	const position = source.positionOf(field, isName ? "name" : "value", character);
-	return { ...position, field: pointer, message: `${message}${isName ? meantBy(pointer, schema) : ""}${quoted(found, message)}` };
-}
-
-/** YAML reads `candidate: true` as no text. */
-function quoted(found: unknown, message: string): string {
-	const isBare = typeof found === "boolean" || typeof found === "number";
-	return isBare && message.startsWith("takes a text, not ") ? `: write "${found}", in quotes` : "";
+	return { ...position, field: pointer, message: `${message}${isName ? meantBy(pointer, schema) : ""}` };
 }
 
 function valueAt(pointer: string, whole: unknown): unknown {
@@ -104,7 +98,8 @@ function meantBy(pointer: string, schema: z.ZodType): string {
 	const parts = pointer.split("/").slice(1);
 	const known = fieldsAt(z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Schema, parts.slice(0, -1));
 	const meant = nearest(parts.at(-1) ?? "", known);
-	if (meant !== undefined) return `: did you mean "${meant}"?`;
+	// A known name is in another place.
+	if (meant !== undefined && meant !== parts.at(-1)) return `: did you mean "${meant}"?`;
 	return known.length > 0 ? `: it is one of ${known.join(", ")}` : "";
 }
 

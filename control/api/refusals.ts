@@ -263,7 +263,7 @@ const PRINTED_MAX = 50;
 
 function print(errors: readonly FieldError[]): string {
 	const printed = errors.slice(0, PRINTED_MAX).map(({ pointer, message }) => {
-		// "?environment= is required", but "?hours=: Too big".
+		// "?environment= is required", but "?flag=: lower-case letters, …".
 		const isSentence = pointer.startsWith("?") && /^(?:is|takes|must) /.test(message);
 		return `${pointer || "the body"}${isSentence ? "" : ":"} ${message}`;
 	});

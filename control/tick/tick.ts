@@ -2,7 +2,7 @@ import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
 import { CALM, type ChecksFound } from "../../core/rollouts/circumstances";
-import { type Change, change as changeOf } from "../../core/rollouts/decision";
+import { type Change, change as changeOf, withReason } from "../../core/rollouts/decision";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive, isWaiting } from "../../core/rollouts/state";
 import { advised } from "../../core/rollouts/advise";
@@ -217,7 +217,7 @@ function decideOne(row: StoredRollout, found: Found, now: number): Decided | und
 /** A way back that cannot go on step by step ends at once. */
 function broughtToItsEnd(row: StoredRollout, now: number, why: string): Decided | undefined {
 	if (row.state.status !== "rolling_back") return undefined;
-	const message = `${why}, so everybody is back at once: ${row.state.reason}`;
+	const message = withReason(`${why}, so everybody is back at once`, row.state.reason);
 	const state = rolledBack(row.state, now, ENGINE, message);
 	return { row, observation: NOTHING_SEEN, decision: { ...changeOf("roll_back", "engine_error", message, state), strategy: "gradual" } };
 }

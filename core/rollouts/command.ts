@@ -3,7 +3,7 @@ import { SUSPICION } from "../health/level";
 import { printNumber } from "../health/print";
 import { type Result, assertNever, err, ok } from "../result";
 import { logMeanExp } from "../statistics/special";
-import { type Change, change } from "./decision";
+import { type Change, change, withReason } from "./decision";
 import { printDuration } from "./duration";
 import { BASELINE_PHASE, type Plan, approversOf, notBeforeMs, phaseName } from "./plan";
 import { criteriaIn } from "./planCriteria";
@@ -89,7 +89,7 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 			return done(resumed(plan, state, now));
 		case "extend": {
 			const extended = { ...state, extendedMs: state.extendedMs + (given.extendMs ?? 0) };
-			return done(extended, kind, `${phaseName(plan, state.phase)} lasts ${printDuration(extended.extendedMs)} longer: ${reason}`);
+			return done(extended, kind, withReason(`${phaseName(plan, state.phase)} lasts ${printDuration(extended.extendedMs)} longer`, reason));
 		}
 		case "roll_back":
 			return ok(
@@ -127,13 +127,13 @@ function approve(plan: Plan, state: RolloutState, { by, reason }: Command, now: 
 	if (by === state.author) return err({ kind: "approval_refused", why: "author" });
 	if (state.approvals.some((each) => each.by === by)) return err({ kind: "approval_refused", why: "twice" });
 	const approvals = [...state.approvals, { by, atMs: now, reason }];
-	const message = `${placeText(plan, next)}: ${approvals.length} of ${needed} approvals${reason === "" ? "" : `: ${reason}`}`;
+	const message = withReason(`${placeText(plan, next)}: ${approvals.length} of ${needed} approvals`, reason);
 	return ok(change("approve", "operator", message, { ...state, approvals }));
 }
 
 /** Whoever approved it has to look again. */
 function rejected(state: LiveState, now: number, by: string, reason: string): LiveState {
-	return { ...paused(state, now, by, `rejected: ${reason}`), approvals: [] };
+	return { ...paused(state, now, by, withReason("rejected", reason)), approvals: [] };
 }
 
 function advance(plan: Plan, state: LiveState, { by, reason, force = false, isAdmin = false }: Command, now: number): Outcome {
@@ -171,6 +171,8 @@ export function printRefusal(refusal: Refusal): string {
 	switch (refusal.kind) {
 		case "wrong_status": {
 			const { command: given, status, fits } = refusal;
+			if (status === "running" && (given === "approve" || given === "reject"))
+				return `cannot ${given}: nothing waits for an approval yet, the rollout is running`;
 			const now = fits.length > 0 ? `takes ${fits.join(", ")}` : "is final: create the plan again for a new attempt";
 			return `cannot ${given}: the rollout is ${status}, which ${now}`;
 		}

@@ -7,7 +7,7 @@ import { SUSPICION } from "../health/level";
 import { type Evidence, silentArm } from "../health/observation";
 import { printNumber } from "../health/print";
 import type { Circumstances } from "./circumstances";
-import { type Decision, type HoldReason, change, hold } from "./decision";
+import { type Decision, type HoldReason, change, hold, withReason } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { ENGINE } from "./engine";
 import { isInPlay, servedBy } from "./exposure";
@@ -125,7 +125,7 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 			`the users' split is not the planned one, BF = ${printNumber(split.bayesFactor)} ≥ 1,000: assignment or telemetry is broken`,
 			"unseen",
 		];
-	if (state.status === "paused") return ["paused", `paused by ${state.by}: ${state.reason}`];
+	if (state.status === "paused") return ["paused", withReason(`paused by ${state.by}`, state.reason)];
 	const wanted = (durationMs(phase.hold) ?? 0) + state.extendedMs;
 	// Time without data does not count, so whoever is late by it lacks data.
 	if (watch.heldMs < wanted) return ["hold_not_served", `held ${printDuration(watch.heldMs)} of ${printDuration(wanted)}`, "unseen"];
@@ -182,7 +182,7 @@ export function measureBaseline(
 	now: number,
 	circumstances: Circumstances,
 ): Decision {
-	if (state.status === "paused") return hold("paused", `paused by ${state.by}: ${state.reason}`, state, judgement);
+	if (state.status === "paused") return hold("paused", withReason(`paused by ${state.by}`, state.reason), state, judgement);
 	const { heldMs } = state.watch;
 	const held = `measured for ${printDuration(heldMs)} of ${plan.baseline_window}`;
 	if (heldMs < (durationMs(plan.baseline_window) ?? 0) + state.extendedMs)

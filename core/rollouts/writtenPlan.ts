@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { checks } from "../checks/model";
-import { fieldErrors } from "../flags/fieldErrors";
+import { fieldErrors, takesShape, textsInList } from "../flags/fieldErrors";
 import { type FieldError, flagKey } from "../flags/model";
 import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
@@ -36,8 +36,13 @@ const ring = z.strictObject({
 
 export const plan = z.strictObject({
 	...fields,
-	flags: z.array(flagKey).max(FLAGS_MAX).default([]).describe("those that are in it from the first phase on"),
-	phases: z.array(phase).min(1).max(PHASES_MAX).optional().describe("of a phased rollout: other strategies write their own"),
+	flags: z.array(flagKey, textsInList).max(FLAGS_MAX).default([]).describe("those that are in it from the first phase on"),
+	phases: z
+		.array(phase, takesShape("a list: [{percent: 5, hold: 30m}, …]"))
+		.min(1)
+		.max(PHASES_MAX)
+		.optional()
+		.describe("of a phased rollout: other strategies write their own"),
 	criteria: limits.default([]).describe("of every phase"),
 	hold: duration.optional().describe("of every phase that the strategy writes, where nothing else says it"),
 	approval: approval.optional().describe("before every phase after the first that says nothing else"),
@@ -46,17 +51,33 @@ export const plan = z.strictObject({
 		.literal("quick")
 		.optional()
 		.describe("canary: 10 % for 10 min, errors at most 1 %, p95 latency at most 20 % above control's, then all"),
-	percents: z.array(percent).min(1).max(PHASES_MAX).optional().describe("percentage and canary: one phase each"),
-	rings: z.array(ring).min(1).max(PHASES_MAX).optional().describe("ring: default internal 1 %, beta 10 %, production 100 %"),
+	percents: z
+		.array(percent, takesShape("a list of percents: [5, 25, 100]"))
+		.min(1)
+		.max(PHASES_MAX)
+		.optional()
+		.describe("percentage and canary: one phase each"),
+	rings: z
+		.array(ring, takesShape("a list: [{name: beta, audience: beta, percent: 10}, …]"))
+		.min(1)
+		.max(PHASES_MAX)
+		.optional()
+		.describe("ring: default internal 1 %, beta 10 %, production 100 %"),
 	schedule: z
-		.array(z.strictObject({ percent, not_before: notBefore, name: z.string().min(1).max(63).optional(), hold: duration.optional() }))
+		.array(
+			z.strictObject({ percent, not_before: notBefore, name: z.string().min(1).max(63).optional(), hold: duration.optional() }),
+			takesShape("a list: [{percent: 10, not_before: {day: 8}}, …]"),
+		)
 		.min(1)
 		.max(PHASES_MAX)
 		.optional()
 		.describe("schedule: percent by day or time"),
 	warm: duration.optional().describe("blue-green: how long blue is kept for going back; default 1h"),
 	compare: z
-		.strictObject({ hold: duration.default(COMPARE.hold), criteria: limits.default(COMPARE.criteria) })
+		.strictObject(
+			{ hold: duration.default(COMPARE.hold), criteria: limits.default(COMPARE.criteria) },
+			takesShape("an object: {hold: 24h}"),
+		)
 		.optional()
 		.describe("compare-first: the phase in which answers are only compared"),
 });
@@ -100,7 +121,7 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 	const named = new Set(signalKeysOf(all).map(({ metric }) => unscopedMetric(metric)));
 	const complete = { ...all, metrics: own.filter(({ key }) => named.has(key)) };
 	// What could not be read again would be a draft that nobody can start.
-	tell(storedPlan.safeParse(complete).error?.issues.flatMap(fieldErrors) ?? []);
+	tell(fieldErrors(storedPlan.safeParse(complete).error?.issues ?? [], complete));
 	return { plan: complete, errors };
 }
 

@@ -1,10 +1,11 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { type FieldError, flagKey } from "../../core/flags/model";
+import { type FieldError, flagKey, instant } from "../../core/flags/model";
 import { parseInstant } from "../../core/flags/instant";
 import { COMMANDS, type Command, type CommandKind, command } from "../../core/rollouts/command";
 import { durationMs } from "../../core/rollouts/duration";
-import { type Plan, duration, phaseName } from "../../core/rollouts/plan";
+import { duration } from "../../core/rollouts/durationField";
+import { type Plan, phaseName } from "../../core/rollouts/plan";
 import { isActive, isLive } from "../../core/rollouts/state";
 import { STRATEGIES } from "../../core/rollouts/wayBack";
 import { log, nameOf } from "../log";
@@ -22,7 +23,6 @@ import { orRefuse, refuse } from "./refusals";
 import { detail, detailAfter } from "./rolloutAnswers";
 
 const params = z.object({ id: flagKey });
-const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 
 const sent = z.strictObject({
 	command: z.enum(COMMANDS),

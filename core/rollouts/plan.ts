@@ -1,11 +1,12 @@
 import * as z from "zod";
 import { type Check, storedChecks } from "../checks/model";
-import { environmentName, flagKey } from "../flags/model";
+import { environmentName, flagKey, instant } from "../flags/model";
 import { parseInstant } from "../flags/instant";
 import { bucketsOf } from "../flags/snapshot";
 import { storedMetric } from "../metricModel";
 import { criteriaIn } from "./planCriteria";
 import { durationMs } from "./duration";
+import { duration } from "./durationField";
 import { wayBackBy } from "./wayBack";
 
 /** What a rollout was approved to do. Plans are data: strategies only write phases, and the engine in decide.ts runs them all. */
@@ -20,8 +21,6 @@ export const percent = z
 	.min(0)
 	.max(100)
 	.refine((value) => Math.abs(value * 1_000 - Math.round(value * 1_000)) < 1e-6, "has more than three decimals");
-export const duration = z.string().refine((text) => durationMs(text) !== undefined, 'is no duration: write "90s", "5m", "2h" or "3d"');
-const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 const text = z.string().max(200);
 const flagList = z.array(flagKey).max(50);
 

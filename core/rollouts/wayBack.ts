@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { flagKey } from "../flags/model";
-import { durationMs } from "./duration";
+import { duration } from "./durationField";
 
 /** How a plan wants its users taken back: what the engine does by itself once harm is proven, and what follows it. */
 
@@ -9,7 +9,6 @@ export type WayBackStrategy = (typeof STRATEGIES)[number];
 
 export const DEFAULT_STAGES = [75, 50, 25, 0];
 
-const duration = z.string().refine((text) => durationMs(text) !== undefined, 'is no duration: write "90s", "5m", "2h" or "3d"');
 const keys = z.array(z.string().min(1).max(1_000)).max(1_000);
 
 /** As in plan.ts: strict as plans are read, lenient as they are stored. */

@@ -3,7 +3,8 @@ import { checks } from "../checks/model";
 import { type FieldError, flagKey } from "../flags/model";
 import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
-import { type Plan, duration, fieldsBy, percent } from "./plan";
+import { duration } from "./durationField";
+import { type Plan, fieldsBy, percent } from "./plan";
 import { signalKeysOf } from "./planCriteria";
 import { COMPARE, type Source, writePhases } from "./strategies";
 

@@ -68,7 +68,7 @@ const EXAMPLES: Readonly<Record<string, { readonly summary: string; readonly val
 	forced: { summary: "past what holds it back, as an admin", value: { command: "advance", force: true, reason: "false alarm, see #418" } },
 	extend: { summary: "the present phase by two hours", value: { command: "extend", duration: "2h", reason: "low traffic" } },
 	pause: { summary: "users keep what they have", value: { command: "pause", reason: "holiday" } },
-	resume: { summary: "also from the way back, at what is served still", value: { command: "resume", reason: "mended" } },
+	resume: { summary: "also from the way back, at no more than is served still", value: { command: "resume", reason: "mended" } },
 	cancel: { summary: "what is live goes back to the baseline", value: { command: "cancel", reason: "replaced by #420" } },
 	roll_back: { summary: "everybody, at once", value: { command: "roll_back", reason: "cards are refused" } },
 	gradual: { summary: "by stages", value: { command: "roll_back", strategy: "gradual", stages: [75, 50, 0], reason: "cold caches" } },

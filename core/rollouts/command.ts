@@ -9,7 +9,7 @@ import { BASELINE_PHASE, type Plan, approversOf, notBeforeMs, phaseName } from "
 import { criteriaIn } from "./planCriteria";
 import { type LiveState, type RolloutState, type Status, isLive } from "./state";
 import { percentNow, takeBack, type WayBackWanted } from "./takeBack";
-import { completed, entered, enterPhase, paused, placeText, resumed, scheduled } from "./transitions";
+import { completed, entered, enterPhase, paused, phaseToResume, placeText, resumed, scheduled } from "./transitions";
 
 export const COMMANDS = ["start", "approve", "reject", "pause", "resume", "advance", "extend", "roll_back", "cancel"] as const;
 export type CommandKind = (typeof COMMANDS)[number];
@@ -48,6 +48,8 @@ export type Refusal =
 	  }
 	/** What holds it back now; an admin may force it. */
 	| { readonly kind: "advance_refused"; readonly message: string }
+	/** On the way back, where each phase would serve somebody more than now. */
+	| { readonly kind: "resume_refused"; readonly message: string }
 	| { readonly kind: "force_refused"; readonly why: "admin" | "reason" }
 	| { readonly kind: "approval_refused"; readonly why: "author" | "twice" | "none_needed" }
 	| { readonly kind: "no_such_phase"; readonly phases: readonly string[] };
@@ -86,7 +88,7 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 		case "pause":
 			return done(paused(state, now, by, reason));
 		case "resume":
-			return done(resumed(plan, state, now));
+			return resume(plan, state, given, now);
 		case "extend": {
 			const extended = { ...state, extendedMs: state.extendedMs + (given.extendMs ?? 0) };
 			return done(extended, kind, `${phaseName(plan, state.phase)} lasts ${printDuration(extended.extendedMs)} longer: ${reason}`);
@@ -136,6 +138,13 @@ function rejected(state: LiveState, now: number, by: string, reason: string): Li
 	return { ...paused(state, now, by, `rejected: ${reason}`), approvals: [] };
 }
 
+/** It never raises anybody: who is to be served more needs evidence, or an admin's forced advance. */
+function resume(plan: Plan, state: LiveState, { reason }: Command, now: number): Outcome {
+	if (phaseToResume(plan, state) !== undefined) return ok(change("resume", "operator", reason, resumed(plan, state, now)));
+	const served = `${percentNow(plan, state)} %`;
+	return err({ kind: "resume_refused", message: `${served} are served still, and every phase of the plan would serve somebody more` });
+}
+
 function advance(plan: Plan, state: LiveState, { by, reason, force = false, isAdmin = false }: Command, now: number): Outcome {
 	if (force && !isAdmin) return err({ kind: "force_refused", why: "admin" });
 	if (force && reason.trim() === "") return err({ kind: "force_refused", why: "reason" });
@@ -176,6 +185,8 @@ export function printRefusal(refusal: Refusal): string {
 		}
 		case "advance_refused":
 			return `${refusal.message}; an admin can force it, with a reason`;
+		case "resume_refused":
+			return `${refusal.message}: let it end (or roll_back), and create the plan again with a phase as small`;
 		case "force_refused":
 			return refusal.why === "admin" ? "force takes an admin's token" : "force takes a reason";
 		case "approval_refused":

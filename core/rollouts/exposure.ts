@@ -1,4 +1,4 @@
-import type { Ring } from "../flags/rings";
+import type { Ring, Served } from "../flags/rings";
 import { type LiveRollout, bucketsOf } from "../flags/snapshot";
 import { scoredMetrics, signalsOf } from "../health/signals";
 import { BASELINE_PHASE, type Plan, joinedFlags, phaseName, servedIn } from "./plan";
@@ -33,12 +33,20 @@ export function ringsBy(plan: Plan, state: LiveState): readonly Ring[] | undefin
 
 /** Whether somebody is served more than before this stage. */
 export function hasRisen(plan: Plan, state: LiveState): boolean {
-	const { before } = state;
-	if (!before) return false;
-	const then = before.rings ?? [{ segment: null, served: before.served }];
-	const servedThen = (segment: string | null): number | undefined => then.find((each) => each.segment === segment)?.served;
-	const now = ringsBy(plan, state) ?? [{ segment: null, served: servedBy(plan, state) }];
-	return now.some(({ segment, served }) => served > (servedThen(segment) ?? servedThen(null) ?? 0));
+	return state.before !== null && servesMore(servedOf(plan, state), state.before);
+}
+
+/** What a state serves, to everybody or ring by ring. */
+export function servedOf(plan: Plan, state: LiveState): Served {
+	const rings = ringsBy(plan, state);
+	return { served: servedBy(plan, state), ...(rings ? { rings } : {}) };
+}
+
+/** Whether somebody, of whatever ring, is served more than then. */
+export function servesMore(now: Served, then: Served): boolean {
+	const of = ({ served, rings }: Served): readonly Ring[] => rings ?? [{ segment: null, served }];
+	const servedThen = (segment: string | null): number | undefined => of(then).find((each) => each.segment === segment)?.served;
+	return of(now).some(({ segment, served }) => served > (servedThen(segment) ?? servedThen(null) ?? 0));
 }
 
 /** The flags that it moves as it stands. */

@@ -114,6 +114,16 @@ const aPerson: fc.Arbitrary<Person> = fc
 	.oneof({ weight: 3, arbitrary: aStart }, { weight: 4, arbitrary: aMove }, { weight: 1, arbitrary: aRollback })
 	.map((given) => new Person(given as Command));
 
+/** Somebody changes their mind: a resume from the way back is too rare otherwise. */
+const aChangeOfMind = fc.constantFrom([80, 40, 3, 0], [30, 0], [3, 0]).map(
+	(stages) =>
+		new Happening(`ChangeOfMind(${stages.join()})`, (real, model) => {
+			const by = { by: "anna", reason: "it hurts, or not" };
+			new Person({ kind: "roll_back", ...by, wayBack: { strategy: "gradual", stages } }).run(model, real);
+			new Person({ kind: "resume", ...by }).run(model, real);
+		}),
+);
+
 /** fc.commands takes each of its arbitraries as often as any other. */
 const anything = [
 	aHealthyTick,
@@ -124,6 +134,7 @@ const anything = [
 	aPerson,
 	aPerson,
 	fc.oneof(
+		aChangeOfMind,
 		fc.constant(restart),
 		fc.constant(again),
 		fc.constant(again),
@@ -141,7 +152,7 @@ const anything = [
 const REACHED = {
 	"by a person":
 		"advance approve begin_rollback cancel complete drop_flags exclude extend pause reject resume roll_back schedule start validate",
-	refused: "advance_refused approval_refused force_refused no_such_phase wrong_status",
+	refused: "advance_refused approval_refused force_refused no_such_phase resume_refused wrong_status",
 	roll_back: "harm_proven limit_breached operator red_flag_breached timed_out",
 	hold:
 		"awaiting_approval breaker_half_open breaker_open breaker_unknown check_failed check_pending control_breaches_too criterion_unmet " +
@@ -184,5 +195,5 @@ test("any sequence of ticks, commands, faults and restarts keeps every promise t
 test("such sequences reach whatever the engine and people can do, so the promises above are not empty", () => {
 	const { reached } = live({ seed: 5 });
 	const wanted = Object.entries(REACHED).flatMap(([kind, reasons]) => reasons.split(" ").map((reason) => `${kind}: ${reason}`));
-	expect([...reached].sort()).toEqual(expect.arrayContaining(wanted));
+	expect(wanted.filter((each) => !reached.has(each))).toEqual([]);
 });

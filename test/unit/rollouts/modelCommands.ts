@@ -13,6 +13,7 @@ import type { Change, Decision } from "../../../core/rollouts/decision";
 import { liveRollout, servedBy } from "../../../core/rollouts/exposure";
 import { type Plan, approvalTimeoutOf, approversOf } from "../../../core/rollouts/plan";
 import { type LiveState, type RolloutState, isLive, isWaiting, rolloutState } from "../../../core/rollouts/state";
+import { logMeanExp } from "../../../core/statistics/special";
 import { MINUTE_MS } from "./fixtures";
 import { FLAGS, SEGMENTS, type Seen, isMissing, observationOf } from "./modelWorld";
 
@@ -119,6 +120,11 @@ function checkApproved({ plan, state, now }: Real, { approvedBy }: Model, next: 
 	const { afterMs, policy } = approvalTimeoutOf(plan);
 	expect([state.status, policy]).toEqual(["awaiting_approval", "advance"]);
 	if (state.status === "awaiting_approval") expect(now - state.askedAtMs).toBeGreaterThanOrEqual(afterMs);
+}
+
+/** By what has been learnt so far. */
+function isHarmful({ alpha, watch, dropped }: LiveState): boolean {
+	return dropped.length === 0 && watch.guards.length > 0 && logMeanExp(watch.guards.map(logEvidenceOf)) >= Math.log(1 / alpha);
 }
 
 const judgementOf = (decision: Decision) => (decision.kind === "none" ? null : decision.judgement);
@@ -256,6 +262,10 @@ export class Person implements fc.Command<Model, Real> {
 		const [was, is] = [exposureOf(real, before), exposureOf(real, state)];
 		if (["pause", "extend", "approve", "reject"].includes(kind)) expectSame(is, was);
 		if (WAYS_BACK.includes(kind) || kind === "cancel") expect(noneIsMore(is, was)).toBe(true);
+		// Whom a lapse took back goes on where they were: nothing was found against it.
+		if (kind === "resume" && isLive(before)) expect(noneIsMore(is, exposureOf(real, { ...before, retreated: false }))).toBe(true);
+		if (isLive(before) && isHarmful(before) && !noneIsMore(is, was))
+			expect(given).toMatchObject({ kind: "advance", force: true, isAdmin: true });
 		if (given.kind === "advance" && isLive(before)) this.#checkAdvance(real, model, before, state);
 		if (given.kind === "approve") {
 			expect(given.by).not.toBe(AUTHOR);

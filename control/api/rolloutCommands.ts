@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import type { CheckResult } from "../../core/checks/result";
 import { type FieldError, flagKey, instant } from "../../core/flags/model";
 import { parseInstant } from "../../core/flags/instant";
 import { COMMANDS, type Command, type CommandKind, command } from "../../core/rollouts/command";
@@ -11,6 +12,7 @@ import { STRATEGIES } from "../../core/rollouts/wayBack";
 import { log, nameOf } from "../log";
 import { followFull } from "../tick/full";
 import type { Act } from "../store/audit";
+import { resultsOf } from "../store/checkResults";
 import type { Database } from "../store/database";
 import type { StoredFlag } from "../store/flags";
 import { damagedOr } from "../store/json";
@@ -177,8 +179,9 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	const isStart = kind === "start" && row.state.status === "draft";
 	const held = isStart ? await checkedPlan(db, row.plan, true) : [];
 	const launch = isStart ? await launchOf(db, row, act.atMs) : 1;
+	const results = kind === "advance" && isLive(row.state) ? await knownOf(db, id, row.state.stage) : [];
 	const change = orRefuse(
-		command(row.plan, row.state, commandOf(row.plan, wanted, sender, { launch, author: row.author, held }), act.atMs),
+		command(row.plan, row.state, { ...commandOf(row.plan, wanted, sender, { launch, author: row.author, held }), results }, act.atMs),
 	);
 	const isCommitted = await commitChange(db, {
 		row,
@@ -194,6 +197,11 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	const [active] = isStart ? await activeRolloutsOf(db, row.environment, row.plan.flags) : [];
 	if (active && active.rollout !== row.id) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
 	return (await isRepeated(db, id, kind, idempotencyKey)) ? "repeated" : "lost";
+}
+
+/** What checks have found in that stage. */
+async function knownOf(db: Database, rollout: string, stage: number): Promise<readonly CheckResult[]> {
+	return (await resultsOf(db, [{ rollout, stage }])).get(rollout) ?? [];
 }
 
 async function isRepeated(db: Database, id: string, kind: CommandKind, key: string | undefined): Promise<boolean> {

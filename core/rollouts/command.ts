@@ -1,3 +1,4 @@
+import type { CheckResult } from "../checks/result";
 import { logEvidenceOf } from "../health/guard";
 import { SUSPICION } from "../health/level";
 import { printNumber } from "../health/print";
@@ -6,6 +7,7 @@ import { logMeanExp } from "../statistics/special";
 import { type Change, change } from "./decision";
 import { printDuration } from "./duration";
 import { BASELINE_PHASE, type Plan, approversOf, notBeforeMs, phaseName } from "./plan";
+import { checksFound, checksToLeave, hasLasted } from "./planChecks";
 import { criteriaIn } from "./planCriteria";
 import { type LiveState, type RolloutState, type Status, isLive } from "./state";
 import { percentNow, takeBack, type WayBackWanted } from "./takeBack";
@@ -28,6 +30,8 @@ export interface Command {
 	readonly startsAtMs?: number | undefined;
 	readonly fromPhase?: number | undefined;
 	readonly manual?: boolean | undefined;
+	/** For advance: what is known of the checks of its stage. */
+	readonly results?: readonly CheckResult[] | undefined;
 	/** For advance: past whatever holds. Takes an admin and a reason. */
 	readonly force?: boolean | undefined;
 	readonly isAdmin?: boolean | undefined;
@@ -145,11 +149,12 @@ function resume(plan: Plan, state: LiveState, { reason }: Command, now: number):
 	return err({ kind: "resume_refused", message: `${served} are served still, and every phase of the plan would serve somebody more` });
 }
 
-function advance(plan: Plan, state: LiveState, { by, reason, force = false, isAdmin = false }: Command, now: number): Outcome {
+function advance(plan: Plan, state: LiveState, given: Command, now: number): Outcome {
+	const { by, reason, force = false, isAdmin = false, results = [] } = given;
 	if (force && !isAdmin) return err({ kind: "force_refused", why: "admin" });
 	if (force && reason.trim() === "") return err({ kind: "force_refused", why: "reason" });
 	const next = state.phase === BASELINE_PHASE ? state.fromPhase : state.phase + 1;
-	const message = force ? undefined : (firing(plan, state) ?? unapproved(plan, state, next));
+	const message = force ? undefined : (firing(plan, state) ?? unchecked(plan, state, results) ?? unapproved(plan, state, next));
 	if (message !== undefined) return err({ kind: "advance_refused", message });
 	const said = force ? `forced: ${reason}` : reason;
 	return ok(
@@ -166,6 +171,19 @@ function firing(plan: Plan, state: LiveState): string | undefined {
 	const logs = state.watch.guards.filter((_, i) => !state.dropped.includes(guards[i]?.flag ?? "")).map(logEvidenceOf);
 	const e = logs.length > 0 ? Math.exp(logMeanExp(logs)) : 0;
 	return e >= SUSPICION ? `harm is suspected: E = ${printNumber(e)} ≥ ${SUSPICION}` : undefined;
+}
+
+/** A critical check that has not passed, with what to do about it. */
+function unchecked(plan: Plan, state: LiveState, results: readonly CheckResult[]): string | undefined {
+	const matter = checksToLeave(plan, state);
+	if (!matter) return undefined;
+	const { failed, pending } = checksFound(matter, results);
+	if (failed !== null) return `${failed}: it must pass first, and is made again every minute`;
+	if (pending === null) return undefined;
+	const early = hasLasted(plan, state)
+		? ""
+		: `; what the next phase begins with is looked at once ${phaseName(plan, state.phase)} has lasted its hold`;
+	return `${pending}: it must pass first, so wait for it, confirm or report it${early}`;
 }
 
 function unapproved(plan: Plan, { phase, approvals }: LiveState, next: number): string | undefined {

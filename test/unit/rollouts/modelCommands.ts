@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type * as fc from "fast-check";
 import { expect } from "vitest";
 import { servedTo } from "../../../core/flags/rings";
+import type { CheckResult } from "../../../core/checks/result";
 import { bucketsOf } from "../../../core/flags/snapshot";
 import { logEvidenceOf } from "../../../core/health/guard";
 import type { Observation } from "../../../core/health/observation";
@@ -12,6 +13,7 @@ import { decide } from "../../../core/rollouts/decide";
 import type { Change, Decision } from "../../../core/rollouts/decision";
 import { liveRollout, servedBy } from "../../../core/rollouts/exposure";
 import { type Plan, approvalTimeoutOf, approversOf } from "../../../core/rollouts/plan";
+import { checksToLeave } from "../../../core/rollouts/planChecks";
 import { type LiveState, type RolloutState, isLive, isWaiting, rolloutState } from "../../../core/rollouts/state";
 import { logMeanExp } from "../../../core/statistics/special";
 import { MINUTE_MS } from "./fixtures";
@@ -234,6 +236,14 @@ export class Tick implements fc.Command<Model, Real> {
 	toString = (): string => `Tick(${this.#seen.kind}, signal ${this.#seen.signal}, ${this.#seen.users} users, ${this.#minutes} min later)`;
 }
 
+/** What is known of the checks where it stands, all of them alike. */
+function resultsOf({ plan, state, now, under }: Real): CheckResult[] {
+	if (!isLive(state) || under.checks.pending !== null) return [];
+	const status = under.checks.failed === null ? "passed" : "failed";
+	const checks = checksToLeave(plan, state)?.checks ?? [];
+	return checks.map(({ name, critical }) => ({ name, critical, status, message: "500", attempts: 1, durationMs: 1, atMs: now }));
+}
+
 export class Person implements fc.Command<Model, Real> {
 	readonly #given: Command;
 	constructor(given: Command) {
@@ -245,7 +255,7 @@ export class Person implements fc.Command<Model, Real> {
 	run(model: Model, real: Real): void {
 		model.commands++;
 		const { plan, state: before } = real;
-		const given = this.#given;
+		const given = { ...this.#given, results: resultsOf(real) };
 		// People are not bound to whole minutes.
 		real.now += 1_000;
 		const result = command(plan, before, given, real.now);
@@ -281,6 +291,8 @@ export class Person implements fc.Command<Model, Real> {
 		const { force = false, isAdmin = false, reason } = this.#given;
 		if (isLive(after)) expect(noneIsLess(exposureOf(real, after), exposureOf(real, before))).toBe(true);
 		if (force) return expect([isAdmin, reason.trim() !== ""]).toEqual([true, true]);
+		const { failed, pending } = real.under.checks;
+		if (checksToLeave(real.plan, before)?.checks.some(({ critical }) => critical)) expect([failed, pending]).toEqual([null, null]);
 		const next = before.phase === -1 ? before.fromPhase : before.phase + 1;
 		expect(before.phase === -1 ? Infinity : model.approvedBy.size).toBeGreaterThanOrEqual(approversOf(real.plan, next));
 		// Of a rollout that has one guard: a mean of one.

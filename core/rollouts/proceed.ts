@@ -235,7 +235,7 @@ export function stoppedBy(
 	const left = printDuration(breaker.untilMs - tickedAtMs);
 	return breaker.kind === "open"
 		? ["breaker_open", `${why}: nothing advances by itself for another ${left}`]
-		: ["breaker_half_open", `${why}: for another ${left} only the rollout with the smallest percent advances by itself`];
+		: ["breaker_half_open", `${why}: for another ${left} only the smallest of those that could goes on by itself, one at a time`];
 }
 
 /** What must be proven before an advance. At the end nothing: ruling out a doubling among the few users held back would take months. */

@@ -130,6 +130,18 @@ export function servedIn(of: Plan, index: number): number {
 	return bucketsOf(Math.min(of.phases[index]?.percent ?? 0, 100 - holdbackOf(of)));
 }
 
+/** The audiences of a plan that goes ring by ring, in the order in which they join; null: everybody. A ring's number is its place, from 1. */
+export function ringsIn({ phases }: Plan): readonly (string | null)[] {
+	if (phases.every(({ audience }) => audience === undefined)) return [];
+	return [...new Set(phases.flatMap(({ audience = null, shadow }) => (shadow ? [] : [audience])))];
+}
+
+/** The ring by whose users the present phase is judged; undefined: by everybody. */
+export function newestRing(of: Plan, { phase }: { readonly phase: number }): number | undefined {
+	const number = phase === BASELINE_PHASE ? 0 : ringsIn(of).indexOf(of.phases[phase]?.audience ?? null) + 1;
+	return number > 0 ? number : undefined;
+}
+
 /** The flags that have joined by that phase. */
 export function joinedFlags(of: Plan, index: number): readonly string[] {
 	const later = new Set(of.phases.slice(Math.max(0, index) + 1).flatMap(({ flags }) => flags));

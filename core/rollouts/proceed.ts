@@ -4,14 +4,24 @@ import { isPercentile } from "../health/criteria";
 import { doublingLeft, marginLeft } from "../health/guard";
 import { type Judgement, armsServed } from "../health/judge";
 import { SUSPICION } from "../health/level";
-import { type Evidence, silentArm } from "../health/observation";
+import { type Evidence, ofRing, silentArm } from "../health/observation";
 import { printNumber } from "../health/print";
 import type { Circumstances } from "./circumstances";
 import { type Decision, type HoldReason, change, hold } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { ENGINE } from "./engine";
 import { isInPlay, servedBy } from "./exposure";
-import { BASELINE_PHASE, type Plan, type Policy, approversOf, approvalTimeoutOf, notBeforeMs, phaseName, timeoutOf } from "./plan";
+import {
+	BASELINE_PHASE,
+	type Plan,
+	type Policy,
+	approversOf,
+	approvalTimeoutOf,
+	newestRing,
+	notBeforeMs,
+	phaseName,
+	timeoutOf,
+} from "./plan";
 import { criteriaIn } from "./planCriteria";
 import type { LiveState, Watch } from "./state";
 import { takeBack } from "./takeBack";
@@ -151,15 +161,22 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 			"unseen",
 		];
 	if (state.status === "paused") return ["paused", `paused by ${state.by}: ${state.reason}`];
+	const ring = newestRing(plan, state);
 	const wanted = (durationMs(phase.hold) ?? 0) + state.extendedMs;
 	// Time without data does not count, so whoever is late by it lacks data.
 	if (watch.heldMs < wanted) return ["hold_not_served", `held ${printDuration(watch.heldMs)} of ${printDuration(wanted)}`, "unseen"];
 	// The sums behind the other checks are the phase's: they would pass a candidate that has just fallen silent.
-	const silent = silentArm(evidence, armsServed(plan, state));
+	const newest = ofRing(evidence, ring);
+	const silent = silentArm(newest, armsServed(plan, state));
 	if (silent) return ["no_data", `no_data: the ${silent} reported nothing since the tick before`, "unseen"];
 	const usersMin = phase.min_users ?? plan.min_users;
+	const whose = ring === undefined ? "" : ` in ring ${ring}, ${phase.audience ?? "everybody"},`;
 	if (candidate.users < usersMin)
-		return ["not_enough_users", `${printNumber(candidate.users)} users of the candidate < ${printNumber(usersMin)} needed`, "unseen"];
+		return [
+			"not_enough_users",
+			`${printNumber(candidate.users)} users of the candidate${whose} < ${printNumber(usersMin)} needed`,
+			"unseen",
+		];
 	if (harm.e >= SUSPICION)
 		return [
 			"suspected_harm",
@@ -177,7 +194,7 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		const [reason, said] = [unmet.role === "guard" ? "guard_unmet" : "criterion_unmet", `${unmet.criterion}: ${unmet.message}`] as const;
 		return beyond ? [reason, said] : [reason, said, "unseen"];
 	}
-	return isLast || isFull ? undefined : proofLeft(plan, state, evidence);
+	return isLast || isFull ? undefined : proofLeft(plan, state, newest);
 }
 
 /** What else whoever reads of a hold should know: it may be why the next one holds. */

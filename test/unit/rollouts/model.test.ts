@@ -3,7 +3,6 @@ import { expect, test } from "vitest";
 import { CALM } from "../../../core/rollouts/circumstances";
 import { COMMANDS, type Command, command } from "../../../core/rollouts/command";
 import { decide } from "../../../core/rollouts/decide";
-import { servedBy } from "../../../core/rollouts/exposure";
 import { isLive, rolloutState } from "../../../core/rollouts/state";
 import { STRATEGIES } from "../../../core/rollouts/wayBack";
 import { unguarded } from "../../../core/rollouts/transitions";
@@ -33,7 +32,7 @@ const aLateTick = fc.tuple(aSeen, fc.integer({ min: 0, max: 100 })).map(
 	([seen, minutes]) =>
 		new Happening(`LateTick(${seen.kind})`, ({ plan, state, under }) => {
 			if (!isLive(state)) return;
-			const observation = observationOf(plan, seen, servedBy(plan, state));
+			const observation = observationOf(plan, seen, state);
 			expect(decide(plan, state, observation, state.watch.tickedAtMs - minutes * MINUTE_MS, under)).toEqual({ kind: "none" });
 		}),
 );

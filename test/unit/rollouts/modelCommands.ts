@@ -145,8 +145,7 @@ export class Tick implements fc.Command<Model, Real> {
 		real.now += this.#minutes * MINUTE_MS;
 		model.commands++;
 		const { plan, state: before, now, under } = real;
-		const served = isLive(before) ? servedBy(plan, before) : 0;
-		const seen = frozen(observationOf(plan, this.#seen, served));
+		const seen = frozen(observationOf(plan, this.#seen, before));
 		const decision = decide(plan, before, seen, now, under);
 		expectSame(decide(plan, before, seen, now, under), decision);
 		this.#checkBreaker(real, seen, decision);

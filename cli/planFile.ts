@@ -6,7 +6,7 @@ import type { FieldError } from "../core/flags/model";
 import { nearest } from "../core/health/suggest";
 import type { MetricDefinition } from "../core/metric";
 import type { Plan } from "../core/rollouts/plan";
-import { REQUEST_BYTES_MAX, completePlan, plan } from "../core/rollouts/writtenPlan";
+import { REQUEST_BYTES_MAX, completePlan, plan, withPreset } from "../core/rollouts/writtenPlan";
 import { problemIn } from "./controlApi";
 import { Stop, failure, usageError } from "./exit";
 import { type Mistake, type Source, excerpt, readYaml } from "./positions";
@@ -53,7 +53,7 @@ export function readPlan(
 	const { source } = read;
 	const parsed = plan.safeParse(source.value);
 	const complete = parsed.success
-		? completePlan(withDefaults(parsed.data, fieldsOf(source.value), defaults), metrics)
+		? completePlan(withDefaults(withPreset(parsed.data), fieldsOf(source.value), defaults), metrics)
 		: { plan: undefined, errors: fieldErrors(parsed.error.issues, source.value) };
 	const errors = [...complete.errors, ...tooLarge(source.value)];
 	if (!complete.plan || errors.length > 0) return { name, text, mistakes: errors.map((each) => placed(each, source)).sort(byPlace) };

@@ -77,6 +77,8 @@ export function withDefaults<P extends Pick<Plan, keyof EnvironmentSettings["def
 	written: readonly string[],
 	{ guards, red_flags, min_users = plan.min_users, on_control_loss = plan.on_control_loss }: EnvironmentSettings["defaults"],
 ): P {
-	const filled = { guards, red_flags, min_users, on_control_loss };
+	// A plan may have guards that its author did not write, those of its preset: neither takes the place of the other.
+	const both = [...guards, ...plan.guards.filter((each) => typeof each !== "string" || !guards.includes(each))];
+	const filled = { guards: both, red_flags, min_users, on_control_loss };
 	return { ...plan, ...Object.fromEntries(Object.entries(filled).filter(([field]) => !written.includes(field))) };
 }

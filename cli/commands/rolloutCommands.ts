@@ -61,7 +61,7 @@ const COMMANDS: Readonly<Record<string, Told>> = {
 	pause: { kind: "pause", about: "Stops a rollout where it is: users keep what they have", examples: ["--reason holiday"] },
 	resume: {
 		kind: "resume",
-		about: "Goes on with a rollout that is paused, or on its way back at what is served still",
+		about: "Goes on with a rollout that is paused, or on its way back at no more than is served still",
 		examples: ['--reason "metrics are back"'],
 	},
 	rollback: {

@@ -221,6 +221,8 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(409, "Command does not fit", printRefusal(refusal), { status_now: refusal.status, fits: refusal.fits });
 		case "advance_refused":
 			return problem(409, "Held back", printRefusal(refusal));
+		case "resume_refused":
+			return problem(409, "Nothing fits", printRefusal(refusal));
 		case "force_refused":
 			return problem(refusal.why === "admin" ? 403 : 422, "Not forced", printRefusal(refusal));
 		case "approval_refused":

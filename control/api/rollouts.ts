@@ -1,7 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { withDefaults } from "../../core/environmentSettings";
 import { environmentName, flagKey } from "../../core/flags/model";
-import { completePlan, plan } from "../../core/rollouts/writtenPlan";
+import { completePlan, plan, withPreset } from "../../core/rollouts/writtenPlan";
 import { listMetrics } from "../store/metrics";
 import { getSettings } from "../store/settings";
 import { createRollout, listEvents, listRollouts } from "../store/rollouts";
@@ -49,7 +49,7 @@ rollouts.openapi(
 		const given = c.req.valid("json");
 		const written = Object.keys(await c.req.json<object>());
 		const [own, { settings }] = await Promise.all([listMetrics(db, given.environment), getSettings(db, given.environment)]);
-		const wanted = completePlan(withDefaults(given, written, settings.defaults), own);
+		const wanted = completePlan(withDefaults(withPreset(given), written, settings.defaults), own);
 		if (!wanted.plan) return refuse({ kind: "invalid", errors: wanted.errors });
 		// Steps may go where webhooks may.
 		const refused = stepErrors(wanted.plan, wanted.errors, (url) => c.get("notifier").refusal(url));

@@ -6,7 +6,6 @@ import { type Change, change as changeOf, withReason } from "../../core/rollouts
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive, isWaiting } from "../../core/rollouts/state";
 import { advised } from "../../core/rollouts/advise";
-import { trialOf } from "../../core/rollouts/breaker";
 import { checksFound, checksNow } from "../../core/rollouts/planChecks";
 import { paused, rolledBack, unguarded } from "../../core/rollouts/transitions";
 import { findingOf } from "../../core/health/environment";
@@ -36,6 +35,7 @@ import { ENGINE } from "./engine";
 import { followFull } from "./full";
 import { observe } from "./observe";
 import { type Publisher, publish } from "./publish";
+import { oneTrial } from "./trial";
 import { verify } from "./verify";
 
 export interface Tick extends Publisher {
@@ -108,13 +108,12 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
 	await attempt("corrupt", () => leaveOutCorrupt(given.db, corrupt, now));
 	const governed = await governedAt(given.db, now);
-	const trials = trialsOf(rows);
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
 	const checks = await checksAt(given.db, rows);
-	const decided = rows.flatMap((row) => {
-		const found = { observation: observations.get(row.id), governed, unguardedMs, isTrial: trials.has(row.id), checks };
-		return decideOne(row, found, now) ?? [];
-	});
+	const decidedAs = (row: StoredRollout, isTrial: boolean): Decided | undefined =>
+		decideOne(row, { observation: observations.get(row.id), governed, unguardedMs, isTrial, checks }, now);
+	const asTrials = rows.flatMap((row) => decidedAs(row, true) ?? []);
+	const decided = oneTrial(asTrials, governed, (row) => decidedAs(row, false));
 	const changes = decided.flatMap(({ row, observation, decision }) => (decision.kind === "hold" ? [] : [{ row, observation, decision }]));
 	const unwritten = await apply(given.db, changes, now, given.realNow);
 	const unpaused = unwritten.filter(({ decision }) => decision.reason === "unguarded").length;
@@ -136,15 +135,6 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 }
 
 const percentOf = ({ plan, state }: StoredRollout): number => placeOf(plan, state).percent;
-
-/** The one of each environment that goes on while its breaker is half open. */
-function trialsOf(rows: readonly StoredRollout[]): ReadonlySet<string> {
-	const running = rows.flatMap(({ id, environment, plan, state }) =>
-		state.status === "running" ? [{ id, environment, percent: placeOf(plan, state).percent }] : [],
-	);
-	const trials = [...Map.groupBy(running, (each) => each.environment).values()].map(trialOf);
-	return new Set(trials.filter((id) => id !== undefined));
-}
 
 async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], governed: Governed, now: number): Promise<void> {
 	const of = Map.groupBy(decided, ({ row }) => row.environment);

@@ -10,6 +10,7 @@ export const flagKey = z
 	.string()
 	.max(63)
 	.regex(/^[a-z0-9][a-z0-9_.-]*$/, "lower-case letters, digits, '_', '.' and '-', beginning with a letter or a digit");
+export const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 export const environmentName = z.enum(["production", "staging"], choice("production or staging"));
 const variantName = z
 	.string(takes(`a variant's name, in quotes: "true"`))
@@ -87,12 +88,7 @@ function fieldsBy(object: typeof z.strictObject) {
 		tags: z.array(z.string().min(1).max(63), textsInList).max(20).default([]),
 		owner: z.string().max(200).default(""),
 		temporary: z.boolean().default(false).describe("meant to be removed once its rollout is done"),
-		expiresAt: z
-			.string()
-			.refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"')
-			.nullable()
-			.default(null)
-			.describe("when it should be gone; it goes on being served"),
+		expiresAt: instant.nullable().default(null).describe("when it should be gone; it goes on being served"),
 	};
 }
 

@@ -88,6 +88,8 @@ export interface LiveRollout {
 	readonly served: number;
 	/** Absent: it is for everybody. */
 	readonly rings?: readonly Ring[];
+	/** The same for whoever tells outcomes apart, those too that serve no more than everybody is served; absent: the same. */
+	readonly numbered?: readonly Ring[];
 	readonly phase: string;
 	/** How many phases have been entered, this one included: unlike a phase's index it never comes twice. */
 	readonly stage: number;
@@ -156,11 +158,11 @@ export function pack(
 	};
 	const rollouts = [...state.rollouts].sort((a, b) => compare(a.key, b.key));
 	const measured: Measured = {
-		rollouts: rollouts.map(({ key, flags, served, rings, stage, sinceMs, before, retreats, signals, scored }) => ({
+		rollouts: rollouts.map(({ key, flags, served, rings, numbered = rings, stage, sinceMs, before, retreats, signals, scored }) => ({
 			key,
 			flags: Object.keys(flags).sort(compare),
 			served,
-			...(rings ? { rings } : {}),
+			...(numbered ? { rings: numbered } : {}),
 			stage,
 			sinceMs,
 			before,

@@ -1,12 +1,13 @@
 import * as z from "zod";
 import { type Check, storedChecks } from "../checks/model";
 import { takesOrFields, takesShape, textsInList } from "../flags/fieldErrors";
-import { environmentName, flagKey } from "../flags/model";
+import { environmentName, flagKey, instant } from "../flags/model";
 import { parseInstant } from "../flags/instant";
 import { bucketsOf } from "../flags/snapshot";
 import { storedMetric } from "../metricModel";
 import { criteriaIn } from "./planCriteria";
-import { aDuration, durationMs } from "./duration";
+import { durationMs } from "./duration";
+import { duration } from "./durationField";
 import { wayBackBy } from "./wayBack";
 
 /** What a rollout was approved to do. Plans are data: strategies only write phases, and the engine in decide.ts runs them all. */
@@ -24,8 +25,6 @@ export const percent = z
 	.min(0)
 	.max(100)
 	.refine((value) => Math.abs(value * 1_000 - Math.round(value * 1_000)) < 1e-6, "has more than three decimals");
-export const duration = z.string(aDuration).refine((text) => durationMs(text) !== undefined, aDuration);
-const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 const text = z.string().max(200);
 const flagList = z.array(flagKey, textsInList).max(50);
 
@@ -142,6 +141,18 @@ export function holdbackOf(of: Plan): number {
 /** Buckets of a phase's audience that are served the candidate: min(percent, 100 − holdback). */
 export function servedIn(of: Plan, index: number): number {
 	return bucketsOf(Math.min(of.phases[index]?.percent ?? 0, 100 - holdbackOf(of)));
+}
+
+/** The audiences of a plan that goes ring by ring, in the order in which they join; null: everybody. A ring's number is its place, from 1. */
+export function ringsIn({ phases }: Plan): readonly (string | null)[] {
+	if (phases.every(({ audience }) => audience === undefined)) return [];
+	return [...new Set(phases.flatMap(({ audience = null, shadow }) => (shadow ? [] : [audience])))];
+}
+
+/** The ring by whose users the present phase is judged; undefined: by everybody. */
+export function newestRing(of: Plan, { phase }: { readonly phase: number }): number | undefined {
+	const number = phase === BASELINE_PHASE ? 0 : ringsIn(of).indexOf(of.phases[phase]?.audience ?? null) + 1;
+	return number > 0 ? number : undefined;
 }
 
 /** The flags that have joined by that phase. */

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { takesShape, textsInList } from "../flags/fieldErrors";
 import { flagKey } from "../flags/model";
-import { aDuration, durationMs } from "./duration";
+import { duration } from "./durationField";
 
 /** How a plan wants its users taken back: what the engine does by itself once harm is proven, and what follows it. */
 
@@ -14,7 +14,6 @@ export const DEFAULT_STAGES = [75, 50, 25, 0];
 export const STEP_MIN_MS = 1_000;
 export const STEP_MAX_MS = 10_000;
 
-const duration = z.string(aDuration).refine((text) => durationMs(text) !== undefined, aDuration);
 const keys = z.array(z.string().min(1).max(1_000), textsInList).max(1_000);
 
 /** As in plan.ts: strict as plans are read, lenient as they are stored. */

@@ -4,7 +4,8 @@ import { fieldErrors, takesShape, textsInList } from "../flags/fieldErrors";
 import { type FieldError, flagKey } from "../flags/model";
 import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
-import { CRITERIA_MAX, PHASES_MAX, type Plan, duration, fieldsBy, percent, storedPlan } from "./plan";
+import { duration } from "./durationField";
+import { CRITERIA_MAX, PHASES_MAX, type Plan, fieldsBy, percent, storedPlan } from "./plan";
 import { signalKeysOf } from "./planCriteria";
 import { COMPARE, type Source, writePhases } from "./strategies";
 
@@ -15,6 +16,7 @@ const { phase: anyPhase, plan: fields, limits, approval, timeout, notBefore } = 
 const FLAGS_MAX = 50;
 /** Control takes no larger request, nor a larger plan with it. */
 export const REQUEST_BYTES_MAX = 262_144;
+const QUICK_GUARD = "latency_ms p95 vs control <= +20%";
 
 /** One that says nothing of approval has the plan's. */
 const phase = anyPhase.extend({
@@ -84,6 +86,11 @@ export const plan = z.strictObject({
 
 export type WrittenPlan = z.infer<typeof plan>;
 
+/** Before an environment's defaults are added, which would pass for guards that its author wrote. */
+export function withPreset(given: WrittenPlan): WrittenPlan {
+	return given.preset === "quick" && given.guards.length === 0 ? { ...given, guards: [QUICK_GUARD] } : given;
+}
+
 /** The plan that the engine runs, as far as there is one, and everything that is wrong with it, by the field that was written. */
 interface Completed {
 	readonly plan: Plan | undefined;
@@ -98,7 +105,7 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 		hold: _hold,
 		approval: _approval,
 		timeout: _timeout,
-		preset,
+		preset: _preset,
 		percents: _percents,
 		rings: _rings,
 		schedule: _schedule,
@@ -113,7 +120,7 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 	if (flags.length > FLAGS_MAX) errors.push({ pointer: "/flags", message: `${flags.length} flags > limit ${FLAGS_MAX}` });
 	errors.push(...early.map((flag) => ({ pointer: "/flags", message: `"${flag}" joins in a phase: name it in one of the two places` })));
 	if (phases.length === 0 || flags.length === 0) return { plan: undefined, errors };
-	const guards = preset === "quick" && given.guards.length === 0 ? ["latency_ms p95 vs control <= +20%"] : given.guards;
+	const { guards } = withPreset(given);
 	const all: Plan = { ...rest, guards, flags, phases, metrics: [...own] };
 	const tell = (found: readonly FieldError[]): unknown => errors.push(...eachOnce(found.map((each) => inWritten(each, sources, given))));
 	tell([...tooMany(all), ...checkPlan(all)]);

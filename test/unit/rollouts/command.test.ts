@@ -37,7 +37,7 @@ const STATES: readonly RolloutState[] = [
 	aState(),
 	awaitingApproval(aState(), NOW_MS - 1),
 	pausedState(),
-	lowered(aPlan(), aState(), [2, 1, 0], NOW_MS - 1, { by: "anna", reason: "harm", trigger: "operator" }),
+	lowered(aPlan(), aState(), [5, 1, 0], NOW_MS - 1, { by: "anna", reason: "harm", trigger: "operator" }),
 	...ENDED,
 ];
 const KINDS = COMMANDS;

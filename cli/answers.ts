@@ -55,6 +55,8 @@ const plan = z.looseObject({ strategy: z.string().optional(), candidate: z.strin
 const state = z.looseObject({
 	phase: z.number().optional(),
 	sinceMs: z.number().optional(),
+	/** When it ended. */
+	atMs: z.number().optional(),
 	by: z.string().optional(),
 	reason: z.string().optional(),
 	/** On the way back: the percents that follow. */
@@ -168,6 +170,10 @@ export const systemStatus = z.looseObject({
 		}),
 	),
 	breaker: part(breaker),
+	/** Told since there is one; null: nothing is overridden by hand. */
+	breakGlass: part(
+		z.looseObject({ kill: z.array(z.string()), baseline: z.array(z.string()), isUsable: z.boolean() }).nullable(),
+	).optional(),
 	alerts: part(
 		z.array(
 			z.looseObject({
@@ -206,7 +212,11 @@ export const report = z.looseObject({
 });
 export type Report = z.infer<typeof report>;
 
-export const explanation = z.looseObject({ snapshot: z.number(), steps: z.array(z.string()), resolution: z.unknown() });
+export const explanation = z.looseObject({
+	snapshot: z.number(),
+	steps: z.array(z.string()),
+	resolution: z.looseObject({ errorCode: z.string().optional() }),
+});
 
 export const exported = z.looseObject({ flags: z.array(z.unknown()), damaged: z.array(z.string()).optional() });
 
@@ -240,7 +250,10 @@ export const takenBack = z.looseObject({
 });
 export type TakenBack = z.infer<typeof takenBack>;
 
-export const deploymentStatus = z.looseObject({ rollouts: z.array(z.looseObject({ rollout: z.string() })), damaged: z.array(z.string()) });
+export const deploymentStatus = z.looseObject({
+	rollouts: z.array(z.looseObject({ rollout: z.string(), flags: z.array(z.string()).optional() })),
+	damaged: z.array(z.string()),
+});
 
 export const edgesStatus = z.looseObject({
 	edges: z.looseObject({

@@ -13,6 +13,8 @@ export interface Command {
 	readonly about: string;
 	/** Beside the global ones. */
 	readonly options: readonly OptionName[];
+	/** Of options, where the command says more of them than all others do. */
+	readonly means?: Readonly<Partial<Record<OptionName, string>>>;
 	readonly examples: readonly string[];
 	/** What else one should know. */
 	readonly notes?: string;

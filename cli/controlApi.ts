@@ -191,6 +191,7 @@ function refusalOf({ status, body, headers }: Answered, url: string, what: strin
 		return new Stop(exit, `${what} was answered with status ${status}, and not by control: is ${url} its URL?`, { status });
 	}
 	const { title, detail, errors } = known.data;
+	if (status === 404 && detail.includes("/ofrep/v1/")) return failure(`${url} is the edge, which answers for flags: take control's URL`);
 	const details = { status, problem: known.data };
 	if (status === 403) return new Stop(EXIT.unauthorized, detail, details);
 	if (status === 401) return new Stop(EXIT.unauthorized, `${url} does not take the token: ${detail}`, details);

@@ -1,5 +1,4 @@
 import { version } from "../package.json";
-import { nearest } from "../core/health/suggest";
 import type { Answer, Call, Command } from "./command";
 import { commands } from "./commands";
 import { controlAt } from "./controlApi";
@@ -8,6 +7,7 @@ import { helpOf, overview } from "./help";
 import { type Arguments, GLOBAL, environmentOf, readArguments } from "./options";
 import { paintFor, printJson, printable } from "./output";
 import { loginOf, tokenIn } from "./profiles";
+import { unknownCommand } from "./unknownCommand";
 import type { Sink, World } from "./world";
 
 /** One invocation. Answers go to stdout, everything else to stderr; with --json stdout gets one JSON value, a failure's too. */
@@ -50,15 +50,15 @@ async function answerTo(given: Arguments, world: World): Promise<{ readonly answ
 	if (!command) {
 		const group = words[0] === undefined ? commands : commands.filter(({ name }) => name.startsWith(`${words[0] ?? ""} `));
 		const isNamed = words.length <= 1 && group.length > 0;
-		if (!isNamed) throw usageError(unknownCommand(words));
-		if (isHelp) return { answer: { json: null, text: overview(group, paint) }, isPlain: true };
+		if (!isNamed) throw usageError(unknownCommand(words, commands));
+		if (isHelp) return { answer: { json: null, text: overview(group, paint, words[0]) }, isPlain: true };
 		throw usageError(`name a command: ${group.map(({ name }) => name).join(", ")}. tidegate --help shows what they do`);
 	}
 	if (isHelp) return { answer: { json: null, text: helpOf(command, paint) }, isPlain: true };
 	const args = words.slice(command.name.split(" ").length);
 	// "flags gt" is a mistyped "flags get", and no "flags" with an argument.
 	const isGroup = commands.some(({ name }) => name.startsWith(`${command.name} `));
-	if (isGroup && command.takes === "" && args.length > 0) throw usageError(unknownCommand(words));
+	if (isGroup && command.takes === "" && args.length > 0) throw usageError(unknownCommand(words, commands));
 	checkTaken(command, args, given);
 	return { answer: await command.run(callOf(args, given, world)) };
 }
@@ -81,20 +81,6 @@ function commandIn(words: readonly string[]): Command | undefined {
 	const fits = commands.filter(({ name }) => name.split(" ").every((word, i) => words[i] === word));
 	return fits.sort((a, b) => b.name.length - a.name.length)[0];
 }
-
-function unknownCommand(words: readonly string[]): string {
-	const [first = "", second = ""] = words;
-	const group = commands.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name.slice(first.length + 1));
-	const isGroup = group.length > 0;
-	const meant = isGroup
-		? nearest(second, group)?.replace(/^/, `${first} `)
-		: (nearest(`${first} ${second}`, pairsOf(commands)) ?? nearest(first, firstsOf(commands)));
-	const said = isGroup ? `${first} ${second}` : first;
-	return `there is no command ${said}: ${meant === undefined ? "tidegate --help shows those there are" : `did you mean "tidegate ${meant}"?`}`;
-}
-
-const pairsOf = (all: readonly Command[]): string[] => all.map(({ name }) => name).filter((name) => name.includes(" "));
-const firstsOf = (all: readonly Command[]): string[] => [...new Set(all.map(({ name }) => name.split(" ")[0] ?? ""))];
 
 function checkTaken({ name, takes, options }: Command, args: readonly string[], { given }: Arguments): void {
 	const stray = given.find((each) => !GLOBAL.includes(each) && !options.includes(each));

@@ -1,11 +1,11 @@
 import { parseArgs } from "node:util";
 import { environmentName } from "../core/flags/model";
-import { nearest } from "../core/health/suggest";
+import { meant, nearest } from "../core/health/suggest";
 import { durationMs } from "../core/rollouts/duration";
 import { STRATEGIES } from "../core/rollouts/wayBack";
 import { usageError } from "./exit";
 
-/** Every option means the same wherever it is taken, so they are all here, and commands name those that they take. */
+/** All options are here, and commands name those that they take; what one means to a command alone is said there. */
 
 interface Option {
 	readonly type: "string" | "boolean";
@@ -43,11 +43,11 @@ export const OPTIONS = {
 	status: {
 		type: "string",
 		takes: "<status>",
-		about: "of rollouts, one or several with commas: draft, running, paused, completed…; of a report: passed, failed, warning",
+		about: "one or several with commas: draft, running, paused, completed…",
 	},
 	detail: { type: "string", takes: "<text>", about: "what a report says besides" },
 	limit: { type: "string", takes: "<count>", about: "at most so many" },
-	flags: { type: "string", takes: "<a,b>", about: "only the rollouts that hold these flags; feature: the flags that go back" },
+	flags: { type: "string", takes: "<a,b>", about: "only the rollouts that hold these flags" },
 	kill: { type: "boolean", about: "with --flags: switch them off besides" },
 	days: { type: "string", takes: "<count>", about: "of the last so many days" },
 	share: { type: "string", takes: "<percent>", about: "of requests" },
@@ -118,16 +118,16 @@ function absent({ type, multiple }: Option): unknown {
 }
 
 function unknownOption(rawName: string, name: string): string {
-	const meant = nearest(name, Object.keys(OPTIONS));
-	return `there is no option ${rawName}${meant === undefined ? ": --help shows those there are" : `: did you mean --${meant}?`}`;
+	const likely = nearest(name, Object.keys(OPTIONS));
+	return `there is no option ${rawName}${likely === undefined ? ": --help shows those there are" : `: did you mean --${likely}?`}`;
 }
 
 export function environmentOf({ environment = "production" }: Options): string {
 	const known = environmentName.options;
 	if ((known as readonly string[]).includes(environment)) return environment;
-	const meant = nearest(environment, known) ?? known.find((each) => each.startsWith(environment));
+	const likely = meant(environment, known);
 	throw usageError(
-		`there is no environment ${environment}: ${meant === undefined ? `it is ${known.join(" or ")}` : `did you mean ${meant}?`}`,
+		`there is no environment ${environment}: ${likely === undefined ? `it is ${known.join(" or ")}` : `did you mean ${likely}?`}`,
 	);
 }
 

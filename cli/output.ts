@@ -97,6 +97,10 @@ export function colourOf(level: string): Colour {
 	return level === "warning" ? "yellow" : "dim";
 }
 
+/** Of what is not known there is nothing to score. */
+export const scored = ({ level, score }: { readonly level: string; readonly score: number | null }): string =>
+	score === null || level === "unknown" ? "" : `, score ${score}`;
+
 /** A rollout's. */
 export function statusColour(status: string): Colour {
 	if (status === "completed") return "green";

@@ -10,7 +10,12 @@ export function placeText({ id, status, phase, percent: served, state, next }: D
 	if (next && status === "validating")
 		return `${id} is validating, and nobody is served yet: ${goalText(next)} waits for ${waitsText(next).join("; ") || "the next tick"}`;
 	const place = phase === null ? "" : `: ${phase}, ${percent(served)}`;
-	if (next && status === "awaiting_approval") return `${id} is awaiting approval${place}; ${goalText(next)} has ${approvalsText(next)}`;
+	if (next && status === "awaiting_approval") {
+		if (next.waitsFor.includes("approval")) return `${id} is awaiting approval${place}; ${goalText(next)} has ${approvalsText(next)}`;
+		return `${id} has its approvals (${next.approvals.given.join(", ")})${place}; ${goalText(next)} ${next.waitsFor.length > 0 ? `waits for ${waitsText(next).join("; ")}` : "comes with the next tick"}`;
+	}
+	if (next && status === "running" && (state?.extendedMs ?? 0) > 0 && next.holdLeftMs > 0)
+		return `${id} is running${place}, for ${age(next.holdLeftMs)} more at least`;
 	if (phase !== null) return `${id} is ${status.replaceAll("_", " ")}${place}`;
 	const said: Readonly<Record<string, string>> = {
 		draft: `${id} is a draft`,

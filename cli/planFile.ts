@@ -7,7 +7,7 @@ import type { Route } from "../core/gateway/model";
 import { nearest } from "../core/health/suggest";
 import type { MetricDefinition } from "../core/metric";
 import type { Plan } from "../core/rollouts/plan";
-import { REQUEST_BYTES_MAX, completePlan, plan } from "../core/rollouts/writtenPlan";
+import { REQUEST_BYTES_MAX, completePlan, plan, withPreset } from "../core/rollouts/writtenPlan";
 import { problemIn } from "./controlApi";
 import { Stop, failure, usageError } from "./exit";
 import { type Mistake, type Source, excerpt, readYaml } from "./positions";
@@ -56,8 +56,8 @@ export function readPlan(
 	const { source } = read;
 	const parsed = plan.safeParse(source.value);
 	const complete = parsed.success
-		? completePlan(withDefaults(parsed.data, fieldsOf(source.value), defaults), metrics)
-		: { plan: undefined, routes: [], errors: parsed.error.issues.flatMap(fieldErrors) };
+		? completePlan(withDefaults(withPreset(parsed.data), fieldsOf(source.value), defaults), metrics)
+		: { plan: undefined, routes: [], errors: fieldErrors(parsed.error.issues, source.value) };
 	const errors = [...complete.errors, ...tooLarge(source.value)];
 	if (!complete.plan || errors.length > 0) return { name, text, mistakes: errors.map((each) => placed(each, source)).sort(byPlace) };
 	return { name, text, source, written: source.value, plan: complete.plan, routes: complete.routes };
@@ -86,13 +86,7 @@ export function placed({ pointer, message }: FieldError, source: Source, schema:
 	const character = Number(/\(at character (\d+)\)$/.exec(message)?.[1] ?? 1);
 	const field = character > 1 && typeof found === "object" ? `${pointer}/criterion` : pointer;
 	const position = source.positionOf(field, isName ? "name" : "value", character);
-	return { ...position, field: pointer, message: `${message}${isName ? meantBy(pointer, schema) : ""}${quoted(found, message)}` };
-}
-
-/** YAML reads `candidate: true` as no text. */
-function quoted(found: unknown, message: string): string {
-	const isBare = typeof found === "boolean" || typeof found === "number";
-	return isBare && message.startsWith("takes a text, not ") ? `: write "${found}", in quotes` : "";
+	return { ...position, field: pointer, message: `${message}${isName ? meantBy(pointer, schema) : ""}` };
 }
 
 function valueAt(pointer: string, whole: unknown): unknown {
@@ -107,7 +101,8 @@ function meantBy(pointer: string, schema: z.ZodType): string {
 	const parts = pointer.split("/").slice(1);
 	const known = fieldsAt(z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Schema, parts.slice(0, -1));
 	const meant = nearest(parts.at(-1) ?? "", known);
-	if (meant !== undefined) return `: did you mean "${meant}"?`;
+	// A known name is in another place.
+	if (meant !== undefined && meant !== parts.at(-1)) return `: did you mean "${meant}"?`;
 	return known.length > 0 ? `: it is one of ${known.join(", ")}` : "";
 }
 

@@ -1,4 +1,5 @@
 import { type Document, LineCounter, type Node, isAlias, isMap, isScalar, isSeq, parseDocument } from "yaml";
+import { faultIn } from "./syntax";
 
 /** Where in a text a value stands. YAML; JSON is a part of it. */
 
@@ -26,10 +27,11 @@ export function readYaml(text: string): { readonly source: Source } | { readonly
 		const { line, col } = lines.linePos(offset);
 		return { line: Math.max(1, line), column: Math.max(1, col) };
 	};
-	if (parsed.errors.length > 0)
-		return {
-			mistakes: parsed.errors.map(({ pos, message }) => ({ ...at(pos[0]), field: "", message: message.split("\n")[0] ?? message })),
-		};
+	const [first] = parsed.errors;
+	if (first) {
+		const { offset, message } = faultIn(parsed, first);
+		return { mistakes: [{ ...at(offset), field: "", message }] };
+	}
 	let value: unknown;
 	try {
 		value = parsed.toJS();
@@ -37,6 +39,7 @@ export function readYaml(text: string): { readonly source: Source } | { readonly
 		// Aliases that name nothing, or that would unfold without end.
 		return { mistakes: [{ line: 1, column: 1, field: "", message: (error as Error).message }] };
 	}
+	if (value === null || value === undefined) return { mistakes: [{ line: 1, column: 1, field: "", message: "the file is empty" }] };
 	return { source: { value, positionOf: (field, of = "value", character = 1) => at(offsetOf(parsed, field, of, character)) } };
 }
 

@@ -92,22 +92,31 @@ function find(options: Pick<Options, "profile">, env: Env) {
 	const profiles = readProfiles(env);
 	const kept = Object.hasOwn(profiles, name) ? profiles[name] : undefined;
 	const isNamed = options.profile !== undefined;
-	if (isNamed && !kept) {
-		const meant = nearest(name, Object.keys(profiles));
-		throw usageError(
-			`there is no profile ${name}: ${meant === undefined ? `tidegate login <url> --profile ${name}` : `did you mean ${meant}?`}`,
-		);
-	}
+	if (isNamed && !kept) throw noProfile(name, env);
 	return { name, isNamed, kept };
+}
+
+export function noProfile(name: string, env: Env): Stop {
+	const meant = nearest(name, Object.keys(readProfiles(env)));
+	return usageError(
+		`there is no profile ${name}: ${meant === undefined ? `tidegate login <url> --profile ${name}` : `did you mean ${meant}?`}`,
+	);
 }
 
 /** As it is kept and compared: no slash at the end. */
 export function urlOf(text: string): string {
 	const url = parsedUrl(text);
-	if (url === null || !/^https?:$/.test(url.protocol)) throw usageError(`"${text}" is no URL: write it as in https://control.example.com`);
+	if (url === null || !/^https?:$/.test(url.protocol)) throw usageError(`"${text}" is no URL: ${withScheme(text)}`);
 	if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
 		throw usageError("a URL here has a host and a path: no user, password, query or fragment");
 	return (url.origin + url.pathname).replace(/\/+$/, "");
+}
+
+/** What somebody meant who left the scheme out. */
+function withScheme(text: string): string {
+	if (!/^(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::\d{1,5})?(?:\/[^\s?#]*)?$/i.test(text)) return "write it as in https://control.example.com";
+	const scheme = isInTheClear(`http://${text}`) ? "https" : "http";
+	return `did you mean ${scheme}://${text}?`;
 }
 
 function parsedUrl(text: string): URL | null {

@@ -1,6 +1,6 @@
 import { durationMs, printDuration } from "../core/rollouts/duration";
 import type { Detail, Event, Phase } from "./answers";
-import { type Paint, age, bar, clip, colourOf, instant, pad, percent, statusColour } from "./output";
+import { type Paint, age, bar, clip, colourOf, instant, pad, percent, scored, statusColour } from "./output";
 import { goalText, stagesText, waitsText } from "./place";
 
 /** What somebody who watches a rollout sees: pure functions of what control has said. */
@@ -173,16 +173,21 @@ function healthLines({ health, status, state }: Detail, now: number, paint: Pain
 	const dropped = state?.dropped ?? [];
 	const stopped = [
 		...(isStopped && state?.reason !== undefined
-			? [paint("yellow", `${status === "paused" ? "paused" : "taken back"} by ${state.by ?? "somebody"}: ${state.reason}`)]
+			? [
+					paint(
+						"yellow",
+						`${status === "paused" ? "paused" : "taken back"} by ${state.by ?? "somebody"}${state.reason === "" ? "" : `: ${state.reason}`}`,
+					),
+				]
 			: []),
 		...(dropped.length > 0 ? [paint("yellow", `${dropped.join(", ")} taken back while the others go on`)] : []),
 	];
 	if (health === null) return [...stopped, paint("dim", "no tick has looked yet")];
-	const score = health.score === null ? "" : `, score ${health.score}`;
+	const isOver = status === "completed" || status === "rolled_back" || status === "cancelled";
 	return [
 		...stopped,
-		`${paint(colourOf(health.level), health.level)}${score}  ${paint("dim", `${age(now - health.atMs)} ago`)}`,
-		`${health.decision.replaceAll("_", " ")}: ${health.message}`,
+		`${paint(colourOf(health.level), health.level)}${scored(health)}  ${paint("dim", `${age(now - health.atMs)} ago`)}`,
+		...(isOver && health.decision === "hold" ? [] : [`${health.decision.replaceAll("_", " ")}: ${health.message}`]),
 		...(state?.watch?.alerting ?? []).map((name) =>
 			paint(name.endsWith(".page") ? "red" : "yellow", `alert: ${name.replace(/\.(?:page|warn)$/, "")}`),
 		),

@@ -1,21 +1,24 @@
 import * as z from "zod";
-import { choice } from "./flags/fieldErrors";
+import { choice, takesShape, textsInList } from "./flags/fieldErrors";
 import type { FieldError } from "./flags/model";
 import { type Role, parseCriterion } from "./health/criteria";
 import { type MetricDefinition, metricsBy } from "./metric";
 import type { BreakerSettings } from "./rollouts/breaker";
-import { durationMs } from "./rollouts/duration";
+import { aDuration, durationMs } from "./rollouts/duration";
 import type { Plan } from "./rollouts/plan";
 
 /** What an environment's rollouts have in common. */
 
 const DAY_MS = 86_400_000;
 
-const span = z.string().refine((text) => {
-	const ms = durationMs(text);
-	return ms !== undefined && ms > 0 && ms <= DAY_MS;
-}, 'takes a duration up to a day: "90s", "30m" or "1h"');
-const criteria = z.array(z.string().max(200)).max(20).default([]);
+const span = z
+	.string(aDuration)
+	.refine((text) => durationMs(text) !== undefined, aDuration)
+	.refine((text) => {
+		const ms = durationMs(text) ?? 1;
+		return ms > 0 && ms <= DAY_MS;
+	}, 'takes a duration up to a day: "90s", "30m" or "1h"');
+const criteria = z.array(z.string().max(200), textsInList).max(20).default([]);
 
 const breaker = {
 	rollbacks: z.int().min(1).max(1_000).default(3).describe("so many automatic rollbacks"),
@@ -36,8 +39,8 @@ const automation = z
 
 export const environmentSettings = z.strictObject({
 	automation,
-	breaker: z.strictObject(breaker).prefault({}),
-	defaults: z.strictObject(defaults).prefault({}).describe("for plans that do not name them"),
+	breaker: z.strictObject(breaker, takesShape("an object: {open: 30m}")).prefault({}),
+	defaults: z.strictObject(defaults, takesShape("an object: {min_users: 100}")).prefault({}).describe("for plans that do not name them"),
 });
 
 /** As stored: what this version does not know is dropped, so that settings outlive a deployment and its return. */
@@ -74,6 +77,8 @@ export function withDefaults<P extends Pick<Plan, keyof EnvironmentSettings["def
 	written: readonly string[],
 	{ guards, red_flags, min_users = plan.min_users, on_control_loss = plan.on_control_loss }: EnvironmentSettings["defaults"],
 ): P {
-	const filled = { guards, red_flags, min_users, on_control_loss };
+	// A plan may have guards that its author did not write, those of its preset: neither takes the place of the other.
+	const both = [...guards, ...plan.guards.filter((each) => typeof each !== "string" || !guards.includes(each))];
+	const filled = { guards: both, red_flags, min_users, on_control_loss };
 	return { ...plan, ...Object.fromEntries(Object.entries(filled).filter(([field]) => !written.includes(field))) };
 }

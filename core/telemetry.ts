@@ -27,6 +27,8 @@ export interface Point {
 	readonly stage: number;
 	/** Buckets that were served the candidate when the event happened, of 100,000. */
 	readonly served: number;
+	/** Which of the rollout's rings its user was in, counted from 1; absent: it has none. */
+	readonly ring?: number;
 	/** `unattributed`: its context lacks an attribute that a rule looks at. It is counted and shown, and is no evidence. */
 	readonly arm: "candidate" | "control" | "unattributed" | "outside";
 	/** What the flag served the user then; the rollout's own when the event names no flag. Both empty for unattributed points. */
@@ -84,6 +86,8 @@ export const COLUMNS = {
 	colo: "blob12",
 	route: "blob13",
 	source: "blob14",
+	/** As text; empty for none. */
+	ring: "blob15",
 	value: "double1",
 	served: "double2",
 	/** 1 for the first point of an event. */

@@ -1,4 +1,4 @@
-// npm run demo: two rollouts under guard, played in under a minute on an instance of its own.
+// npm run demo: two rollouts under guard, played in about a minute on an instance of its own.
 import { act1, act2 } from "./demo/acts.mjs";
 import { startInstance } from "./demo/instance.mjs";
 import { header, row } from "./demo/timeline.mjs";
@@ -9,7 +9,7 @@ const unknown = args.find((arg) => !known.has(arg));
 if (args.includes("--help") || unknown !== undefined) {
 	const usage = `Usage: npm run demo, or npm run --silent demo -- --json
 
-Plays two rollouts on an own local instance, in about 45 s:
+Plays two rollouts on an own local instance, in about a minute:
   act 1  a healthy candidate is opened 5 → 20 → 50 → 100 %
   act 2  a candidate with 6 % errors against 1 % is rolled back
 

@@ -55,6 +55,7 @@ export const checksReport: Command = {
 	takes: "<name>",
 	about: "Posts a result for checks that are `reported`: passed, failed or warning",
 	options: ["environment", "status", "detail", "reason", "dry-run"],
+	means: { status: STATUSES.join(", ") },
 	examples: ['tidegate checks report e2e --status passed --detail "412 tests"'],
 	async run({ args: [name = ""], options, environment, control: open }) {
 		const { status, detail = "", reason } = options;

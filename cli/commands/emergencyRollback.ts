@@ -1,4 +1,4 @@
-import { type TakenBack, deploymentStatus, takenBack } from "../answers";
+import { type TakenBack, flags as allFlags, deploymentStatus, takenBack } from "../answers";
 import type { Answer, Call, Command } from "../command";
 import { wouldSend } from "../command";
 import { type Control, type Write, problemIn } from "../controlApi";
@@ -28,7 +28,7 @@ export const emergencyRollback: Command = {
 		const control = call.control();
 		const flags = flagsNamed(call);
 		const write = emergencyWrite(call, flags);
-		if (call.options["dry-run"]) return wouldSend(control, [write]);
+		if (call.options["dry-run"]) return wouldRollBack(call, control, write, flags);
 		if (!(await isWanted(call, control, flags))) return nothingLive(call);
 		return carryOut(call, control, write);
 	},
@@ -59,6 +59,39 @@ async function isWanted({ world, options, environment }: Call, control: Control,
 	const answer = await world.ask(`${verb} in ${environment}: ${what}? [y/N] `, false);
 	if (!/^y(es)?$/i.test(answer.trim())) throw new Stop(EXIT.failure, "nothing was sent");
 	return true;
+}
+
+/** The request, and what it would find now. */
+async function wouldRollBack(call: Call, control: Control, write: Write, flags: readonly string[] | undefined): Promise<Answer> {
+	const { environment, note } = call;
+	const request = wouldSend(control, [write]);
+	const found = await control.get("/deployment/status", deploymentStatus, { environment }).catch((error: unknown) => {
+		if (!(error instanceof Stop) || error.exit === EXIT.interrupted) throw error;
+		note(`what it would find cannot be told: ${error.message}`);
+	});
+	if (!found) return request;
+	const isMeant = (own: readonly string[] = []): boolean => flags === undefined || own.some((key) => flags.includes(key));
+	const live = found.rollouts.filter((each) => isMeant(each.flags)).map(({ rollout }) => rollout);
+	// What a damaged rollout holds cannot be read.
+	const rollouts = [...live, ...(flags === undefined ? found.damaged : [])].sort();
+	const inRollouts = found.rollouts.flatMap((each) => each.flags ?? []);
+	const others = (flags ?? []).filter((key) => !inRollouts.includes(key));
+	const there = others.length > 0 ? (await control.get("/flags", allFlags, { environment })).flags.map(({ key }) => key) : [];
+	const unknown = others.filter((key) => !there.includes(key));
+	const lines = [
+		rollouts.length > 0
+			? `it would roll back ${rollouts.join(", ")}`
+			: `it would roll back nothing: no such rollout is live in ${environment}`,
+		...others
+			.filter((key) => there.includes(key))
+			.map((key) => `${key} is in no rollout${call.options.kill ? ": it would be switched off" : ""}`),
+		...unknown.map((key) => `there is no flag ${key} in ${environment}`),
+	];
+	return {
+		json: { ...(request.json as object), rollouts, unknown },
+		text: `${request.text}\n\n${lines.join("\n")}`,
+		exit: unknown.length === 0 ? EXIT.ok : EXIT.failure,
+	};
 }
 
 /** undefined: it cannot be told, which is no reason not to end it. */

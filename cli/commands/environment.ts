@@ -98,7 +98,9 @@ function readSettings(name: string, text: string): { readonly source: Source } |
 	const read = readYaml(text);
 	if ("mistakes" in read) return { name, text, mistakes: read.mistakes };
 	const { error } = schema.safeParse(read.source.value);
-	return error ? { name, text, mistakes: error.issues.flatMap(fieldErrors).map((each) => placed(each, read.source, schema)) } : read;
+	return error
+		? { name, text, mistakes: fieldErrors(error.issues, read.source.value).map((each) => placed(each, read.source, schema)) }
+		: read;
 }
 
 /** What control refuses, at its place in the file. */
@@ -132,7 +134,10 @@ function breakerPairs(environment: string, found: Breaker, now: number, paint: P
 	return pairs(
 		[
 			["breaker", `${environment}: ${breakerText(found, now, paint)}`],
-			["opens", `after ${rollbacks} automatic rollbacks within ${within}, for ${open}; closes ${reset} after the last`],
+			[
+				"opens",
+				`after ${rollbacks} automatic ${rollbacks === 1 ? "rollback" : "rollbacks"} within ${within}, for ${open}; closes ${reset} after the last`,
+			],
 			...(found.resetAtMs === null ? [] : ([["reset", instant(found.resetAtMs)]] as const)),
 		],
 		paint,

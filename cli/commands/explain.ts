@@ -1,7 +1,8 @@
 import { explanation } from "../answers";
 import type { Command } from "../command";
-import { usageError } from "../exit";
+import { failure, usageError } from "../exit";
 import type { Options } from "../options";
+import { flagMissing } from "./flags";
 
 export const explain: Command = {
 	name: "explain",
@@ -17,6 +18,8 @@ export const explain: Command = {
 		const context = contextOf(options, rest);
 		const found = await control().ask("/explain", { environment, flag: key, context }, explanation);
 		const { steps, snapshot, resolution } = found;
+		if (resolution.errorCode === "FLAG_NOT_FOUND")
+			throw failure(flagMissing(`there is no flag ${key} in this environment`, environment), { explanation: found });
 		return {
 			json: found,
 			text: [...steps, "", paint("dim", `snapshot ${snapshot}`), JSON.stringify(resolution, null, 2)].join("\n"),

@@ -1,7 +1,9 @@
 import { type Flag, flag, flags } from "../answers";
 import type { Answer, Call, Command } from "../command";
 import { wouldSend } from "../command";
-import type { Control, Write } from "../controlApi";
+import { type Control, type Write, problemIn } from "../controlApi";
+import { environmentName } from "../../core/flags/model";
+import { Stop } from "../exit";
 import { type Paint, instant, pairs, table } from "../output";
 
 const ENVIRONMENT = ["environment"] as const;
@@ -30,7 +32,9 @@ export const flagsGet: Command = {
 	options: ENVIRONMENT,
 	examples: ["tidegate flags get new-checkout", "tidegate flags get new-checkout --json | jq .rules"],
 	async run({ args: [key = ""], control, environment, paint }) {
-		const found = await control().get(`/flags/${encodeURIComponent(key)}`, flag, { environment });
+		const found = await control()
+			.get(`/flags/${encodeURIComponent(key)}`, flag, { environment })
+			.catch(inEnvironment(environment));
 		return { json: found, text: flagText(found, paint) };
 	},
 };
@@ -46,7 +50,7 @@ export const kill: Command = {
 		const control = call.control();
 		const write = switching(call, false);
 		if (call.options["dry-run"]) return wouldSend(control, [write]);
-		const killed = await control.send(write, flag);
+		const killed = await control.send(write, flag).catch(inEnvironment(call.environment));
 		return { json: killed, text: `${killed.key} is killed in ${call.environment}: everybody gets "${killed.offVariant}" within 10 s` };
 	},
 };
@@ -78,7 +82,20 @@ function switching({ args: [key = ""], environment, options }: Pick<Call, "args"
 }
 
 const read = (control: Control, { args: [key = ""], environment }: Call): Promise<Flag> =>
-	control.get(`/flags/${encodeURIComponent(key)}`, flag, { environment });
+	control.get(`/flags/${encodeURIComponent(key)}`, flag, { environment }).catch(inEnvironment(environment));
+
+/** What is not there mostly is in the other environment. */
+function inEnvironment(environment: string) {
+	return (error: unknown): never => {
+		if (!(error instanceof Stop) || problemIn(error)?.type.endsWith(":flag_missing") !== true) throw error;
+		throw new Stop(error.exit, flagMissing(error.message, environment), error.details);
+	};
+}
+
+export function flagMissing(said: string, environment: string): string {
+	const others = environmentName.options.filter((each) => each !== environment).map((each) => `with -e ${each} those of ${each}`);
+	return `${said.replace("this environment", environment)}: tidegate flags lists those there are, ${others.join(", ")}`;
+}
 
 function flagTable(found: readonly Flag[], paint: Paint): string {
 	const rows = found.map((each) => [each.key, each.type, stateOf(each, paint), served(each.fallthrough), String(each.version)]);

@@ -2,7 +2,7 @@ import { caller } from "../answers";
 import type { Answer, Call, Command } from "../command";
 import { controlAt } from "../controlApi";
 import { usageError } from "../exit";
-import { configFile, edgeOf, isInTheClear, keepProfile, profileName, readProfiles, urlOf } from "../profiles";
+import { configFile, edgeOf, isInTheClear, keepProfile, profileName, noProfile, readProfiles, urlOf } from "../profiles";
 import { printCaller } from "./token";
 
 export const login: Command = {
@@ -47,6 +47,7 @@ export const logout: Command = {
 	async run({ options, world: { env } }): Promise<Answer> {
 		const name = profileName(options, env);
 		const isThere = Object.hasOwn(readProfiles(env), name);
+		if (!isThere && options.profile !== undefined) throw noProfile(name, env);
 		const isDone = isThere && !options["dry-run"];
 		if (isDone) keepProfile(env, name, undefined);
 		const said = isDone ? `profile ${name} is gone` : isThere ? `profile ${name} would be taken away` : `there is no profile ${name}`;

@@ -16,6 +16,8 @@ import { diff } from "../../core/flags/diff";
 import { route as routeSchema } from "../../core/gateway/model";
 import { withDefaults } from "../../core/environmentSettings";
 import { storedMetric } from "../../core/metricModel";
+import { candidateOf } from "../../core/rollouts/exposure";
+import { type Plan, phaseName } from "../../core/rollouts/plan";
 import type { MetricDefinition } from "../../core/metric";
 import { type Paint, percent, table } from "../output";
 import { type Mistaken, type PlanFile, fieldsOf, inFile, orStop, printMistakes, readPlan, readText } from "../planFile";
@@ -31,16 +33,17 @@ export const validate: Command = {
 	options: ["environment"],
 	examples: ["tidegate plan validate checkout.yaml", "tidegate plan validate - --json < checkout.yaml"],
 	notes:
-		"Control is asked only where a criterion names a metric that is not a standard one, or nothing judges a phase but what its environment may add, and somebody has logged in.\nWhether the flags and segments are there is checked when the plan is applied.",
+		"Control is asked only where a criterion names a metric that is not a standard one, or nothing judges a phase but what its environment may add, and somebody has logged in.\nWhether the flags and segments are there is checked when the plan is applied: the last line names them.",
 	async run(call) {
 		const read = await readChecked(call);
 		if ("mistakes" in read) return { json: { valid: false, errors: read.mistakes }, text: printMistakes(read), exit: EXIT.failure };
 		const { routes } = read;
 		const { rollout, environment, phases, guards, red_flags: redFlags, flags } = read.plan;
 		const steps = phases.map((each) => percent(each.percent)).join(", ");
+		const unchecked = uncheckedIn(read.plan);
 		return {
-			json: { valid: true, plan: read.plan, routes },
-			text: `${read.name} is a valid plan: ${rollout} in ${environment}, ${counted(flags.length, "flag")}, ${counted(phases.length, "phase")} (${steps}), ${counted(guards.length, "guard")}, ${counted(redFlags.length, "red flag")}${routes.length === 0 ? "" : `, ${counted(routes.length, "route")}`}\n\n${phasesText(read.plan, call.paint)}`,
+			json: { valid: true, plan: read.plan, routes, notChecked: unchecked },
+			text: `${read.name} is a valid plan: ${rollout} in ${environment}, ${counted(flags.length, "flag")}, ${counted(phases.length, "phase")} (${steps}), ${counted(guards.length, "guard")}, ${counted(redFlags.length, "red flag")}${routes.length === 0 ? "" : `, ${counted(routes.length, "route")}`}\n\n${phasesText(read.plan, call.paint)}\n\nnot checked here: whether ${environment} has ${uncheckedText(unchecked)}`,
 		};
 	},
 };
@@ -89,6 +92,7 @@ export const apply: Command = {
 		if (stray !== undefined && !isStarted) throw usageError(`--${stray} says how it starts: it takes --start`);
 		const fields = startFields(call.options);
 		const file = orStop(await readChecked(call), call.args[0] ?? "");
+		if (isStarted) mustBeStartable(file, call.options["from-phase"]);
 		const control = call.control();
 		const create: Write = { method: "POST", path: "/rollouts", body: file.written };
 		const start = (id: string): Write => commandWrite(id, "start", call.options.reason, fields);
@@ -102,7 +106,7 @@ export const apply: Command = {
 			if (!(error instanceof Stop)) throw error;
 			throw new Stop(
 				error.exit,
-				`${draft.id} was created, and could not be started: ${error.message}\nIt stays a draft: tidegate rollout start ${draft.id}, or cancel it`,
+				`${draft.id} was created, and could not be started: ${error.message}\nIt stays a draft: mend that and start it, or take it away: tidegate rollout cancel ${draft.id}`,
 				{
 					...error.details,
 					created: draft.id,
@@ -123,6 +127,32 @@ async function routeDifferences(control: Control, { plan: { environment }, route
 		const found = diff(before && written(before), JSON.parse(JSON.stringify(route)));
 		return found.map((each) => ({ ...each, path: `/routes/${route.key}${each.path}` }));
 	});
+}
+
+/** What would leave a draft behind that nobody can start. */
+function mustBeStartable({ name, plan }: PlanFile, fromPhase: string | undefined): void {
+	if (fromPhase === undefined) return;
+	const names = plan.phases.map((_, i) => phaseName(plan, i));
+	const isNumber = /^[1-9]\d?$/.test(fromPhase) && Number(fromPhase) <= names.length;
+	if (!isNumber && !names.includes(fromPhase)) throw usageError(`there is no phase ${fromPhase}: ${name} has ${names.join(", ")}`);
+}
+
+interface Unchecked {
+	readonly flags: readonly string[];
+	readonly segments: readonly string[];
+	readonly variant: string;
+}
+
+function uncheckedIn(plan: Plan): Unchecked {
+	const { exclude, rollback, phases, flags } = plan;
+	const named = [...exclude.segments, ...phases.flatMap(({ audience }) => audience ?? []), ...rollback.segments];
+	return { flags, segments: [...new Set(named)], variant: candidateOf(plan) };
+}
+
+function uncheckedText({ flags, segments, variant }: Unchecked): string {
+	const some = (what: string, names: readonly string[]): string[] =>
+		names.length === 0 ? [] : [`the ${what}${names.length === 1 ? "" : "s"} ${names.join(", ")}`];
+	return [...some("flag", flags), `the variant "${variant}"`, ...some("segment", segments)].join(", ");
 }
 
 const counted = (count: number, what: string): string => `${count === 0 ? "no" : count} ${what}${count === 1 ? "" : "s"}`;

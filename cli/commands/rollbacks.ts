@@ -34,7 +34,7 @@ function statisticsText(
 	const triggers = Object.entries(byTrigger).map(([trigger, times]) => `${trigger} ${times}`);
 	return pairs(
 		[
-			["last days", `${days}: ${count} rollbacks, ${automatic} automatic, ${manual} by hand`],
+			["last days", `${days}: ${count} ${count === 1 ? "rollback" : "rollbacks"}, ${automatic} automatic, ${manual} by hand`],
 			["why", triggers.join(", ") || "–"],
 			["until found", durationsText(timeToDetect)],
 			["until safe", durationsText(timeToSafe)],

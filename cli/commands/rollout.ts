@@ -4,10 +4,11 @@ import { type Control, problemIn } from "../controlApi";
 import { EXIT, Stop, usageError } from "../exit";
 import { countOf } from "../options";
 import { ACTIVE } from "../../core/rollouts/state";
-import { type Paint, colourOf, instant, pairs, percent, statusText, table } from "../output";
+import { type Paint, colourOf, instant, pairs, percent, scored, statusText, table } from "../output";
 import { goalText, stagesText, waitsText } from "../place";
 
-const STATUSES: readonly string[] = ["draft", ...ACTIVE, "rolled_back", "completed", "cancelled"];
+const ENDED: readonly string[] = ["rolled_back", "completed", "cancelled"];
+const STATUSES: readonly string[] = ["draft", ...ACTIVE, ...ENDED];
 
 export const list: Command = {
 	name: "rollout list",
@@ -61,8 +62,11 @@ export function withHint(id: string) {
 		const problem = problemIn(error);
 		if (!(error instanceof Stop) || problem === undefined) throw error;
 		const say = (hint: string): never => {
-			throw new Stop(error.exit, `${error.message}${hint}`, error.details);
+			// The API's name of the command.
+			throw new Stop(error.exit, `${error.message.replaceAll("roll_back", "rollback")}${hint}`, error.details);
 		};
+		if (problem.type.endsWith(":not_found") && problem.detail.startsWith("there is no check"))
+			return say(`: tidegate checks ${id} shows those there are`);
 		if (problem.type.endsWith(":not_found"))
 			return say(
 				/\.\d+$/.test(id)
@@ -91,6 +95,7 @@ function showText(found: Detail, now: number, paint: Paint): string {
 	const { health, state, plan, next, holdback, startedAtMs } = found;
 	const audience = plan?.phases[state?.phase ?? -1]?.audience;
 	const dropped = state?.dropped ?? [];
+	const isOver = ENDED.includes(found.status);
 	const head = pairs(
 		[
 			["rollout", `${paint("bold", found.id)}, ${statusText(found.status, paint)}, in ${found.environment}`],
@@ -107,15 +112,15 @@ function showText(found: Detail, now: number, paint: Paint): string {
 			...(found.status === "rolling_back" ? ([["way back", `then ${stagesText(state)}`]] as const) : []),
 			...(next ? ([["next", [goalText(next), ...waitsText(next, now)].join("; ")]] as const) : []),
 			...(startedAtMs === null ? [] : ([["started", instant(startedAtMs)]] as const)),
-			...(state?.reason === undefined ? [] : ([["reason", `${state.reason} (${state.by ?? ""})`]] as const)),
+			...(isOver && state?.atMs !== undefined ? ([["ended", instant(state.atMs)]] as const) : []),
+			...(state?.reason === undefined ? [] : ([["reason", reasonText(state)]] as const)),
 			...(health === null
 				? []
 				: ([
-						[
-							"level",
-							`${paint(colourOf(health.level), health.level)}${health.score === null ? "" : `, score ${health.score}`}, as of ${instant(health.atMs)}`,
-						],
-						["decision", `${health.decision.replaceAll("_", " ")}: ${health.message}`],
+						["level", `${paint(colourOf(health.level), health.level)}${scored(health)}, as of ${instant(health.atMs)}`],
+						...(isOver && health.decision === "hold"
+							? []
+							: ([["decision", `${health.decision.replaceAll("_", " ")}: ${health.message}`]] as const)),
 					] as const)),
 		],
 		paint,
@@ -130,6 +135,10 @@ function showText(found: Detail, now: number, paint: Paint): string {
 	]);
 	return `${head}\n\n${table(["VERDICT ON", "SAYS", "IS", "BECAUSE"], rows, paint)}`;
 }
+
+/** Whoever acts need not say why. */
+const reasonText = ({ reason = "", by = "" }: NonNullable<Detail["state"]>): string =>
+	reason === "" ? `none was given, by ${by}` : `${reason} (${by})`;
 
 function verdictText(status: string, paint: Paint): string {
 	if (status === "met") return paint("green", status);

@@ -17,6 +17,7 @@ interface Told {
 	/** What follows the id. */
 	readonly examples: readonly string[];
 	readonly options?: readonly OptionName[];
+	readonly means?: Command["means"];
 	readonly fields?: (options: Options) => Readonly<Record<string, unknown>>;
 	readonly notes?: string;
 	readonly after?: string;
@@ -60,7 +61,7 @@ const COMMANDS: Readonly<Record<string, Told>> = {
 	pause: { kind: "pause", about: "Stops a rollout where it is: users keep what they have", examples: ["--reason holiday"] },
 	resume: {
 		kind: "resume",
-		about: "Goes on with a rollout that is paused, or on its way back at what is served still",
+		about: "Goes on with a rollout that is paused, or on its way back at no more than is served still",
 		examples: ['--reason "metrics are back"'],
 	},
 	rollback: {
@@ -74,6 +75,7 @@ const COMMANDS: Readonly<Record<string, Told>> = {
 			"--strategy version --versions new-checkout=3",
 		],
 		options: ROLLBACK_OPTIONS,
+		means: { flags: "feature: the flags that go back" },
 		fields: rollbackFields,
 		notes:
 			"gradual goes down by stages; feature takes back some flags and targeted some users while the rest goes on; version restores flags besides;\nfull rolls back all that is live in the environment. Without --strategy: immediate.",
@@ -86,11 +88,12 @@ const COMMANDS: Readonly<Record<string, Told>> = {
 };
 
 export const told: readonly Command[] = Object.entries(COMMANDS).map(
-	([word, { kind, about, examples, options: own = [], fields, notes, after }]) => ({
+	([word, { kind, about, examples, options: own = [], means = {}, fields, notes, after }]) => ({
 		name: `rollout ${word}`,
 		takes: "<id>",
 		about,
 		options: [...own, "reason", "dry-run"],
+		means,
 		examples: examples.map((each) => `tidegate rollout ${word} new-checkout.1 ${each}`),
 		...(notes === undefined ? {} : { notes }),
 		async run({ args: [id = ""], options, control: open, world }: Call) {

@@ -2,7 +2,7 @@ import { type Breaker, type Summary, type SystemStatus, healthChecks, known, lis
 import type { Command } from "../command";
 import type { z } from "zod";
 import { ACTIVE } from "../../core/rollouts/state";
-import { type Paint, age, colourOf, pairs, percent, statusText as rolloutStatus, table } from "../output";
+import { type Paint, age, colourOf, pairs, percent, scored, statusText as rolloutStatus, table } from "../output";
 
 type Checks = z.infer<typeof healthChecks>["rolloutChecks"];
 
@@ -57,7 +57,7 @@ function overview(environment: string, { tick, publications, environments, break
 		[
 			[
 				"environment",
-				`${environment}: ${check ? `${paint(colourOf(check.level), check.level)}${scored(check.score)}` : "no tick has looked yet"}`,
+				`${environment}: ${check ? `${paint(colourOf(check.level), check.level)}${scored(check)}` : "no tick has looked yet"}`,
 			],
 			["last tick", tickText(known(tick), paint)],
 			["breaker", found === undefined ? NOT_KNOWN : breakerText(found, now, paint)],
@@ -66,8 +66,6 @@ function overview(environment: string, { tick, publications, environments, break
 		paint,
 	);
 }
-
-const scored = (score: number | null): string => (score === null ? "" : `, score ${score}`);
 
 export function breakerText({ state, untilMs }: Pick<Breaker, "state" | "untilMs">, now: number, paint: Paint): string {
 	if (state === "closed") return state;
@@ -102,7 +100,7 @@ function liveTable(rollouts: readonly Summary[], checks: Checks, paint: Paint): 
 			each.phase ?? "",
 			percent(each.percent),
 			paint(colourOf(level), level),
-			String(check?.score ?? "–"),
+			level === "unknown" ? "–" : String(check?.score ?? "–"),
 			check ? `${check.decision.replaceAll("_", " ")}: ${check.message}` : (WAITING[each.status] ?? "no tick has looked yet"),
 		];
 	});

@@ -26,6 +26,7 @@ const create: Command = {
 	takes: "<name>",
 	about: "Makes an API token, for all environments unless --environment names one; it is shown this once",
 	options: ["role", "environment", "reason", "dry-run"],
+	means: { environment: "production or staging, and no other (default: all)" },
 	examples: [
 		"tidegate token create anna --role operator",
 		"tidegate token create ci --role operator --environment staging --json | jq -r .token",

@@ -1,4 +1,9 @@
 import { writeFileSync } from "node:fs";
+import * as z from "zod";
+import { flagInput } from "../../core/flags/model";
+import { segmentInput } from "../../core/flags/segment";
+import { simpleFlag } from "../../core/flags/simple";
+import { imported } from "../../core/flags/transfer";
 import { type Report, exported, report } from "../answers";
 import type { Command } from "../command";
 import { problemIn } from "../controlApi";
@@ -41,10 +46,13 @@ export const importFlags: Command = {
 		"With --dry-run control says what would change, and writes nothing. What the file does not name is left alone, and so are the routes of another environment's export: a host belongs to one environment.",
 	async run({ args: [name = ""], environment, options, control, world, paint, note }) {
 		const text = await readText(name, world);
+		const content = contentOf(name, text);
+		if (typeof content === "object" && content !== null && "rollout" in content)
+			throw failure(`${name} is a plan, and nothing was sent: tidegate plan apply ${name}`);
 		const isDryRun = options["dry-run"];
 		const query = { environment, dryRun: String(isDryRun), reason: options.reason };
 		const found = await control()
-			.send({ method: "POST", path: "/import", query, body: contentOf(name, text) }, report)
+			.send({ method: "POST", path: "/import", query, body: content }, report)
 			.catch((error: unknown) => {
 				throw inFile(error, name, text);
 			});
@@ -54,6 +62,9 @@ export const importFlags: Command = {
 		return { json: found, text: reportText(found, environment, paint) };
 	},
 };
+
+/** With the fields of what is in it, for what was probably meant. */
+const file = imported.extend({ flags: z.array(z.union([flagInput, simpleFlag])), segments: z.array(segmentInput) });
 
 /** YAML is read slowly, and only where it is no JSON. */
 function contentOf(name: string, text: string): unknown {
@@ -72,7 +83,7 @@ function inFile(error: unknown, name: string, text: string): unknown {
 	const errors = problemIn(error)?.errors;
 	const read = errors && readYaml(text);
 	if (!(error instanceof Stop) || !errors || !read || !("source" in read)) return error;
-	const mistakes = errors.map((each) => placed(each, read.source));
+	const mistakes = errors.map((each) => placed(each, read.source, file));
 	return new Stop(error.exit, `control refuses ${name}, and nothing was written\n${printMistakes({ name, text, mistakes })}`, {
 		...error.details,
 		errors: mistakes,

@@ -75,7 +75,14 @@ export function clockChecks(probe: Probe): Check[] {
 }
 
 export function systemChecks(system: SystemStatus): Check[] {
-	return [tickCheck(system), publicationCheck(system), rolloutCheck(system), breakerCheck(system), alertCheck(system)];
+	return [
+		tickCheck(system),
+		publicationCheck(system),
+		rolloutCheck(system),
+		breakerCheck(system),
+		...breakGlassChecks(system),
+		alertCheck(system),
+	];
 }
 
 const notKnown = (name: string, what: string): Check =>
@@ -127,11 +134,26 @@ function breakerCheck({ breaker }: SystemStatus): Check {
 	if (!found) return notKnown("breaker", "the breaker");
 	if (found.state === "closed") return ok("breaker", "closed");
 	const { rollbacks, within } = found.settings;
-	const many = `after ${rollbacks} or more automatic rollbacks within ${within}`;
+	const many = `after ${rollbacks === 1 ? "an automatic rollback" : `${rollbacks} or more automatic rollbacks`} within ${within}`;
 	const advice = "find what they have in common; once it is mended: tidegate breaker reset --reason …";
 	return found.state === "open"
 		? warn("breaker", `open ${many}: nothing advances by itself`, advice)
 		: warn("breaker", `half open ${many}: one rollout at a time advances by itself`, advice);
+}
+
+/** Nothing is told where there is none, which is the rule. */
+function breakGlassChecks({ breakGlass }: SystemStatus): Check[] {
+	const name = "break-glass";
+	const found = breakGlass === undefined ? null : known(breakGlass);
+	if (found === undefined) return [notKnown(name, "what may be overridden by hand")];
+	if (found === null) return [];
+	const advice = "once control has taken over: docs/runbooks/break-glass.md says how to take it away";
+	if (!found.isUsable) return [warn(name, "what was written by hand is not of its form: edges ignore it", advice)];
+	const said = [
+		...(found.kill.length > 0 ? [`kills ${found.kill.join(", ")}`] : []),
+		...(found.baseline.length > 0 ? [`${found.baseline.join(", ")} on the baseline`] : []),
+	];
+	return said.length === 0 ? [] : [warn(name, `written by hand, whatever control says: ${said.join("; ")}`, advice)];
 }
 
 function alertCheck({ alerts }: SystemStatus): Check {

@@ -38,7 +38,8 @@ export function resource(): OpenAPIHono<ApiEnv> {
 	const app = new OpenAPIHono<ApiEnv>({
 		defaultHook: (result) => {
 			if (result.success) return;
-			const errors = result.error.issues.flatMap(fieldErrors);
+			// The types leave out that what was parsed comes along.
+			const errors = fieldErrors(result.error.issues, (result as { readonly data?: unknown }).data);
 			refuse({ kind: "invalid", errors: result.target === "query" ? errors.map(ofParameter) : errors });
 		},
 	});

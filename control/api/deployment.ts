@@ -117,10 +117,10 @@ deployment.openapi(
 		},
 	}),
 	async (c) => {
-		const { db, realNow } = c.get("deps");
+		const deps = c.get("deps");
 		const { environment: name } = c.req.valid("query");
 		return c.json(
-			{ environment: name, ...(await statusOf(db, c.get("metrics"), name, c.get("now"), realNow(), c.get("caller").environment)) },
+			{ environment: name, ...(await statusOf(deps, c.get("metrics"), name, c.get("now"), deps.realNow(), c.get("caller").environment)) },
 			200,
 		);
 	},

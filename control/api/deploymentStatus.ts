@@ -1,15 +1,16 @@
 import * as z from "zod";
 import type { EnvironmentName } from "../../core/flags/model";
-import { LEASE_MS } from "../../core/wire";
+import { parseOverride } from "../../core/flags/overlay";
+import { LEASE_MS, overrideKey } from "../../core/wire";
 import { log, nameOf } from "../log";
 import type { MetricsSource, SystemSummary } from "../metrics/source";
-import type { Database } from "../store/database";
 import { environmentCheck, latestEnvironmentChecks } from "../store/environmentChecks";
 import { listAlerts, listRollbacks, raisedAlert, rollback } from "../store/healthAlerts";
 import { pendingEnvironments, readHead } from "../store/publication";
 import { parsed, selectLive } from "../store/rollouts";
 import { listSettings, settingsIn } from "../store/settings";
 import { breakerIn, breakersAt } from "../tick/breakers";
+import type { Publisher } from "../tick/publish";
 import { within } from "../within";
 import { breaker, breakerAnswer } from "./breaker";
 
@@ -42,6 +43,15 @@ export const status = z.object({
 		}),
 	).describe("live ones"),
 	breaker: part(breaker),
+	breakGlass: part(
+		z
+			.object({
+				kill: z.array(z.string()),
+				baseline: z.array(z.string()),
+				isUsable: z.boolean().describe("false: it is not of its form, and edges ignore it"),
+			})
+			.nullable(),
+	).describe("what somebody has written by hand for the edges; null: nothing"),
 	origins: part(
 		z.array(
 			z.object({
@@ -61,14 +71,14 @@ type Status = z.infer<typeof status>;
 
 /** `nowMs` is the clock that stamps ticks, `realNowMs` the one of arrivals and leases. `only`: of no other environment anything is told; null: of all. */
 export async function statusOf(
-	db: Database,
+	{ db, kv }: Pick<Publisher, "db" | "kv">,
 	metrics: MetricsSource,
 	environment: EnvironmentName,
 	nowMs: number,
 	realNowMs: number,
 	only: string | null,
 ): Promise<Status> {
-	const [tick, publications, environments, rollouts, breakerNow, origins, alerts, rollbacks] = await Promise.all([
+	const [tick, publications, environments, rollouts, breakerNow, breakGlass, origins, alerts, rollbacks] = await Promise.all([
 		known("tick", async () => {
 			const { guardedAtMs } = await readHead(db);
 			const lastTickAgeMs = guardedAtMs === 0 ? null : realNowMs - guardedAtMs;
@@ -81,11 +91,27 @@ export async function statusOf(
 			const settings = await listSettings(db);
 			return breakerAnswer(breakerIn(await breakersAt(db, settings, nowMs), environment), settingsIn(settings, environment));
 		}),
+		known("breakGlass", async () => overrideIn(await kv.get(overrideKey(environment)))),
 		known("origins", async () => originsOf(await metrics.system(environment, realNowMs - ORIGINS_WINDOW_MS))),
 		known("alerts", () => listAlerts(db, environment, nowMs - EVENTS_WINDOW_MS, EVENTS_MAX)),
 		known("rollbacks", () => listRollbacks(db, environment, nowMs - EVENTS_WINDOW_MS, EVENTS_MAX)),
 	]);
-	return { tick, publications, environments, rollouts, breaker: breakerNow, origins, alerts, rollbacks };
+	return { tick, publications, environments, rollouts, breaker: breakerNow, breakGlass, origins, alerts, rollbacks };
+}
+
+/** Written by hand: it need not even be JSON. */
+function overrideIn(text: string | null) {
+	if (text === null) return null;
+	const found = parseOverride(jsonOrText(text));
+	return { kill: [...(found?.kill ?? [])], baseline: [...(found?.baseline ?? [])], isUsable: found !== undefined };
+}
+
+function jsonOrText(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch {
+		return text;
+	}
 }
 
 /** A part that fails or hangs is told as such, and keeps no other from being told. */

@@ -259,6 +259,8 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(409, "Command does not fit", printRefusal(refusal), { status_now: refusal.status, fits: refusal.fits });
 		case "advance_refused":
 			return problem(409, "Held back", printRefusal(refusal));
+		case "resume_refused":
+			return problem(409, "Nothing fits", printRefusal(refusal));
 		case "force_refused":
 			return problem(refusal.why === "admin" ? 403 : 422, "Not forced", printRefusal(refusal));
 		case "approval_refused":
@@ -301,7 +303,7 @@ const PRINTED_MAX = 50;
 
 function print(errors: readonly FieldError[]): string {
 	const printed = errors.slice(0, PRINTED_MAX).map(({ pointer, message }) => {
-		// "?environment= is required", but "?hours=: Too big".
+		// "?environment= is required", but "?flag=: lower-case letters, …".
 		const isSentence = pointer.startsWith("?") && /^(?:is|takes|must) /.test(message);
 		return `${pointer || "the body"}${isSentence ? "" : ":"} ${message}`;
 	});

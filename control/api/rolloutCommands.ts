@@ -1,16 +1,19 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { type FieldError, flagKey } from "../../core/flags/model";
+import type { CheckResult } from "../../core/checks/result";
+import { type FieldError, flagKey, instant } from "../../core/flags/model";
 import { parseInstant } from "../../core/flags/instant";
 import { COMMANDS, type Command, type CommandKind, command } from "../../core/rollouts/command";
 import { durationMs } from "../../core/rollouts/duration";
-import { type Plan, duration, phaseName } from "../../core/rollouts/plan";
+import { duration } from "../../core/rollouts/durationField";
+import { type Plan, phaseName } from "../../core/rollouts/plan";
 import { isActive, isLive } from "../../core/rollouts/state";
 import type { WayBackWanted } from "../../core/rollouts/takeBack";
 import { STRATEGIES } from "../../core/rollouts/wayBack";
 import { log, nameOf } from "../log";
 import { followFull } from "../tick/full";
 import type { Act } from "../store/audit";
+import { resultsOf } from "../store/checkResults";
 import type { Database } from "../store/database";
 import { TRIES } from "../store/emergency";
 import type { StoredFlag } from "../store/flags";
@@ -28,7 +31,6 @@ import { orRefuse, refuse } from "./refusals";
 import { detail, detailAfter } from "./rolloutAnswers";
 
 const params = z.object({ id: flagKey });
-const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 
 const sent = z.strictObject({
 	command: z.enum(COMMANDS),
@@ -74,7 +76,7 @@ const EXAMPLES: Readonly<Record<string, { readonly summary: string; readonly val
 	forced: { summary: "past what holds it back, as an admin", value: { command: "advance", force: true, reason: "false alarm, see #418" } },
 	extend: { summary: "the present phase by two hours", value: { command: "extend", duration: "2h", reason: "low traffic" } },
 	pause: { summary: "users keep what they have", value: { command: "pause", reason: "holiday" } },
-	resume: { summary: "also from the way back, at what is served still", value: { command: "resume", reason: "mended" } },
+	resume: { summary: "also from the way back, at no more than is served still", value: { command: "resume", reason: "mended" } },
 	cancel: { summary: "what is live goes back to the baseline", value: { command: "cancel", reason: "replaced by #420" } },
 	roll_back: { summary: "everybody, at once", value: { command: "roll_back", reason: "cards are refused" } },
 	gradual: { summary: "by stages", value: { command: "roll_back", strategy: "gradual", stages: [75, 50, 0], reason: "cold caches" } },
@@ -182,8 +184,9 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 		refuse({ kind: "invalid", errors: [{ pointer: "/at", message: "is in the past: leave it out to start now" }] });
 	const held = isStart ? await checkedPlan(db, row.plan, true) : [];
 	const launch = isStart ? await launchOf(db, row, act.atMs) : 1;
+	const results = kind === "advance" && isLive(row.state) ? await knownOf(db, id, row.state.stage) : [];
 	const change = orRefuse(
-		command(row.plan, row.state, commandOf(row.plan, wanted, sender, { launch, author: row.author, held }), act.atMs),
+		command(row.plan, row.state, { ...commandOf(row.plan, wanted, sender, { launch, author: row.author, held }), results }, act.atMs),
 	);
 	const isCommitted = await commitChange(db, {
 		row,
@@ -198,6 +201,11 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	const [active] = isStart ? await activeRolloutsOf(db, row.environment, row.plan.flags) : [];
 	if (active && active.rollout !== row.id) refuse({ kind: "flag_active", flag: active.flag, rollout: active.rollout });
 	return (await isRepeated(db, id, kind, keyed)) ? "repeated" : "lost";
+}
+
+/** What checks have found in that stage. */
+async function knownOf(db: Database, rollout: string, stage: number): Promise<readonly CheckResult[]> {
+	return (await resultsOf(db, [{ rollout, stage }])).get(rollout) ?? [];
 }
 
 async function isRepeated(db: Database, id: string, kind: CommandKind, keyed: Keyed | undefined): Promise<boolean> {

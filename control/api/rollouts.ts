@@ -1,7 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { withDefaults } from "../../core/environmentSettings";
 import { environmentName, flagKey } from "../../core/flags/model";
-import { completePlan, plan } from "../../core/rollouts/writtenPlan";
+import { completePlan, plan, withPreset } from "../../core/rollouts/writtenPlan";
 import { changedSince } from "../store/environments";
 import { readChanged } from "../store/gateway";
 import { routesWritten } from "../store/manyRoutes";
@@ -55,7 +55,7 @@ rollouts.openapi(
 		const given = c.req.valid("json");
 		const written = Object.keys(await c.req.json<object>());
 		const [own, { settings }] = await Promise.all([listMetrics(db, given.environment), getSettings(db, given.environment)]);
-		const wanted = completePlan(withDefaults(given, written, settings.defaults), own);
+		const wanted = completePlan(withDefaults(withPreset(given), written, settings.defaults), own);
 		if (!wanted.plan) return refuse({ kind: "invalid", errors: wanted.errors });
 		const { environment } = wanted.plan;
 		const read = await readChanged(db, environment);

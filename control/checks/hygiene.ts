@@ -16,7 +16,7 @@ export async function lookAtHygiene(
 	const wanted = hygiene === true ? ALL : hygiene;
 	const found = await findFlags(db, environment, flags);
 	const wrong = flags.flatMap((key) => faultsOf(found.get(key), wanted, now).map((fault) => `${key} ${fault}`));
-	if (wrong.length === 0) return passed(`${flags.length === 1 ? "the flag is" : `${flags.length} flags are`} as they should be`);
+	if (wrong.length === 0) return passed(flags.length === 1 ? "the flag is as it should be" : `${flags.length} flags are as they should be`);
 	const more = wrong.length > NAMED_MAX ? [`and ${wrong.length - NAMED_MAX} more`] : [];
 	return failed([...wrong.slice(0, NAMED_MAX), ...more].join("; "));
 }

@@ -1,11 +1,12 @@
 import type { ArmQuantiles, ArmSums, FirstExposures, Scored, WindowTotal } from "../../core/health/observation";
 import { unscopedMetric } from "../../core/metric";
 import type { Query, Row } from "./analyticsEngineApi";
-import { HARMS_MAX, armOf, copyHarms } from "./analyticsEngineHarms";
+import { HARMS_MAX, armOf, copyHarms, ringOf } from "./analyticsEngineHarms";
 import * as queries from "./analyticsEngineQueries";
 import { type Asked, placeOf } from "./analyticsEngineQueries";
 import { STEPS, scored, scoresOf } from "./analyticsEngineScores";
 import { closeEpoch, firstHarms } from "./firstHarms";
+import { sumOf, withNewest } from "./rings";
 import type { MetricsSource, Of, Performance, Question } from "./source";
 import { dataset } from "./sql";
 
@@ -52,24 +53,21 @@ export function analyticsEngine(db: D1Database, query: Query, datasetName: strin
 			const { epoch } = await closeEpoch(db, nowMs);
 			return `${upTo}s/${epoch}`;
 		},
-		totals: (questions, upTo) => ask(questions, upTo, queries.totals, (row) => [totalOf(row)]),
+		totals: (questions, upTo) => ask(questions, upTo, queries.totals, (row, question) => [totalOf(row, question)]),
 		firstHarms: async (questions, upTo) => {
 			const asked = questions.map(({ rollout, after }) => ({ rollout, afterEpoch: read(after).epoch }));
 			return asked.length === 0 ? [] : firstHarms(db, asked, read(upTo).epoch);
 		},
-		userSums: (questions, upTo) =>
-			ask(
-				questions.filter(({ signals }) => signals.length > 0),
-				upTo,
-				queries.userSums,
-				armSums,
-			),
+		async userSums(questions, upTo) {
+			const asked = questions.filter(({ signals }) => signals.length > 0);
+			return withNewest(await ask(asked, upTo, queries.userSums, armSums), asked, ({ signal, arm }) => [signal, arm], sumOf);
+		},
 		firstExposures: (questions, upTo) => ask(questions, upTo, queries.firstExposures, (row) => [exposuresOf(row)]),
 		async scored(questions, upTo) {
 			const scoring = questions.filter(({ scores }) => scores.length > 0);
 			return merged(await ask(scoring, upTo, scored, scoredOf));
 		},
-		quantiles: (questions, upTo) => ask(questions, upTo, queries.quantiles, (row) => [quantilesOf(row)]),
+		quantiles: (questions, upTo) => ask(questions, upTo, queries.quantiles, quantilesOf),
 		async performance(environment, fromMs, toMs) {
 			const [flags, whole] = await Promise.all([
 				query(queries.performanceByFlag(from, environment, fromMs, toMs)),
@@ -110,12 +108,12 @@ function read(watermark: string | null): { readonly seconds: number | null; read
 	throw new Error(`"${watermark}" is no watermark of this store`);
 }
 
-function totalOf(row: Row): WindowTotal {
+function totalOf(row: Row, { rings }: Question): WindowTotal {
 	const arm = row.text("arm") === "unattributed" ? "unattributed" : armOf(row);
-	return { metric: row.text("metric"), arm, requests: row.number("requests"), sum: row.number("total") };
+	return { metric: row.text("metric"), arm, requests: row.number("requests"), sum: row.number("total"), ...(rings ? ringOf(row) : {}) };
 }
 
-function armSums(row: Row, { signals }: Question): ArmSums[] {
+function armSums(row: Row, { signals, rings }: Question): ArmSums[] {
 	const metric = row.text("metric");
 	const users = row.number("users");
 	const sums = (name: string): ArmSums["means"] => ({
@@ -126,6 +124,7 @@ function armSums(row: Row, { signals }: Question): ArmSums[] {
 	return signals
 		.filter((signal) => signal.metric === metric)
 		.map(({ key, slot }) => ({
+			...(rings ? ringOf(row) : {}),
 			signal: key,
 			metric,
 			arm: armOf(row),
@@ -169,15 +168,17 @@ function merged(rows: readonly Of<Scored>[]): Of<Scored>[] {
 	});
 }
 
-function quantilesOf(row: Row): ArmQuantiles {
-	const [p50, p75, p90, p95, p99] = ["p50", "p75", "p90", "p95", "p99"].map((name) => row.number(name)) as [
-		number,
-		number,
-		number,
-		number,
-		number,
-	];
-	return { metric: row.text("metric"), arm: armOf(row), p50, p75, p90, p95, p99 };
+function quantilesOf(row: Row, { rings }: Question): ArmQuantiles[] {
+	const named = (name: string) => ({
+		p50: row.number(`${name}50`),
+		p75: row.number(`${name}75`),
+		p90: row.number(`${name}90`),
+		p95: row.number(`${name}95`),
+		p99: row.number(`${name}99`),
+	});
+	const of = { metric: row.text("metric"), arm: armOf(row) };
+	const all = { ...of, ...named("p") };
+	return rings?.newest && row.number("newest") > 0 ? [all, { ...of, ring: rings.newest, ...named("n") }] : [all];
 }
 
 function performanceOf(row: Row, flag: string, variant: string): Performance {

@@ -70,7 +70,14 @@ const harmOf = (row: Row): HarmRow => ({
 	unit: row.text("who"),
 	arm: armOf(row),
 	served: row.number("served"),
+	...ringOf(row),
 });
+
+/** Of a row of one ring: which; of those of none nothing. */
+export function ringOf(row: Row): { readonly ring?: number } {
+	const ring = row.text("ring");
+	return ring === "" ? {} : { ring: Number(ring) };
+}
 
 export function armOf(row: Row): Arm {
 	return row.text("arm") === "candidate" ? "candidate" : "control";

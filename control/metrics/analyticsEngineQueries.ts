@@ -85,10 +85,11 @@ const ofStage = (asked: readonly Asked[]): string =>
 	);
 
 export function totals(from: string, asked: readonly Asked[], upTo: number): string {
-	return `SELECT ${C.index} AS place, ${C.metric} AS metric, ${C.arm} AS arm, sum(_sample_interval) AS requests, sum(_sample_interval * ${C.value}) AS total
+	const [ring, byRing] = haveRings(asked) ? [`${C.ring} AS ring, `, ", ring"] : ["", ""];
+	return `SELECT ${C.index} AS place, ${C.metric} AS metric, ${C.arm} AS arm, ${ring}sum(_sample_interval) AS requests, sum(_sample_interval * ${C.value}) AS total
 FROM ${from}
 WHERE ${outcomes(asked, upTo, atPlaces(asked), [...EVIDENCE_ARMS, "unattributed"])} AND ${sinceWatermark(asked, C.index, "timestamp")}
-GROUP BY place, metric, arm
+GROUP BY place, metric, arm${byRing}
 ${FORMAT}`;
 }
 
@@ -118,14 +119,16 @@ export function userSums(from: string, asked: readonly Asked[], upTo: number): s
 		...moments("totals", "v"),
 		...moments("logs", "l / r"),
 	];
-	return `SELECT place, metric, arm, ${[...sums, ...ofSlot].join(", ")}
+	// A user who changes rings is one of each.
+	const keys = ["place", "metric", "arm", ...(haveRings(asked) ? ["ring"] : [])].join(", ");
+	return `SELECT ${keys}, ${[...sums, ...ofSlot].join(", ")}
 FROM (
-	SELECT ${C.index} AS place, ${C.metric} AS metric, ${C.arm} AS arm, ${C.unit} AS who, ${["count() AS r", `sum(${C.value}) AS v`, `sum(${LOG}) AS l`, ...ofUser].join(", ")}
+	SELECT ${C.index} AS place, ${C.metric} AS metric, ${C.arm} AS arm, ${haveRings(asked) ? `${C.ring} AS ring, ` : ""}${C.unit} AS who, ${["count() AS r", `sum(${C.value}) AS v`, `sum(${LOG}) AS l`, ...ofUser].join(", ")}
 	FROM ${from}
 	WHERE ${outcomes(asked, upTo)} AND ${oneOf(C.metric, new Set(signals.map(({ metric }) => metric)))} AND ${ofStage(asked)}
-	GROUP BY place, metric, arm, who
+	GROUP BY ${keys}, who
 )
-GROUP BY place, metric, arm
+GROUP BY ${keys}
 ${FORMAT}`;
 }
 
@@ -143,10 +146,26 @@ GROUP BY place, arm, served
 ${FORMAT}`;
 }
 
-const quantile = (of: number): string => `quantileExactWeighted(${number(of)})(${C.value}, _sample_interval) AS p${Math.round(of * 100)}`;
+const haveRings = (asked: readonly Asked[]): boolean => asked.some(({ rings }) => rings !== undefined);
+
+const quantile = (of: number, name = "p", weight = "_sample_interval"): string =>
+	`quantileExactWeighted(${number(of)})(${C.value}, ${weight}) AS ${name}${Math.round(of * 100)}`;
+
+/** Of requests that users of the newest ring made; the others weigh nothing. */
+function ofNewest(asked: readonly Asked[]): string[] {
+	const isOfNewest = byKnown(
+		asked,
+		C.index,
+		({ rings }) => rings?.newest ?? null,
+		(newest) => (newest === null ? "false" : `${C.ring} = ${text(String(newest))}`),
+	);
+	const weight = `if(${isOfNewest}, _sample_interval, 0)`;
+	return [`countIf(${isOfNewest}) AS newest`, ...QUANTILES.map((each) => quantile(each, "n", weight))];
+}
 
 export function quantiles(from: string, asked: readonly Asked[], upTo: number): string {
-	return `SELECT ${C.index} AS place, ${C.metric} AS metric, ${C.arm} AS arm, ${QUANTILES.map(quantile).join(", ")}
+	const columns = [...QUANTILES.map((each) => quantile(each)), ...(haveRings(asked) ? ofNewest(asked) : [])];
+	return `SELECT ${C.index} AS place, ${C.metric} AS metric, ${C.arm} AS arm, ${columns.join(", ")}
 FROM ${from}
 WHERE ${outcomes(asked, upTo)} AND ${ofStage(asked)}
 GROUP BY place, metric, arm
@@ -159,7 +178,7 @@ const between = (fromMs: number, toMs: number): string =>
 
 const secondFrom = (ms: number): number => Math.max(0, Math.ceil(ms / 1_000));
 
-const PERFORMANCE = `sum(_sample_interval) AS requests, sum(_sample_interval * ${C.value}) AS total, ${[0.5, 0.95, 0.99].map(quantile).join(", ")}`;
+const PERFORMANCE = `sum(_sample_interval) AS requests, sum(_sample_interval * ${C.value}) AS total, ${[0.5, 0.95, 0.99].map((each) => quantile(each)).join(", ")}`;
 
 /** What each flag served, an event once for each of its flags; unattributed points name none. */
 export function performanceByFlag(from: string, environment: string, fromMs: number, toMs: number): string {
@@ -190,10 +209,10 @@ ${FORMAT}`;
 
 /** Whom a signal saw harmed in (after, upTo], each once, the earliest first. Never weighted: a row is a user who was harmed. */
 export function harms(from: string, after: number, upTo: number, limit: number): string {
-	return `SELECT ${C.rollout} AS rollout, ${C.signal} AS signal, ${C.unit} AS who, ${C.arm} AS arm, ${C.served} AS served, toUnixTimestamp(min(timestamp)) AS since
+	return `SELECT ${C.rollout} AS rollout, ${C.signal} AS signal, ${C.unit} AS who, ${C.arm} AS arm, ${C.served} AS served, ${C.ring} AS ring, toUnixTimestamp(min(timestamp)) AS since
 FROM ${from}
 WHERE ${C.kind} = ${text(KINDS.harm)} AND ${oneOf(C.arm, EVIDENCE_ARMS)} AND timestamp > ${instant(after)} AND timestamp <= ${instant(upTo)}
-GROUP BY rollout, signal, who, arm, served
+GROUP BY rollout, signal, who, arm, served, ring
 ORDER BY since
 LIMIT ${number(limit)}
 ${FORMAT}`;

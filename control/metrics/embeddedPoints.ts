@@ -1,5 +1,6 @@
 import { binOf } from "../../core/statistics/sketch";
 import { LOG_VALUE_MIN, type Point } from "../../core/telemetry";
+import { RING } from "./rings";
 
 /** How points enter the embedded store's statements: a JSON array each, opened by SQL. And what these statements share. */
 
@@ -25,13 +26,15 @@ export const rowOf = (point: Point): readonly unknown[] => [
 	Number(point.scored),
 	Number(point.first),
 	point.harms.map(({ signal }) => signal),
+	point.ring ?? 0,
 ];
 
 /** The points (?1) whose event is new in the environment (?2). Each statement of a batch sees the same ones: ids are written last. */
 export const POINTS = `points AS (
-	SELECT key AS n, value ->> 0 AS id, value ->> 1 AS rollout, value ->> 2 AS stage, value ->> 3 AS served, value ->> 4 AS arm,
+	SELECT key AS n, value ->> 0 AS id, value ->> 1 AS rollout, (value ->> 2) + ${RING} * (value ->> 15) AS stage, value ->> 3 AS served, value ->> 4 AS arm,
 		value ->> 5 AS flag, value ->> 6 AS variant, value ->> 7 AS metric, value ->> 8 AS unit,
 		value ->> 9 AS v, value ->> 10 AS ln, value ->> 11 AS bin, value ->> 12 AS scored, value ->> 13 AS first, value -> 14 AS signals,
+		value ->> 15 AS ring,
 		(SELECT epoch FROM telemetry_epoch) AS epoch
 	FROM json_each(?1)
 	WHERE value ->> 0 IS NULL OR NOT EXISTS (SELECT 1 FROM telemetry_event_ids AS known WHERE known.environment = ?2 AND known.id = value ->> 0))`;

@@ -1,4 +1,5 @@
 import type { Closed } from "./firstHarms";
+import { RING, ringsAsked } from "./rings";
 import type { Question } from "./source";
 
 /**
@@ -17,6 +18,10 @@ export function readWatermark(watermark: string): Closed {
 /** Any number of questions is one parameter (?1). */
 export const QUESTIONS = `q AS (
 	SELECT value ->> 0 AS rollout, value ->> 1 AS stage, value ->> 2 AS after, value ->> 3 AS aged_after, value -> 4 AS scores FROM json_each(?1))`;
+
+/** Of each stage by itself: users of each ring have one of their own. */
+export const askedByRing = (questions: readonly Question[]): string =>
+	asked(questions.flatMap((each) => ringsAsked(each).map((ring) => ({ ...each, stage: each.stage + ring * RING }))));
 
 export const asked = (questions: readonly Question[]): string =>
 	JSON.stringify(

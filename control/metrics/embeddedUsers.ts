@@ -1,8 +1,9 @@
 import { type Arm, type ArmQuantiles, type ArmSums, QUANTILES } from "../../core/health/observation";
 import type { MeanSums } from "../../core/statistics/sequences";
-import { type Sketch, quantileOf } from "../../core/statistics/sketch";
+import { type Sketch, mergeSketches, quantileOf } from "../../core/statistics/sketch";
 import { EVIDENCE, POINTS, adding, addingBins } from "./embeddedPoints";
-import { QUESTIONS, asked } from "./embeddedQuestions";
+import { QUESTIONS, askedByRing } from "./embeddedQuestions";
+import { RING, sumOf, withNewest } from "./rings";
 import type { Of, Question } from "./source";
 
 /**
@@ -72,6 +73,8 @@ export const UNITS = `INSERT INTO telemetry_units (${USER}, arm, requests, sum, 
 
 interface SumsRow {
 	readonly rollout: string;
+	/** Of one ring. */
+	readonly stage: number;
 	readonly metric: string;
 	readonly arm: Arm;
 	readonly users: number;
@@ -94,21 +97,26 @@ export async function userSums(db: D1Database, questions: readonly Question[]): 
 	const found = await db
 		.prepare(
 			`WITH ${QUESTIONS}
-			SELECT a.rollout, metric, arm, users, requests, requests_squared,
+			SELECT a.rollout, a.stage, metric, arm, users, requests, requests_squared,
 				sum_of_means, sum_of_squared_means, sum_of_totals, sum_of_squared_totals, sum_of_logs, sum_of_squared_logs,
 				(SELECT json_group_object(signal, json_array(harmed_users, harms, harms_squared, harms_times_requests, harmed_first))
 					FROM telemetry_signals AS s WHERE (s.rollout, s.stage, s.metric, s.arm) = (a.rollout, a.stage, a.metric, a.arm)) AS signals
 			FROM q CROSS JOIN telemetry_arms AS a ON a.rollout = q.rollout AND a.stage = q.stage`,
 		)
-		.bind(asked(questions))
+		.bind(askedByRing(questions))
 		.all<SumsRow>();
 	const wanted = new Map(questions.map(({ rollout, signals }) => [rollout, signals]));
-	return found.results.flatMap((row) => {
+	const sums = found.results.flatMap((row) => {
 		const harms = new Map(Object.entries(JSON.parse(row.signals) as Record<string, SignalSums>));
 		const ofMetric = wanted.get(row.rollout)?.filter(({ metric }) => metric === row.metric) ?? [];
 		return ofMetric.map(({ key }) => armSums(row, key, harms.get(key) ?? UNHARMED));
 	});
+	return withNewest(sums, questions, ({ signal, arm }) => [signal, arm], sumOf);
 }
+
+/** Of a row of one ring: which; of those of none nothing. */
+const ringOf = ({ stage }: { readonly stage: number }): { readonly ring?: number } =>
+	stage < RING ? {} : { ring: Math.floor(stage / RING) };
 
 function armSums(row: SumsRow, signal: string, sums: SignalSums): Of<ArmSums> {
 	const [harmedUsers, harms, harmsSquared, harmsTimesRequests, harmedFirst] = sums;
@@ -117,6 +125,7 @@ function armSums(row: SumsRow, signal: string, sums: SignalSums): Of<ArmSums> {
 	const of = (sum: number, squared: number): MeanSums => ({ users, sumOfMeans: sum, sumOfSquaredMeans: Math.max(0, squared) });
 	return {
 		rollout,
+		...ringOf(row),
 		signal,
 		metric,
 		arm,
@@ -130,6 +139,7 @@ function armSums(row: SumsRow, signal: string, sums: SignalSums): Of<ArmSums> {
 
 interface BinsRow {
 	readonly rollout: string;
+	readonly stage: number;
 	readonly metric: string;
 	readonly arm: Arm;
 	readonly bins: string;
@@ -139,13 +149,25 @@ export async function quantiles(db: D1Database, questions: readonly Question[]):
 	const found = await db
 		.prepare(
 			`WITH ${QUESTIONS}
-			SELECT a.rollout, metric, arm, bins FROM q CROSS JOIN telemetry_arms AS a ON a.rollout = q.rollout AND a.stage = q.stage`,
+			SELECT a.rollout, a.stage, metric, arm, bins FROM q CROSS JOIN telemetry_arms AS a ON a.rollout = q.rollout AND a.stage = q.stage`,
 		)
-		.bind(asked(questions))
+		.bind(askedByRing(questions))
 		.all<BinsRow>();
-	return found.results.map(({ rollout, metric, arm, bins }) => {
-		const sketch = JSON.parse(bins) as Sketch;
+	const sketches = found.results.map(({ rollout, stage, metric, arm, bins }) => ({
+		rollout,
+		...ringOf({ stage }),
+		metric,
+		arm,
+		sketch: JSON.parse(bins) as Sketch,
+	}));
+	const merged = withNewest(
+		sketches,
+		questions,
+		({ metric, arm }) => [metric, arm],
+		(a, b) => ({ ...a, sketch: mergeSketches([a.sketch, b.sketch]) }),
+	);
+	return merged.map(({ sketch, ...of }) => {
 		const [p50, p75, p90, p95, p99] = QUANTILES.map((each) => quantileOf(sketch, each) ?? 0) as [number, number, number, number, number];
-		return { rollout, metric, arm, p50, p75, p90, p95, p99 };
+		return { ...of, p50, p75, p90, p95, p99 };
 	});
 }

@@ -1,18 +1,20 @@
 import type { FirstExposures, WindowTotal } from "../../core/health/observation";
 import { EVIDENCE, POINTS, adding } from "./embeddedPoints";
 import { QUESTIONS, asked, readWatermark } from "./embeddedQuestions";
+import { RING } from "./rings";
 import type { Of, Question } from "./source";
 
 /** What arrived in an epoch: outcomes, harms, and users who were never seen before. */
 
 export const TOTALS = `INSERT INTO telemetry_totals (rollout, epoch, metric, arm, requests, sum)
 	WITH ${POINTS}
-	SELECT rollout, epoch, metric, arm, count(*), sum(v) FROM points WHERE arm IS NOT 'outside' GROUP BY rollout, metric, arm
+	SELECT rollout, epoch, metric, arm || iif(ring > 0, '/' || ring, ''), count(*), sum(v) FROM points
+	WHERE arm IS NOT 'outside' GROUP BY rollout, metric, arm, ring
 	ON CONFLICT DO UPDATE SET ${adding("requests", "sum")}`;
 
 export const HARMS = `INSERT INTO telemetry_harms (rollout, signal, unit, arm, served, epoch)
 	WITH ${POINTS}, ${EVIDENCE}
-	SELECT DISTINCT rollout, harm.value, unit, arm, served, epoch FROM evidence, json_each(signals) AS harm WHERE true
+	SELECT DISTINCT rollout, harm.value, unit, arm, served + ring * ${RING}, epoch FROM evidence, json_each(signals) AS harm WHERE true
 	ON CONFLICT DO NOTHING`;
 
 /** With one min() SQLite takes the bare columns from the row that has it: those of the user's first request. */
@@ -38,7 +40,11 @@ export async function totals(db: D1Database, questions: readonly Question[], upT
 		)
 		.bind(asked(questions), readWatermark(upTo).epoch)
 		.all<Of<WindowTotal>>();
-	return found.results;
+	return found.results.map(({ arm: kept, ...row }) => {
+		// As TOTALS writes it.
+		const [arm, ring] = kept.split("/") as [WindowTotal["arm"], string?];
+		return { ...row, arm, ...(ring === undefined ? {} : { ring: Number(ring) }) };
+	});
 }
 
 export async function firstExposures(db: D1Database, questions: readonly Question[], upTo: string): Promise<Of<FirstExposures>[]> {

@@ -1,5 +1,6 @@
 import type { Arm, FirstHarms } from "../../core/health/observation";
 import { partsOf } from "./parts";
+import { RING } from "./rings";
 import type { Of } from "./source";
 
 /**
@@ -17,6 +18,7 @@ export interface HarmRow {
 	readonly arm: Arm;
 	/** Buckets that were served the candidate then. */
 	readonly served: number;
+	readonly ring?: number;
 }
 
 /** Harms already known change nothing. For a batch of the caller's. */
@@ -26,8 +28,8 @@ export function insertHarms(db: D1Database, rows: readonly HarmRow[]): D1Prepare
 		SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, (SELECT epoch FROM telemetry_epoch) FROM json_each(?1) WHERE true
 		ON CONFLICT DO NOTHING`,
 	);
-	return partsOf(rows.map(({ rollout, signal, unit, arm, served }) => [rollout, signal, unit, arm, served])).map((part) =>
-		insert.bind(part),
+	return partsOf(rows.map(({ rollout, signal, unit, arm, served, ring = 0 }) => [rollout, signal, unit, arm, served + ring * RING])).map(
+		(part) => insert.bind(part),
 	);
 }
 
@@ -64,6 +66,9 @@ export interface HarmsQuestion {
 	readonly afterEpoch: number;
 }
 
+/** Of one epoch the smaller share comes first, and of one share, where a user has changed rings, the smaller number. */
+const BEFORE = `(p.epoch < h.epoch OR (p.epoch = h.epoch AND (p.served % ${RING}, p.served) < (h.served % ${RING}, h.served)))`;
+
 /**
  * A unit is counted at its first harm at a served share, unless it was harmed in the candidate before, or was counted in
  * control at the same share or a larger one (then its arm is known already, and nothing is learnt). What the candidate did at 0 %,
@@ -74,18 +79,17 @@ export async function firstHarms(db: D1Database, questions: readonly HarmsQuesti
 	const found = await db
 		.prepare(
 			`WITH found AS (
-				SELECT h.rollout, h.signal, h.arm, h.served, (SELECT max(p.served) FROM telemetry_harms AS p
-					WHERE p.rollout = h.rollout AND p.signal = h.signal AND p.unit = h.unit
-					AND (p.epoch < h.epoch OR (p.epoch = h.epoch AND p.served < h.served))) AS before,
+				SELECT h.rollout, h.signal, h.arm, h.served % ${RING} AS served, h.served / ${RING} AS ring,
+					(SELECT max(p.served % ${RING}) FROM telemetry_harms AS p
+					WHERE p.rollout = h.rollout AND p.signal = h.signal AND p.unit = h.unit AND ${BEFORE}) AS before,
 					EXISTS (SELECT 1 FROM telemetry_harms AS p
-					WHERE p.rollout = h.rollout AND p.signal = h.signal AND p.unit = h.unit AND p.arm = 'candidate' AND p.served > 0
-					AND (p.epoch < h.epoch OR (p.epoch = h.epoch AND p.served < h.served))) AS was_candidate
+					WHERE p.rollout = h.rollout AND p.signal = h.signal AND p.unit = h.unit AND p.arm = 'candidate' AND p.served % ${RING} > 0 AND ${BEFORE}) AS was_candidate
 				FROM json_each(?1) AS q JOIN telemetry_harms AS h ON h.rollout = q.value ->> 0 AND h.epoch > q.value ->> 1 AND h.epoch <= ?2)
-			SELECT rollout, signal, arm, served, before AS lastControlServed, count(*) AS units FROM found
+			SELECT rollout, signal, arm, served, ring, before AS lastControlServed, count(*) AS units FROM found
 			WHERE NOT was_candidate AND NOT (arm = 'candidate' AND served = 0) AND (before IS NULL OR before < served)
-			GROUP BY rollout, signal, arm, served, before`,
+			GROUP BY rollout, signal, arm, served, ring, before`,
 		)
 		.bind(asked, upToEpoch)
-		.all<Of<FirstHarms>>();
-	return found.results;
+		.all<Of<FirstHarms> & { readonly ring: number }>();
+	return found.results.map(({ ring, ...row }) => (ring === 0 ? row : { ...row, ring }));
 }

@@ -11,6 +11,14 @@ export interface Question {
 	readonly signals: readonly AskedSignal[];
 	/** Guards past their warm-up that score users. */
 	readonly scores: readonly AskedScore[];
+	/** Absent: its users are all in one. */
+	readonly rings?: AskedRings;
+}
+
+/** Sums and quantiles are wanted of the newest ring by itself too; null: of none. Rings are numbered from 1. */
+export interface AskedRings {
+	readonly count: number;
+	readonly newest: number | null;
 }
 
 export interface AskedSignal {
@@ -62,17 +70,17 @@ export interface SystemSummary {
 export interface MetricsSource {
 	/** Up to where everything that has arrived can be read, and nothing more will ever appear. */
 	watermark(nowMs: number): Promise<string>;
-	/** Outcomes that arrived in the window. */
+	/** Outcomes that arrived in the window, by ring. */
 	totals(questions: readonly Question[], upTo: string): Promise<readonly Of<WindowTotal>[]>;
-	/** Units newly counted at first harm, by stratum. */
+	/** Units newly counted at first harm, by stratum and ring. */
 	firstHarms(questions: readonly Question[], upTo: string): Promise<readonly Of<FirstHarms>[]>;
-	/** Sums over the users of the question's stage so far, for each of its signals and each arm that reported the signal's metric. */
+	/** Sums over the users of the question's stage so far, for each of its signals and each arm that reported the signal's metric; those of the newest ring bear its number. */
 	userSums(questions: readonly Question[], upTo: string): Promise<readonly Of<ArmSums>[]>;
 	/** Users seen for the first time in the window. */
 	firstExposures(questions: readonly Question[], upTo: string): Promise<readonly Of<FirstExposures>[]>;
 	/** Users newly scored. */
 	scored(questions: readonly Question[], upTo: string): Promise<readonly Of<Scored>[]>;
-	/** Quantiles over the requests of the question's stage so far. */
+	/** Quantiles over the requests of the question's stage so far; likewise. */
 	quantiles(questions: readonly Question[], upTo: string): Promise<readonly Of<ArmQuantiles>[]>;
 	/** What flags served and how it went, from (inclusive) to (exclusive), by arrival. */
 	performance(environment: string, fromMs: number, toMs: number): Promise<readonly Performance[]>;

@@ -1,7 +1,7 @@
 import type { Evidence, Observation } from "../../core/health/observation";
 import { isPercentile, signalKeyOf } from "../../core/health/criteria";
 import { signalsOf } from "../../core/health/signals";
-import { type Plan } from "../../core/rollouts/plan";
+import { type Plan, newestRing, ringsIn } from "../../core/rollouts/plan";
 import { criteriaIn } from "../../core/rollouts/planCriteria";
 import { type LiveState, isLive } from "../../core/rollouts/state";
 import { log, nameOf } from "../log";
@@ -61,7 +61,9 @@ function questionOf({ id, environment, plan, state }: StoredRollout): Question[]
 	try {
 		const signals = signalsOf(plan, state).map(({ key, metric, slot }) => ({ key, metric, slot }));
 		const { stage, startedAtMs, watch } = state;
-		return [{ environment, rollout: id, stage, startedAtMs, after: watch.watermark, signals, scores: scoresOf(plan, state) }];
+		const count = ringsIn(plan).length;
+		const rings = count > 0 ? { rings: { count, newest: newestRing(plan, state) ?? null } } : {};
+		return [{ environment, rollout: id, stage, startedAtMs, after: watch.watermark, signals, scores: scoresOf(plan, state), ...rings }];
 	} catch (error) {
 		log("rollout_not_asked", { rollout: id, error: nameOf(error) });
 		return [];

@@ -2,11 +2,10 @@ import type { Observation } from "../../core/health/observation";
 import { placeOf } from "../../core/rollouts/command";
 import { decide } from "../../core/rollouts/decide";
 import { CALM, type ChecksFound } from "../../core/rollouts/circumstances";
-import { type Change, change as changeOf } from "../../core/rollouts/decision";
+import { type Change, change as changeOf, withReason } from "../../core/rollouts/decision";
 import { printDuration } from "../../core/rollouts/duration";
 import { isLive, isWaiting } from "../../core/rollouts/state";
 import { advised } from "../../core/rollouts/advise";
-import { trialOf } from "../../core/rollouts/breaker";
 import { checksFound, checksNow } from "../../core/rollouts/planChecks";
 import { paused, rolledBack, unguarded } from "../../core/rollouts/transitions";
 import { findingOf } from "../../core/health/environment";
@@ -38,6 +37,7 @@ import { ENGINE } from "./engine";
 import { followFull } from "./full";
 import { observe } from "./observe";
 import { type Publisher, publish } from "./publish";
+import { oneTrial } from "./trial";
 import { verify } from "./verify";
 
 export interface Tick extends Publisher {
@@ -112,13 +112,12 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 	for (const id of corrupt) log("rollout_corrupt", { rollout: id });
 	await attempt("corrupt", () => leaveOutCorrupt(given.db, corrupt, now));
 	const governed = await governedAt(given.db, now);
-	const trials = trialsOf(rows);
 	const observations = rows.length > 0 ? await observe(given.metrics, rows, now) : new Map<string, Observation>();
 	const checks = await checksAt(given.db, rows);
-	const decided = rows.flatMap((row) => {
-		const found = { observation: observations.get(row.id), governed, unguardedMs, isTrial: trials.has(row.id), checks };
-		return decideOne(row, found, now) ?? [];
-	});
+	const decidedAs = (row: StoredRollout, isTrial: boolean): Decided | undefined =>
+		decideOne(row, { observation: observations.get(row.id), governed, unguardedMs, isTrial, checks }, now);
+	const asTrials = rows.flatMap((row) => decidedAs(row, true) ?? []);
+	const decided = oneTrial(asTrials, governed, (row) => decidedAs(row, false));
 	const changes = decided.flatMap(({ row, observation, decision }) => (decision.kind === "hold" ? [] : [{ row, observation, decision }]));
 	const unwritten = await apply(given.db, changes, now, given.realNow);
 	const unpaused = unwritten.filter(({ decision }) => decision.reason === "unguarded").length;
@@ -140,15 +139,6 @@ async function guard(given: Tick, now: number, unguardedMs: number): Promise<voi
 }
 
 const percentOf = ({ plan, state }: StoredRollout): number => placeOf(plan, state).percent;
-
-/** The one of each environment that goes on while its breaker is half open. */
-function trialsOf(rows: readonly StoredRollout[]): ReadonlySet<string> {
-	const running = rows.flatMap(({ id, environment, plan, state }) =>
-		state.status === "running" ? [{ id, environment, percent: placeOf(plan, state).percent }] : [],
-	);
-	const trials = [...Map.groupBy(running, (each) => each.environment).values()].map(trialOf);
-	return new Set(trials.filter((id) => id !== undefined));
-}
 
 async function checkEnvironments(db: Tick["db"], decided: readonly Decided[], governed: Governed, now: number): Promise<void> {
 	const of = Map.groupBy(decided, ({ row }) => row.environment);
@@ -221,7 +211,7 @@ function decideOne(row: StoredRollout, found: Found, now: number): Decided | und
 /** A way back that cannot go on step by step ends at once. */
 function broughtToItsEnd(row: StoredRollout, now: number, why: string): Decided | undefined {
 	if (row.state.status !== "rolling_back") return undefined;
-	const message = `${why}, so everybody is back at once: ${row.state.reason}`;
+	const message = withReason(`${why}, so everybody is back at once`, row.state.reason);
 	const state = rolledBack(row.state, now, ENGINE, message);
 	return { row, observation: NOTHING_SEEN, decision: { ...changeOf("roll_back", "engine_error", message, state), strategy: "gradual" } };
 }

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { durationMs, printDuration } from "../rollouts/duration";
+import { aDuration, durationMs, printDuration } from "../rollouts/duration";
 
 /** As everywhere, and for answers of machines also in milliseconds: `500ms`. */
 function checkDurationMs(text: string): number | undefined {
@@ -17,11 +17,11 @@ export function msOf(text: string): number {
 export const printMs = (ms: number): string => (ms < 1_000 ? `${ms}ms` : printDuration(ms));
 
 export function durationField(minMs: number, maxMs: number) {
-	return z.string().superRefine((text, context) => {
+	return z.string(aDuration).superRefine((text, context) => {
 		const ms = checkDurationMs(text);
 		const message =
 			ms === undefined
-				? 'is no duration: write "500ms", "90s", "5m", "2h" or "3d"'
+				? (aDuration.error({ input: text }) ?? "")
 				: ms < minMs || ms > maxMs
 					? `takes ${printMs(minMs)} to ${printMs(maxMs)}`
 					: undefined;

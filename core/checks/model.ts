@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { takes } from "../flags/fieldErrors";
+import { takes, takesShape } from "../flags/fieldErrors";
 import { type FieldError, flagKey } from "../flags/model";
 import { type Aggregate, parseCriterion } from "../health/criteria";
 import type { MetricDefinition } from "../metric";
@@ -115,7 +115,7 @@ const check = z.union([given.http, given.metric, given.dependency, given.hygiene
 const storedCheck = z.union([kept.http, kept.dependency, kept.metric, kept.hygiene, kept.reported, kept.manual]);
 
 /** Of a plan or a phase. */
-export const checks = z.array(check).max(CHECKS_MAX);
+export const checks = z.array(check, takesShape("a list of checks: [{name: smoke, http: https://…}]")).max(CHECKS_MAX);
 /** As stored: a field that this version does not know is dropped. */
 export const storedChecks = z.array(storedCheck).max(CHECKS_MAX);
 

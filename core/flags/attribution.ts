@@ -3,12 +3,12 @@ import { bucketingKeyOf } from "./bucketingKey";
 import { evaluate } from "./evaluate";
 import type { Context } from "./match";
 import { type ActiveOverlay, assigning } from "./overlay";
-import { servedTo } from "./rings";
+import { type Ring, ringOf } from "./rings";
 import type { Snapshot } from "./ruleset";
 import type { MeasuredRollout, ServedBefore } from "./snapshot";
 
 /** Which rollout an event is evidence for, and in which arm its user was when it happened. */
-export interface Attribution extends Pick<Point, "rollout" | "stage" | "served" | "arm" | "flag" | "variant"> {
+export interface Attribution extends Pick<Point, "rollout" | "stage" | "served" | "ring" | "arm" | "flag" | "variant"> {
 	/** The value that was hashed into the bucket: who counts as one. Empty where it is not known. */
 	readonly unit: string;
 	/** What measures it; undefined outside a rollout. */
@@ -43,11 +43,11 @@ export function attribute(
 		const { stage, served } = then;
 		const base = { rollout: by.key, stage, served, by };
 		if (known) {
-			const own = then.rings ? servedTo(then, snapshot, event.context) : served;
+			const ring = then.rings ? ringOf(then.rings, snapshot, event.context) : { served };
 			// Then they were in no ring of it yet.
-			if (own === undefined) return [];
-			const arm = known.bucket < own ? "candidate" : "control";
-			return [{ ...base, served: own, unit: known.key, arm, flag: known.flag, variant: known.variant }];
+			if (!ring) return [];
+			const arm = known.bucket < ring.served ? "candidate" : "control";
+			return [{ ...base, ...told(ring), unit: known.key, arm, flag: known.flag, variant: known.variant }];
 		}
 		return places.some((place) => place.kind === "unattributed") ? [{ ...base, unit: "", arm: "unattributed", flag: "", variant: "" }] : [];
 	});
@@ -60,6 +60,9 @@ export function attribute(
 	}
 	return found;
 }
+
+const told = ({ served, number }: Omit<Ring, "segment">): Pick<Point, "served" | "ring"> =>
+	number === undefined ? { served } : { served, ring: number };
 
 /** What was served when the event happened; undefined before the phase before this one, and before the rollout: no evidence. */
 function servedAt(rollout: MeasuredRollout, atMs: number): ServedBefore | undefined {

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { BUCKETS } from "./bucket";
 import { conditionTree, segmentsIn } from "./condition";
-import { choice, takes } from "./fieldErrors";
+import { choice, takes, takesShape, textsInList } from "./fieldErrors";
 import { parseInstant } from "./instant";
 
 /** The authoring form of a flag: what people write, the API takes and D1 keeps. Its served form is in snapshot.ts. */
@@ -10,6 +10,7 @@ export const flagKey = z
 	.string()
 	.max(63)
 	.regex(/^[a-z0-9][a-z0-9_.-]*$/, "lower-case letters, digits, '_', '.' and '-', beginning with a letter or a digit");
+export const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 export const environmentName = z.enum(["production", "staging"], choice("production or staging"));
 const variantName = z
 	.string(takes(`a variant's name, in quotes: "true"`))
@@ -68,11 +69,15 @@ function fieldsBy(object: typeof z.strictObject) {
 		enabled: z.boolean().default(true).describe("false kills the flag: the off variant for everybody"),
 		offVariant: variantName,
 		prerequisites: z
-			.array(prerequisite)
+			.array(prerequisite, takesShape('a list: [{"flag": "search", "variants": ["true"]}]'))
 			.max(20)
 			.default([])
 			.describe("flags that must resolve to one of the variants, else the off variant is served"),
-		targets: z.array(target).max(50).default([]).describe("keys that get a variant whatever the rules say"),
+		targets: z
+			.array(target, takesShape('a list: [{"variant": "true", "keys": ["ann"]}]'))
+			.max(50)
+			.default([])
+			.describe("keys that get a variant whatever the rules say"),
 		rules: z.array(rule).max(200).default([]).describe("the first that matches serves"),
 		fallthrough: serve,
 		salt: z.string().min(1).max(200).describe("seeds the buckets of the flag's own splits; default: its key"),
@@ -80,15 +85,10 @@ function fieldsBy(object: typeof z.strictObject) {
 		public: z.boolean().default(false).describe("whether client keys may evaluate it"),
 		measured: z.boolean().default(false).describe("whether outcomes are stored outside a rollout too"),
 		description: z.string().max(2_000).default(""),
-		tags: z.array(z.string().min(1).max(63)).max(20).default([]),
+		tags: z.array(z.string().min(1).max(63), textsInList).max(20).default([]),
 		owner: z.string().max(200).default(""),
 		temporary: z.boolean().default(false).describe("meant to be removed once its rollout is done"),
-		expiresAt: z
-			.string()
-			.refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"')
-			.nullable()
-			.default(null)
-			.describe("when it should be gone; it goes on being served"),
+		expiresAt: instant.nullable().default(null).describe("when it should be gone; it goes on being served"),
 	};
 }
 

@@ -91,6 +91,8 @@ export interface LiveRollout {
 	readonly served: number;
 	/** Absent: it is for everybody. */
 	readonly rings?: readonly Ring[];
+	/** The same for whoever tells outcomes apart, those too that serve no more than everybody is served; absent: the same. */
+	readonly numbered?: readonly Ring[];
 	readonly phase: string;
 	/** How many phases have been entered, this one included: unlike a phase's index it never comes twice. */
 	readonly stage: number;
@@ -163,19 +165,21 @@ export function pack(
 	};
 	const rollouts = [...state.rollouts].sort((a, b) => compare(a.key, b.key));
 	const measured: Measured = {
-		rollouts: rollouts.map(({ key, flags, served, rings, stage, sinceMs, before, retreats, signals, scored, shadow }) => ({
-			key,
-			flags: Object.keys(flags).sort(compare),
-			served,
-			...(rings ? { rings } : {}),
-			stage,
-			sinceMs,
-			before,
-			retreats,
-			signals,
-			scored,
-			...(shadow ? { shadow } : {}),
-		})),
+		rollouts: rollouts.map(
+			({ key, flags, served, rings, numbered = rings, stage, sinceMs, before, retreats, signals, scored, shadow }) => ({
+				key,
+				flags: Object.keys(flags).sort(compare),
+				served,
+				...(numbered ? { rings: numbered } : {}),
+				stage,
+				sinceMs,
+				before,
+				retreats,
+				signals,
+				scored,
+				...(shadow ? { shadow } : {}),
+			}),
+		),
 		flags: state.flags.flatMap((flag) => (flag.measured ? flag.key : [])).sort(compare),
 		metrics: state.metrics.map(({ key, kind }) => ({ key, kind })).sort((a, b) => compare(a.key, b.key)),
 	};

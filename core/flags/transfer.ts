@@ -124,17 +124,22 @@ function keyIn(item: unknown): string {
 
 function readFlag(raw: unknown, pointer: string): Result<WantedFlag, readonly FieldError[]> {
 	const parsed = flagInput.safeParse(raw);
-	if (!parsed.success) return err(parsed.error.issues.flatMap(fieldErrors));
+	if (!parsed.success) return err(fieldErrors(parsed.error.issues, raw));
 	const complete = completeFlag(parsed.data);
 	return ok({ key: complete.key, pointer, over: () => ok(complete) });
 }
 
 function readSimple(raw: unknown, pointer: string): Result<WantedFlag, readonly FieldError[]> {
 	const parsed = simpleFlag.safeParse(raw);
-	if (!parsed.success) return err(parsed.error.issues.flatMap(fieldErrors));
+	if (!parsed.success) return err(fieldErrors(parsed.error.issues, raw));
 	const key = flagKey.safeParse(keyOfName(parsed.data.name));
 	if (!key.success)
-		return err(key.error.issues.map(({ message }) => ({ pointer: "/name", message: `makes no key: ${message}; give it another name` })));
+		return err(
+			fieldErrors(key.error.issues, keyOfName(parsed.data.name)).map(({ message }) => ({
+				pointer: "/name",
+				message: `makes no key: ${message}; give it another name`,
+			})),
+		);
 	const decided = { key: key.data, ...fromSimple(parsed.data) };
 	const fresh = completeFlag(flagInput.parse(decided));
 	return ok({
@@ -152,14 +157,14 @@ const segmentWithKeys = z.strictObject({ ...segmentInput.shape, keys: listedKeys
 
 function readSegment(raw: unknown, pointer: string): Result<WantedSegment, readonly FieldError[]> {
 	const parsed = segmentWithKeys.safeParse(raw);
-	if (!parsed.success) return err(parsed.error.issues.flatMap(fieldErrors));
+	if (!parsed.success) return err(fieldErrors(parsed.error.issues, raw));
 	const { keys, ...rest } = parsed.data;
 	return ok({ key: rest.key, pointer, segment: rest, keys: [...new Set(keys)] });
 }
 
 function readRoute(raw: unknown, pointer: string): Result<WantedRoute, readonly FieldError[]> {
 	const parsed = route.safeParse(raw);
-	if (!parsed.success) return err(parsed.error.issues.flatMap(fieldErrors));
+	if (!parsed.success) return err(fieldErrors(parsed.error.issues, raw));
 	return ok({ key: parsed.data.key, pointer, route: parsed.data });
 }
 

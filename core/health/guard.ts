@@ -75,13 +75,23 @@ export function strataOf(evidence: Evidence, signal: string): Stratum[] {
 	return [...strata.values()];
 }
 
-/** One tick of one guard. `minutes` have passed since the last applied one. */
-export function watchGuard(guard: VersusControl, watch: GuardWatch, evidence: Evidence, minutes: number): GuardWatch {
-	const shares = { harmedShare: shareHarmed(evidence, guard, "candidate"), controlHarmedShare: shareHarmed(evidence, guard, "control") };
+/**
+ * One tick of one guard. `minutes` have passed since the last applied one. Whoever is harmed is evidence of harm; `newest`, the
+ * evidence of those by whom the phase is judged, is alone what speaks for going on.
+ */
+export function watchGuard(
+	guard: VersusControl,
+	watch: GuardWatch,
+	evidence: Evidence,
+	minutes: number,
+	newest: Evidence = evidence,
+): GuardWatch {
+	const shares = { harmedShare: shareHarmed(newest, guard, "candidate"), controlHarmedShare: shareHarmed(evidence, guard, "control") };
 	if (isWarmingUp(guard, watch)) return warmUp(guard, watch, evidence);
 	if (isSaturated(watch)) return { ...watch, ...shares };
 	const strata = strataOf(evidence, signalKeyOf(guard));
-	const counted = strata.filter(({ share }) => share > 0 && share < 1);
+	const own = newest === evidence ? strata : strataOf(newest, signalKeyOf(guard));
+	const counted = own.filter(({ share }) => share > 0 && share < 1);
 	const add = (of: (stratum: Stratum) => number): number => counted.reduce((sum, stratum) => sum + of(stratum), 0);
 	const placed = (bets: StoredBets) => stored(placeBets(bets, minutes, strata));
 	return {
@@ -89,7 +99,7 @@ export function watchGuard(guard: VersusControl, watch: GuardWatch, evidence: Ev
 		tripling: placed(watch.tripling),
 		score: watch.score && stored(placeScoredBets(watch.score, minutes, scoresOf(evidence, guard))),
 		frozen: watch.frozen,
-		doubling: [...updateDoubling(watch.doubling, strata, watch.harmedShare)],
+		doubling: [...updateDoubling(watch.doubling, own, watch.harmedShare)],
 		harmed: watch.harmed + add(({ harmed }) => harmed),
 		units: watch.units + add(({ units }) => units),
 		candidateWeight: watch.candidateWeight + add(({ harmed, share }) => harmed * (1 - share)),
@@ -182,13 +192,14 @@ function provableOf(watch: GuardWatch, served: number, alpha: number): number | 
 	return smallestProvable(watch.units, served / BUCKETS, alpha) ?? null;
 }
 
-/** `alpha` is what this guard has of the rollout's: α/m, by which it could prove harm alone. */
+/** `alpha` is what this guard has of the rollout's: α/m, by which it could prove harm alone; `newest` as in watchGuard. */
 export function judgeGuard(
 	guard: VersusControl,
 	watch: GuardWatch,
 	evidence: Evidence,
 	phase: { readonly served: number; readonly isLast: boolean },
 	alpha: number,
+	newest: Evidence = evidence,
 ): Verdict {
 	const key = signalKeyOf(guard);
 	const candidate = sumsOf(evidence, key, "candidate")?.users;
@@ -228,13 +239,16 @@ export function judgeGuard(
 	const parts = watch.score ? [logEvidence(watch.harm), logEvidence(watch.score)].map((log) => printNumber(Math.exp(log))) : [];
 	const e = `${counts}: E = ${printNumber(Math.exp(logE))}${parts.length > 0 ? `, by harm ${parts[0]}, by users' means ${parts[1]}` : ""}`;
 	if (logE >= Math.log(1 / alpha)) return say("breached", e);
+	const judged = sumsOf(newest, key, "candidate")?.users;
+	if (!judged || !sumsOf(newest, key, "control"))
+		return say("no_data", `${guard.metric} was not reported by the ${judged ? "control" : "candidate"} of the newest ring`);
 	const tolerated = toleratedRatioOf(guard);
 	// Of a percentile only few are harmed, and the margin is in what harms: the ratio of two such counts is mostly luck.
 	if (ratio !== null && ratio > tolerated && !isPercentile(guard.aggregate)) {
 		const estimate = `${e}, ratio ${printRatio(ratio)} > ${printRatio(tolerated)}`;
 		// At the end the ratio to the few users held back is mostly luck: the evidence alone counts.
 		if (phase.isLast) return say("met", `${estimate}, which is not judged beside so few users of control`);
-		return candidate.users >= WARNING_USERS_MIN ? say("beyond", estimate) : say("insufficient", estimate);
+		return judged.users >= WARNING_USERS_MIN ? say("beyond", estimate) : say("insufficient", estimate);
 	}
 	return say("met", e);
 }

@@ -1,6 +1,6 @@
 import { BUCKETS } from "../flags/bucket";
 import { isInPlay, servedBy } from "../rollouts/exposure";
-import { BASELINE_PHASE, type Plan, isShadow } from "../rollouts/plan";
+import { BASELINE_PHASE, type Plan, isShadow, newestRing } from "../rollouts/plan";
 import { criteriaIn, limitCount } from "../rollouts/planCriteria";
 import type { LiveState, Watch } from "../rollouts/state";
 import { logEvidence } from "../statistics/evidence";
@@ -10,7 +10,7 @@ import { baselineLimits, unmeasured } from "./baseline";
 import { type VersusBaseline, type VersusControl, signalKeyOf } from "./criteria";
 import { judgeGuard, logEvidenceOf, watchGuard } from "./guard";
 import { type Level, levelOf, scoreOfLevel } from "./level";
-import { type Arm, type Evidence, silentArm, sumsOf, unattributedOf, usersOf } from "./observation";
+import { type Arm, type Evidence, ofAll, ofRing, silentArm, sumsOf, unattributedOf, usersOf } from "./observation";
 import { BREACH_USERS_MIN, type Judged, type Verdict, WARNING_USERS_MIN, isBeyond, judgeLimit } from "./verdict";
 
 const MINUTE_MS = 60_000;
@@ -33,6 +33,7 @@ export interface Judgement {
 	/** The smallest risk ratio that this phase could have proven so far, by any guard; null: none. */
 	readonly provable: number | null;
 	readonly split: { readonly bayesFactor: number; readonly broken: boolean };
+	/** The users by whom the phase is judged: where it goes ring by ring, those of the newest. */
 	readonly candidate: ArmSummary;
 	readonly control: ArmSummary;
 	/** Outcomes of the window whose context lacked what rules look at. */
@@ -55,7 +56,10 @@ export function judge(
 	evidence: Evidence,
 	now: number,
 ): { readonly watch: Watch; readonly judgement: Judgement } {
-	const watch = learn(plan, state, evidence, now);
+	const ring = newestRing(plan, state);
+	const all = ofAll(evidence, ring);
+	const newest = ofRing(evidence, ring);
+	const watch = learn(plan, state, all, newest, now);
 	const { guards, baselines, redFlags, phases } = criteriaIn(plan);
 	const served = servedBy(plan, state);
 
@@ -82,25 +86,34 @@ export function judge(
 	}));
 	const flags = redFlags.map((limit): Judged => ({ limit, role: "red_flag", signal: signalKeyOf(limit) }));
 	const limits = [...baselineLimits(plan, state), ...flags, ...criteria];
+	const judgedLimits = limits.map((each): LimitFound => {
+		if (each.role === "red_flag") return { limit: each, of: all, verdict: judgeLimit(each, all, WARNING_USERS_MIN, limitAlpha) };
+		const found = { limit: each, of: newest, verdict: judgeLimit(each, newest, usersMin, limitAlpha) };
+		if (newest === all || found.verdict.status === "breached") return found;
+		// Whoever was served before the newest ring is protected as ever.
+		const verdict = judgeLimit(each, all, usersMin, limitAlpha);
+		return verdict.status === "breached" ? { limit: each, of: all, verdict } : found;
+	});
 	const judged = [
 		...guards.map((guard, i) => {
 			const guardWatch = watch.guards[i];
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
 			if (!isInPlay(plan, state, guard)) return notInPlay(guard);
-			return judgeGuard(guard, guardWatch, evidence, { served, isLast: state.phase + 1 === plan.phases.length }, guardAlpha);
+			return judgeGuard(guard, guardWatch, all, { served, isLast: state.phase + 1 === plan.phases.length }, guardAlpha, newest);
 		}),
 		...baselines.filter((guard) => !isInPlay(plan, state, guard)).map(notInPlay),
 		...unmeasured(plan, state),
-		...limits.map((each) => judgeLimit(each, evidence, each.role === "red_flag" ? WARNING_USERS_MIN : usersMin, limitAlpha)),
+		...judgedLimits.map(({ verdict }) => verdict),
 	];
 	const verdicts = state.phase === BASELINE_PHASE ? judged.map(measuring) : isShadow(plan, state.phase) ? judged.map(comparing) : judged;
 	const breached = new Set(verdicts.filter(({ status }) => status === "breached").map((each) => each.criterion));
-	const shared = limits.filter((each) => {
-		if (!breached.has(each.limit.text)) return false;
-		const control = sumsOf(evidence, each.signal, "control");
+	const shared = judgedLimits.flatMap(({ limit: each, of }) => {
+		if (!breached.has(each.limit.text)) return [];
+		const control = sumsOf(of, each.signal, "control");
 		// At the limit itself nothing is wrong with the control: it stands for nobody but itself.
 		const strictly = { ...each, limit: { ...each.limit, inclusive: true } };
-		return control !== undefined && control.users.users >= BREACH_USERS_MIN && isBeyond(strictly, evidence, "control") === true;
+		const isShared = control !== undefined && control.users.users >= BREACH_USERS_MIN && isBeyond(strictly, of, "control") === true;
+		return isShared ? each.limit.text : [];
 	});
 	const logSplit = watch.exposures.reduce((sum, each) => {
 		const share = each.served / BUCKETS;
@@ -108,7 +121,7 @@ export function judge(
 	}, 0);
 
 	const signal = guards[0] ? signalKeyOf(guards[0]) : (limits[0]?.signal ?? "error");
-	const level = levelOf({ harm, verdicts, candidateUsers: usersOf(evidence, "candidate"), limits: criteria });
+	const level = levelOf({ harm, verdicts, candidateUsers: usersOf(all, "candidate"), limits: criteria });
 	const provable = verdicts.flatMap((each) => each.provable ?? []);
 	return {
 		watch,
@@ -119,12 +132,19 @@ export function judge(
 			harm,
 			provable: provable.length > 0 ? Math.min(...provable) : null,
 			split: { bayesFactor: Math.exp(Math.min(logSplit, 700)), broken: logSplit >= Math.log(SPLIT_ALARM) },
-			candidate: summaryOf(evidence, "candidate", signal),
-			control: summaryOf(evidence, "control", signal),
+			candidate: summaryOf(newest, "candidate", signal),
+			control: summaryOf(newest, "control", signal),
 			unattributed: unattributedOf(evidence),
-			shared: shared.map((each) => each.limit.text),
+			shared,
 		},
 	};
+}
+
+/** What a limit says, by whose outcomes. */
+interface LimitFound {
+	readonly limit: Judged;
+	readonly of: Evidence;
+	readonly verdict: Verdict;
 }
 
 /** Nobody is served the candidate yet: there is nothing that could be met, or missing. */
@@ -162,11 +182,11 @@ export function armsServed(plan: Plan, state: LiveState): readonly Arm[] {
 	return served < BUCKETS ? ["candidate", "control"] : ["candidate"];
 }
 
-function learn(plan: Plan, state: LiveState, evidence: Evidence, now: number): Watch {
+function learn(plan: Plan, state: LiveState, evidence: Evidence, newest: Evidence, now: number): Watch {
 	const { watch } = state;
 	const minutes = Math.max(0, Math.floor((now - watch.appliedAtMs) / MINUTE_MS));
 	// Only time that could have shown harm counts: an arm that reports nothing shows none.
-	const hasData = silentArm(evidence, armsServed(plan, state)) === undefined;
+	const hasData = silentArm(newest, armsServed(plan, state)) === undefined;
 	const exposures = watch.exposures.map((each) => ({ ...each }));
 	for (const { arm, served, units } of evidence.firstExposures) {
 		let stratum = exposures.find((each) => each.served === served);
@@ -186,7 +206,7 @@ function learn(plan: Plan, state: LiveState, evidence: Evidence, now: number): W
 			const guardWatch = watch.guards[i];
 			if (!guardWatch) throw new Error(`no evidence for guard ${guard.text}`);
 			// Both arms are the same users there: no bet could be fair.
-			return isShadow(plan, state.phase) ? guardWatch : watchGuard(guard, guardWatch, evidence, minutes);
+			return isShadow(plan, state.phase) ? guardWatch : watchGuard(guard, guardWatch, evidence, minutes, newest);
 		}),
 		exposures,
 		alerting: watch.alerting,

@@ -4,10 +4,15 @@ import type { MeanSums } from "../statistics/sequences";
 
 /** What the metrics say of one rollout since its watermark, as every metrics source gives it. Plain numbers, judged by judge.ts. */
 
+/** Of a rollout that goes ring by ring: the ring that a row is about alone. */
+interface InRing {
+	readonly ring?: number;
+}
+
 export type Arm = "candidate" | "control";
 
-/** Outcomes that arrived in the window; those that could not be attributed to an arm are counted too. */
-export interface WindowTotal {
+/** Outcomes that arrived in the window, each in its ring; those that could not be attributed to an arm are counted too. */
+export interface WindowTotal extends InRing {
 	readonly metric: string;
 	readonly arm: Arm | "unattributed";
 	readonly requests: number;
@@ -15,7 +20,8 @@ export interface WindowTotal {
 }
 
 /** Units counted at first harm in the window, by stratum (STATISTICS: first harms). */
-export interface FirstHarms {
+/** Each in its ring. */
+export interface FirstHarms extends InRing {
 	readonly signal: string;
 	readonly arm: Arm;
 	/** Buckets that were served the candidate then. */
@@ -25,8 +31,11 @@ export interface FirstHarms {
 	readonly units: number;
 }
 
-/** Sums over the users of the current stage, up to the watermark: one for each signal that the question names. */
-export interface ArmSums {
+/**
+ * Sums over the users of the current stage, up to the watermark: one for each signal that the question names, and one more for
+ * those of the newest ring.
+ */
+export interface ArmSums extends InRing {
 	readonly signal: string;
 	readonly metric: string;
 	readonly arm: Arm;
@@ -62,8 +71,8 @@ export interface Scored {
 export const QUANTILES = [0.5, 0.75, 0.9, 0.95, 0.99] as const;
 export type Quantile = (typeof QUANTILES)[number];
 
-/** Over the requests of the current stage, within 1 %. */
-export interface ArmQuantiles {
+/** Over the requests of the current stage, within 1 %; once more over those of the newest ring. */
+export interface ArmQuantiles extends InRing {
 	readonly metric: string;
 	readonly arm: Arm;
 	readonly p50: number;
@@ -86,6 +95,27 @@ export interface Evidence {
 }
 
 export type Observation = Evidence | { readonly kind: "source_error"; readonly message: string };
+
+/** Of all users, of whatever ring. */
+export function ofAll(evidence: Evidence, ring: number | undefined): Evidence {
+	if (ring === undefined) return evidence;
+	const isOfAll = (each: InRing): boolean => each.ring === undefined;
+	return { ...evidence, userSums: evidence.userSums.filter(isOfAll), quantiles: evidence.quantiles.filter(isOfAll) };
+}
+
+/** Of the users of one ring, as far as it is known whose they are. */
+export function ofRing(evidence: Evidence, ring: number | undefined): Evidence {
+	if (ring === undefined) return evidence;
+	const { totals, userSums, quantiles, firstHarms } = evidence;
+	const isOfRing = (each: InRing): boolean => each.ring === ring;
+	return {
+		...evidence,
+		totals: totals.filter(isOfRing),
+		userSums: userSums.filter(isOfRing),
+		quantiles: quantiles.filter(isOfRing),
+		firstHarms: firstHarms.filter(isOfRing),
+	};
+}
 
 export function sumsOf(evidence: Evidence, signal: string, arm: Arm): ArmSums | undefined {
 	return evidence.userSums.find((each) => each.signal === signal && each.arm === arm && each.users.users > 0);

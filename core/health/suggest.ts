@@ -10,6 +10,12 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 	return best;
 }
 
+/** As `nearest`, of names in lower case; else one that was cut short. */
+export function meant(word: string, known: readonly string[]): string | undefined {
+	const said = word.toLowerCase();
+	return nearest(said, known) ?? known.find((each) => said !== "" && each.startsWith(said));
+}
+
 /** Levenshtein's distance, a row at a time. */
 function editsBetween(a: string, b: string): number {
 	let row = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -45,8 +45,13 @@ export function breakerAt(rollbacksAtMs: readonly number[], settings: BreakerSet
 	return now < openedAtMs + closesAfterMs ? { kind: "half_open", untilMs: openedAtMs + closesAfterMs } : { kind: "closed" };
 }
 
-/** While the breaker is half open: the only one of an environment's running rollouts that goes on by itself, the one with the smallest percent. */
-export function trialOf(running: readonly { readonly id: string; readonly percent: number }[]): string | undefined {
-	const [least] = [...running].sort((a, b) => a.percent - b.percent || (a.id < b.id ? -1 : 1));
+/**
+ * While the breaker is half open: the only one that goes on by itself, of an environment's rollouts that could go on now. The one
+ * with the smallest percent; what would only start waits for those that serve somebody already.
+ */
+export function trialOf(
+	ready: readonly { readonly id: string; readonly isStart: boolean; readonly percent: number }[],
+): string | undefined {
+	const [least] = [...ready].sort((a, b) => Number(a.isStart) - Number(b.isStart) || a.percent - b.percent || (a.id < b.id ? -1 : 1));
 	return least?.id;
 }

@@ -1,15 +1,17 @@
+import type { CheckResult } from "../checks/result";
 import { logEvidenceOf } from "../health/guard";
 import { SUSPICION } from "../health/level";
 import { printNumber } from "../health/print";
 import { type Result, assertNever, err, ok } from "../result";
 import { logMeanExp } from "../statistics/special";
-import { type Change, change } from "./decision";
+import { type Change, change, withReason } from "./decision";
 import { printDuration } from "./duration";
 import { BASELINE_PHASE, type Plan, approversOf, notBeforeMs, phaseName } from "./plan";
+import { checksFound, checksToLeave, hasLasted } from "./planChecks";
 import { criteriaIn } from "./planCriteria";
 import { type LiveState, type RolloutState, type Status, isLive } from "./state";
 import { percentNow, takeBack, type WayBackWanted } from "./takeBack";
-import { completed, entered, enterPhase, paused, placeText, resumed, scheduled } from "./transitions";
+import { completed, entered, enterPhase, paused, phaseToResume, placeText, resumed, scheduled } from "./transitions";
 
 export const COMMANDS = ["start", "approve", "reject", "pause", "resume", "advance", "extend", "roll_back", "cancel"] as const;
 export type CommandKind = (typeof COMMANDS)[number];
@@ -28,6 +30,8 @@ export interface Command {
 	readonly startsAtMs?: number | undefined;
 	readonly fromPhase?: number | undefined;
 	readonly manual?: boolean | undefined;
+	/** For advance: what is known of the checks of its stage. */
+	readonly results?: readonly CheckResult[] | undefined;
 	/** For advance: past whatever holds. Takes an admin and a reason. */
 	readonly force?: boolean | undefined;
 	readonly isAdmin?: boolean | undefined;
@@ -48,6 +52,8 @@ export type Refusal =
 	  }
 	/** What holds it back now; an admin may force it. */
 	| { readonly kind: "advance_refused"; readonly message: string }
+	/** On the way back, where each phase would serve somebody more than now. */
+	| { readonly kind: "resume_refused"; readonly message: string }
 	| { readonly kind: "force_refused"; readonly why: "admin" | "reason" }
 	| { readonly kind: "approval_refused"; readonly why: "author" | "twice" | "none_needed" }
 	| { readonly kind: "no_such_phase"; readonly phases: readonly string[] };
@@ -86,10 +92,10 @@ export function command(plan: Plan, state: RolloutState, given: Command, now: nu
 		case "pause":
 			return done(paused(state, now, by, reason));
 		case "resume":
-			return done(resumed(plan, state, now));
+			return resume(plan, state, given, now);
 		case "extend": {
 			const extended = { ...state, extendedMs: state.extendedMs + (given.extendMs ?? 0) };
-			return done(extended, kind, `${phaseName(plan, state.phase)} lasts ${printDuration(extended.extendedMs)} longer: ${reason}`);
+			return done(extended, kind, withReason(`${phaseName(plan, state.phase)} lasts ${printDuration(extended.extendedMs)} longer`, reason));
 		}
 		case "roll_back":
 			return ok(
@@ -127,20 +133,28 @@ function approve(plan: Plan, state: RolloutState, { by, reason }: Command, now: 
 	if (by === state.author) return err({ kind: "approval_refused", why: "author" });
 	if (state.approvals.some((each) => each.by === by)) return err({ kind: "approval_refused", why: "twice" });
 	const approvals = [...state.approvals, { by, atMs: now, reason }];
-	const message = `${placeText(plan, next)}: ${approvals.length} of ${needed} approvals${reason === "" ? "" : `: ${reason}`}`;
+	const message = withReason(`${placeText(plan, next)}: ${approvals.length} of ${needed} approvals`, reason);
 	return ok(change("approve", "operator", message, { ...state, approvals }));
 }
 
 /** Whoever approved it has to look again. */
 function rejected(state: LiveState, now: number, by: string, reason: string): LiveState {
-	return { ...paused(state, now, by, `rejected: ${reason}`), approvals: [] };
+	return { ...paused(state, now, by, withReason("rejected", reason)), approvals: [] };
 }
 
-function advance(plan: Plan, state: LiveState, { by, reason, force = false, isAdmin = false }: Command, now: number): Outcome {
+/** It never raises anybody: who is to be served more needs evidence, or an admin's forced advance. */
+function resume(plan: Plan, state: LiveState, { reason }: Command, now: number): Outcome {
+	if (phaseToResume(plan, state) !== undefined) return ok(change("resume", "operator", reason, resumed(plan, state, now)));
+	const served = `${percentNow(plan, state)} %`;
+	return err({ kind: "resume_refused", message: `${served} are served still, and every phase of the plan would serve somebody more` });
+}
+
+function advance(plan: Plan, state: LiveState, given: Command, now: number): Outcome {
+	const { by, reason, force = false, isAdmin = false, results = [] } = given;
 	if (force && !isAdmin) return err({ kind: "force_refused", why: "admin" });
 	if (force && reason.trim() === "") return err({ kind: "force_refused", why: "reason" });
 	const next = state.phase === BASELINE_PHASE ? state.fromPhase : state.phase + 1;
-	const message = force ? undefined : (firing(plan, state) ?? unapproved(plan, state, next));
+	const message = force ? undefined : (firing(plan, state) ?? unchecked(plan, state, results) ?? unapproved(plan, state, next));
 	if (message !== undefined) return err({ kind: "advance_refused", message });
 	const said = force ? `forced: ${reason}` : reason;
 	return ok(
@@ -159,6 +173,19 @@ function firing(plan: Plan, state: LiveState): string | undefined {
 	return e >= SUSPICION ? `harm is suspected: E = ${printNumber(e)} ≥ ${SUSPICION}` : undefined;
 }
 
+/** A critical check that has not passed, with what to do about it. */
+function unchecked(plan: Plan, state: LiveState, results: readonly CheckResult[]): string | undefined {
+	const matter = checksToLeave(plan, state);
+	if (!matter) return undefined;
+	const { failed, pending } = checksFound(matter, results);
+	if (failed !== null) return `${failed}: it must pass first, and is made again every minute`;
+	if (pending === null) return undefined;
+	const early = hasLasted(plan, state)
+		? ""
+		: `; what the next phase begins with is looked at once ${phaseName(plan, state.phase)} has lasted its hold`;
+	return `${pending}: it must pass first, so wait for it, confirm or report it${early}`;
+}
+
 function unapproved(plan: Plan, { phase, approvals }: LiveState, next: number): string | undefined {
 	// What it begins with was approved before the start.
 	if (phase === BASELINE_PHASE) return undefined;
@@ -171,11 +198,15 @@ export function printRefusal(refusal: Refusal): string {
 	switch (refusal.kind) {
 		case "wrong_status": {
 			const { command: given, status, fits } = refusal;
+			if (status === "running" && (given === "approve" || given === "reject"))
+				return `cannot ${given}: nothing waits for an approval yet, the rollout is running`;
 			const now = fits.length > 0 ? `takes ${fits.join(", ")}` : "is final: create the plan again for a new attempt";
 			return `cannot ${given}: the rollout is ${status}, which ${now}`;
 		}
 		case "advance_refused":
 			return `${refusal.message}; an admin can force it, with a reason`;
+		case "resume_refused":
+			return `${refusal.message}: let it end (or roll_back), and create the plan again with a phase as small`;
 		case "force_refused":
 			return refusal.why === "admin" ? "force takes an admin's token" : "force takes a reason";
 		case "approval_refused":

@@ -4,7 +4,7 @@ import { printNumber } from "../health/print";
 import { type Alert, raise } from "./alert";
 import { CALM, type Circumstances } from "./circumstances";
 import { concerns } from "./concerns";
-import { type ChangeReason, type Decision, type Learnt, change, hold } from "./decision";
+import { type ChangeReason, type Decision, type Learnt, change, hold, withReason } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { ENGINE } from "./engine";
 import { BASELINE_PHASE, type Plan } from "./plan";
@@ -109,10 +109,10 @@ function descend(plan: Plan, state: LiveState, judgement: Judgement | null, now:
 	const [next = 0] = state.stages;
 	const reason = state.trigger as ChangeReason;
 	if (next === 0) {
-		const message = `from ${percent} % to 0 %: ${state.reason}`;
+		const message = withReason(`from ${percent} % to 0 %`, state.reason);
 		return { ...change("roll_back", reason, message, rolledBack(state, now, state.by, state.reason), judgement), strategy: "gradual" };
 	}
-	const message = `from ${percent} % to ${next} %: ${state.reason}`;
+	const message = withReason(`from ${percent} % to ${next} %`, state.reason);
 	const { stages, by, trigger, reason: why } = state;
 	return {
 		...change("lower", reason, message, lowered(plan, state, stages, now, { by, trigger, reason: why }), judgement),

@@ -120,3 +120,6 @@ export function change(
 ): Change {
 	return { kind, reason, message, state, judgement, alerts: [] };
 }
+
+/** Whoever acts need not say why. */
+export const withReason = (said: string, reason: string): string => (reason === "" ? said : `${said}: ${reason}`);

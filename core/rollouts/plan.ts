@@ -1,11 +1,13 @@
 import * as z from "zod";
 import { type Check, storedChecks } from "../checks/model";
-import { environmentName, flagKey } from "../flags/model";
+import { takesOrFields, takesShape, textsInList } from "../flags/fieldErrors";
+import { environmentName, flagKey, instant } from "../flags/model";
 import { parseInstant } from "../flags/instant";
 import { bucketsOf } from "../flags/snapshot";
 import { storedMetric } from "../metricModel";
 import { criteriaIn } from "./planCriteria";
 import { durationMs } from "./duration";
+import { duration } from "./durationField";
 import { wayBackBy } from "./wayBack";
 
 /** What a rollout was approved to do. Plans are data: strategies only write phases, and the engine in decide.ts runs them all. */
@@ -23,10 +25,8 @@ export const percent = z
 	.min(0)
 	.max(100)
 	.refine((value) => Math.abs(value * 1_000 - Math.round(value * 1_000)) < 1e-6, "has more than three decimals");
-export const duration = z.string().refine((text) => durationMs(text) !== undefined, 'is no duration: write "90s", "5m", "2h" or "3d"');
-const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 const text = z.string().max(200);
-const flagList = z.array(flagKey).max(50);
+const flagList = z.array(flagKey, textsInList).max(50);
 
 /** A rollout's key is its plan's name and its attempt, `name.2`, within 63 characters. */
 export const planName = flagKey.max(57);
@@ -38,12 +38,18 @@ export type Policy = (typeof POLICIES)[number];
 /** `object`: z.strictObject refuses unknown fields, as plans are read; z.object drops them, so that a rollout outlives a deployment and its return. */
 export function fieldsBy<C extends z.ZodType<Check[]>>(object: typeof z.strictObject, checks: C) {
 	/** One that is optional is left out of the level as long as nobody reports its metric. */
-	const limits = z.array(z.union([text, object({ criterion: text, optional: z.boolean().default(true) })])).max(CRITERIA_MAX);
-	const guards = z.array(z.union([text, object({ guard: text, flag: flagKey })])).max(20);
+	const limits = z.array(z.union([text, object({ criterion: text, optional: z.boolean().default(true) })]), textsInList).max(CRITERIA_MAX);
+	const guards = z.array(z.union([text, object({ guard: text, flag: flagKey })]), textsInList).max(20);
 	const timeout = z.union([duration, object({ after: duration.optional(), policy: z.enum(POLICIES).default("hold") })]);
-	const approval = z.union([z.enum(["auto", "manual"]), object({ approvers: z.int().min(1).max(10) })]);
+	const approval = z.union(
+		[z.enum(["auto", "manual"]), object({ approvers: z.int().min(1).max(10) })],
+		takesOrFields("auto, manual or {approvers: 2}"),
+	);
 	const comparedBy = z.enum(["gateway", "application"]);
-	const notBefore = z.union([object({ day: z.int().min(1).max(3_650).describe("the first is the day of the start") }), instant]);
+	const notBefore = z.union(
+		[object({ day: z.int().min(1).max(3_650).describe("the first is the day of the start") }), instant],
+		takesOrFields('{day: 8}, or a time as in "2026-01-31T12:00:00Z"'),
+	);
 	const phase = {
 		name: z.string().min(1).max(63).optional(),
 		percent,
@@ -74,12 +80,15 @@ export function fieldsBy<C extends z.ZodType<Check[]>>(object: typeof z.strictOb
 			.describe(
 				'compared with control, as in "error_rate vs control <= +25%", or with what was measured before: "latency_ms p95 vs baseline <= +20%"; {guard, flag} looks at the events that name the flag',
 			),
-		red_flags: z.array(text).max(20).default([]).describe('what must never be, as in "error_rate > 10%"'),
+		red_flags: z.array(text, textsInList).max(20).default([]).describe('what must never be, as in "error_rate > 10%"'),
 		min_users: z.int().min(1).max(1_000_000).default(100),
-		exclude: object({
-			keys: z.array(z.string().min(1).max(1_000)).max(1_000).default([]),
-			segments: z.array(flagKey).max(20).default([]),
-		})
+		exclude: object(
+			{
+				keys: z.array(z.string().min(1).max(1_000), textsInList).max(1_000).default([]),
+				segments: z.array(flagKey, textsInList).max(20).default([]),
+			},
+			takesShape("{keys: [ann]} or {segments: [resellers]}"),
+		)
 			.default({ keys: [], segments: [] })
 			.describe("who stays on the baseline and is no part of the rollout"),
 		holdback: percent
@@ -134,6 +143,18 @@ export function holdbackOf(of: Plan): number {
 /** Buckets of a phase's audience that are served the candidate: min(percent, 100 − holdback). */
 export function servedIn(of: Plan, index: number): number {
 	return bucketsOf(Math.min(of.phases[index]?.percent ?? 0, 100 - holdbackOf(of)));
+}
+
+/** The audiences of a plan that goes ring by ring, in the order in which they join; null: everybody. A ring's number is its place, from 1. */
+export function ringsIn({ phases }: Plan): readonly (string | null)[] {
+	if (phases.every(({ audience }) => audience === undefined)) return [];
+	return [...new Set(phases.flatMap(({ audience = null, shadow }) => (shadow ? [] : [audience])))];
+}
+
+/** The ring by whose users the present phase is judged; undefined: by everybody. */
+export function newestRing(of: Plan, { phase }: { readonly phase: number }): number | undefined {
+	const number = phase === BASELINE_PHASE ? 0 : ringsIn(of).indexOf(of.phases[phase]?.audience ?? null) + 1;
+	return number > 0 ? number : undefined;
 }
 
 /** The flags that have joined by that phase. */

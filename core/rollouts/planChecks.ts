@@ -3,7 +3,7 @@ import { type CheckResult, resultsFor } from "../checks/result";
 import type { ChecksFound } from "./circumstances";
 import { durationMs } from "./duration";
 import { BASELINE_PHASE, type Plan } from "./plan";
-import type { RolloutState } from "./state";
+import type { LiveState, RolloutState } from "./state";
 
 /** Which of a plan's checks matter where its rollout stands. */
 export interface ChecksNow {
@@ -28,18 +28,27 @@ export function checksNow(plan: Plan, state: RolloutState): ChecksNow | undefine
 	return found && found.checks.length > 0 ? found : undefined;
 }
 
-function momentOf(plan: Plan, state: RolloutState): ChecksNow | undefined {
+/** What must have passed before somebody leaves the phase, whether it has lasted or not. */
+export function checksToLeave(plan: Plan, state: LiveState): ChecksNow | undefined {
+	return momentOf(plan, state, true);
+}
+
+/** What the next phase begins with is looked at once this one has lasted. */
+export function hasLasted(plan: Plan, { phase, watch, extendedMs }: LiveState): boolean {
+	return watch.heldMs >= (durationMs(plan.phases[phase]?.hold ?? "") ?? 0) + extendedMs;
+}
+
+function momentOf(plan: Plan, state: RolloutState, isLeaving = false): ChecksNow | undefined {
 	if (state.status === "validating") {
 		const { fromPhase: phase, sinceMs } = state;
 		return { checks: checksBefore(plan, phase), moment: "before", sinceMs, stage: 0, phase };
 	}
 	if ((state.status !== "running" && state.status !== "awaiting_approval") || state.phase === BASELINE_PHASE) return undefined;
-	const { phase, sinceMs, stage, watch, extendedMs } = state;
+	const { phase, sinceMs, stage } = state;
 	const own = plan.phases[phase];
 	const during = [...plan.checks, ...(own?.checks ?? [])].filter((check) => isFor(check, "during"));
-	// What the next phase begins with is looked at once this one has lasted, and again until it passes.
-	const isServed = watch.heldMs >= (durationMs(own?.hold ?? "") ?? 0) + extendedMs;
-	const next = isServed ? (plan.phases[phase + 1]?.checks ?? []).filter((check) => isFor(check, "before")) : [];
+	// And again until it passes.
+	const next = isLeaving || hasLasted(plan, state) ? (plan.phases[phase + 1]?.checks ?? []).filter((check) => isFor(check, "before")) : [];
 	return { checks: [...during, ...next.map((check): Check => ({ ...check, when: "during" }))], moment: "during", sinceMs, stage, phase };
 }
 

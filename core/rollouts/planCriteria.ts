@@ -59,11 +59,19 @@ export const guardText = (given: Plan["guards"][number]): string => (typeof give
 /** The flag whose events alone a guard looks at. */
 export const flagOf = (given: Plan["guards"][number]): string | undefined => (typeof given === "string" ? undefined : given.flag);
 
-/** All limits that may roll back share one α, so every one of the plan counts, not only this phase's. */
+/**
+ * All limits that may roll back share one α, so every one of the plan counts, not only this phase's; twice where the newest ring
+ * and all of them are looked at.
+ */
 export function limitCount(of: Plan): number {
 	const { baselines, redFlags, phases } = criteriaIn(of);
-	return baselines.length + redFlags.length + phases.reduce((sum, each) => sum + each.length, 0);
+	const looks = of.phases.map((_, i) => looksAt(of, i));
+	const own = phases.reduce((sum, each, i) => sum + each.length * (looks[i] ?? 1), 0);
+	return baselines.length * Math.max(...looks) + redFlags.length + own;
 }
+
+const looksAt = ({ phases }: Plan, phase: number): number =>
+	phases.slice(0, phase).some(({ audience, shadow }) => !shadow && audience !== phases[phase]?.audience) ? 2 : 1;
 
 /** Every signal of a plan once, with a criterion that asks for it, in an order that its phases do not change. */
 export function signalKeysOf(of: Plan): readonly { readonly key: string; readonly metric: string; readonly by: Criterion }[] {

@@ -4,14 +4,25 @@ import { isPercentile } from "../health/criteria";
 import { doublingLeft, marginLeft } from "../health/guard";
 import { type Judgement, armsServed } from "../health/judge";
 import { SUSPICION } from "../health/level";
-import { type Evidence, silentArm } from "../health/observation";
+import { type Evidence, ofRing, silentArm } from "../health/observation";
 import { printNumber } from "../health/print";
 import type { Circumstances } from "./circumstances";
-import { type Decision, type HoldReason, change, hold } from "./decision";
+import { type Decision, type HoldReason, change, hold, withReason } from "./decision";
 import { durationMs, printDuration } from "./duration";
 import { ENGINE } from "./engine";
 import { isInPlay, servedBy } from "./exposure";
-import { type Plan, type Policy, approversOf, approvalTimeoutOf, isShadow, notBeforeMs, phaseName, timeoutOf } from "./plan";
+import {
+	BASELINE_PHASE,
+	type Plan,
+	type Policy,
+	approversOf,
+	approvalTimeoutOf,
+	isShadow,
+	newestRing,
+	notBeforeMs,
+	phaseName,
+	timeoutOf,
+} from "./plan";
 import { criteriaIn } from "./planCriteria";
 import type { LiveState, Watch } from "./state";
 import { takeBack } from "./takeBack";
@@ -35,23 +46,13 @@ export function proceed(
 ): Decision {
 	const unseen = isShadow(plan, state.phase) ? "" : unseenOf(plan, judgement);
 	const blocker = firstBlocker(plan, state, evidence, judgement);
-	const late = state.status === "running" && blocker ? lateBy(plan, state, now) : undefined;
-	const mayLeaveOut = late?.policy === "advance" && blocker && PROOFS.includes(blocker[0]);
+	const late = lateBy(plan, state, now);
+	const mayLeaveOut = state.status === "running" && late?.policy === "advance" && blocker && PROOFS.includes(blocker[0]);
 	if (blocker && !mayLeaveOut) {
-		// What was not seen moves nobody, in neither direction.
-		if (late?.policy === "rollback" && blocker[2] === undefined)
-			return takeBack(
-				plan,
-				state,
-				{ strategy: "immediate" },
-				{ reason: "timed_out", message: `${late.said}: ${blocker[1]}`, by: ENGINE, judgement },
-				now,
-			);
-		const message = `${blocker[1]}${besides(blocker[0], judgement)}${unseen}${late ? `; ${late.said}` : ""}`;
-		const held = hold(blocker[0], message, state, judgement);
-		return late ? { ...held, alerts: [{ severity: "warn", kind: "phase_timeout", message: `${late.said}: ${blocker[1]}` }] } : held;
+		const found = { judgement, more: `${besides(blocker[0], judgement)}${unseen}` };
+		return heldBack(plan, state, blocker, found, now, state.status === "running" ? late : undefined);
 	}
-	const gate = gateOf(plan, state, judgement, now, circumstances);
+	const gate = gateOf(plan, state, judgement, now, circumstances, late);
 	if (gate) return gate;
 	const { users } = judgement.candidate;
 	const done = `${phaseName(plan, state.phase)}: held ${printDuration(state.watch.heldMs)} with ${printNumber(users)} users of the candidate`;
@@ -64,35 +65,70 @@ export function proceed(
 	return change("advance", "evidence_sufficient", message, enterPhase(plan, state, state.phase + 1, now), judgement);
 }
 
-/** By what a phase has taken too long, and what the plan wants then. */
-function lateBy(plan: Plan, state: LiveState, now: number): { readonly policy: Policy; readonly said: string } | undefined {
+interface Late {
+	readonly policy: Policy;
+	readonly said: string;
+}
+
+/** Something is in its way; where that takes too long somebody is told, or the plan's policy takes everybody back. */
+function heldBack(
+	plan: Plan,
+	state: LiveState,
+	[reason, said, unseen]: Blocker,
+	{ judgement, more = "" }: { readonly judgement: Judgement; readonly more?: string },
+	now: number,
+	late: Late | undefined,
+): Decision {
+	if (!late) return hold(reason, `${said}${more}`, state, judgement);
+	const message = `${late.said}: ${said}`;
+	// What was not seen moves nobody, in neither direction.
+	if (late.policy === "rollback" && unseen === undefined)
+		return takeBack(plan, state, { strategy: "immediate" }, { reason: "timed_out", message, by: ENGINE, judgement }, now);
+	const alerts = [{ severity: "warn", kind: "phase_timeout", message }] as const;
+	return { ...hold(reason, `${said}${more}; ${late.said}`, state, judgement), alerts };
+}
+
+/** By what a phase, or the measuring of the baseline, has taken too long, and what the plan wants then. */
+function lateBy(plan: Plan, state: LiveState, now: number): Late | undefined {
 	const { afterMs, policy } = timeoutOf(plan, state.phase);
-	const next = notBeforeMs(plan, state.phase + 1, state.launchedAtMs);
+	const next = state.phase === BASELINE_PHASE ? 0 : notBeforeMs(plan, state.phase + 1, state.launchedAtMs);
 	// Whoever must wait for a date is not late before it.
 	const dueMs = Math.max(state.sinceMs + afterMs + state.extendedMs, next);
-	return now < dueMs
-		? undefined
-		: { policy, said: `${phaseName(plan, state.phase)} takes longer than ${printDuration(dueMs - state.sinceMs)}` };
+	if (now < dueMs) return undefined;
+	// Waiting for people has used the time up, which is no fault of what they are asked about.
+	const isAsked = state.status === "awaiting_approval";
+	return {
+		policy: isAsked ? "hold" : policy,
+		said: `${phaseName(plan, state.phase)} takes longer than ${printDuration(dueMs - state.sinceMs)}`,
+	};
 }
 
 /** Of a phase that has shown enough: what else must be before the next one. */
-function gateOf(plan: Plan, state: LiveState, judgement: Judgement, now: number, circumstances: Circumstances): Decision | undefined {
+function gateOf(
+	plan: Plan,
+	state: LiveState,
+	judgement: Judgement,
+	now: number,
+	circumstances: Circumstances,
+	late: Late | undefined,
+): Decision | undefined {
 	const { checks } = circumstances;
 	const next = state.phase + 1;
-	const held = ([reason, message]: Blocker): Decision => hold(reason, message, state, judgement);
-	if (checks.failed !== null)
-		return {
-			...hold("check_failed", checks.failed, state, judgement),
-			alerts: [{ severity: "page", kind: "check_failed", message: checks.failed }],
-		};
-	if (checks.pending !== null) return held(["check_pending", checks.pending]);
+	const held = (blocker: Blocker): Decision => heldBack(plan, state, blocker, { judgement }, now, late);
+	if (checks.failed !== null) {
+		const decision = held(["check_failed", checks.failed]);
+		if (decision.kind !== "hold") return decision;
+		return { ...decision, alerts: [{ severity: "page", kind: "check_failed", message: checks.failed }, ...decision.alerts] };
+	}
+	if (checks.pending !== null) return held(["check_pending", checks.pending, "unseen"]);
 	const earliest = notBeforeMs(plan, next, state.launchedAtMs);
 	if (now < earliest) return held(["not_before", `${placeText(plan, next)} begins in ${printDuration(earliest - now)}, not before`]);
 	const approval = approvalLeft(plan, state, judgement, now);
 	if (approval) return approval;
 	if (state.manual) return held(["manual_advance", "everything it needs is there: nothing advances by itself, so advance it"]);
 	const stopped = stoppedBy(plan, state.watch, circumstances);
-	return stopped && held(stopped);
+	// Others' rollbacks say nothing of this one.
+	return stopped && held([...stopped, "unseen"]);
 }
 
 function approvalLeft(plan: Plan, state: LiveState, judgement: Judgement, now: number): Decision | undefined {
@@ -125,16 +161,23 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 			`the users' split is not the planned one, BF = ${printNumber(split.bayesFactor)} ≥ 1,000: assignment or telemetry is broken`,
 			"unseen",
 		];
-	if (state.status === "paused") return ["paused", `paused by ${state.by}: ${state.reason}`];
+	if (state.status === "paused") return ["paused", withReason(`paused by ${state.by}`, state.reason)];
+	const ring = newestRing(plan, state);
 	const wanted = (durationMs(phase.hold) ?? 0) + state.extendedMs;
 	// Time without data does not count, so whoever is late by it lacks data.
 	if (watch.heldMs < wanted) return ["hold_not_served", `held ${printDuration(watch.heldMs)} of ${printDuration(wanted)}`, "unseen"];
 	// The sums behind the other checks are the phase's: they would pass a candidate that has just fallen silent.
-	const silent = silentArm(evidence, armsServed(plan, state));
+	const newest = ofRing(evidence, ring);
+	const silent = silentArm(newest, armsServed(plan, state));
 	if (silent) return ["no_data", `no_data: the ${silent} reported nothing since the tick before`, "unseen"];
 	const usersMin = phase.min_users ?? plan.min_users;
+	const whose = ring === undefined ? "" : ` in ring ${ring}, ${phase.audience ?? "everybody"},`;
 	if (candidate.users < usersMin)
-		return ["not_enough_users", `${printNumber(candidate.users)} users of the candidate < ${printNumber(usersMin)} needed`, "unseen"];
+		return [
+			"not_enough_users",
+			`${printNumber(candidate.users)} users of the candidate${whose} < ${printNumber(usersMin)} needed`,
+			"unseen",
+		];
 	if (harm.e >= SUSPICION)
 		return [
 			"suspected_harm",
@@ -153,7 +196,7 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 		return beyond ? [reason, said] : [reason, said, "unseen"];
 	}
 	// Where nobody is served the candidate there is no harm to rule out.
-	return isLast || isFull || isShadow(plan, state.phase) ? undefined : proofLeft(plan, state, evidence);
+	return isLast || isFull || isShadow(plan, state.phase) ? undefined : proofLeft(plan, state, newest);
 }
 
 /** What else whoever reads of a hold should know: it may be why the next one holds. */
@@ -183,15 +226,16 @@ export function measureBaseline(
 	now: number,
 	circumstances: Circumstances,
 ): Decision {
-	if (state.status === "paused") return hold("paused", `paused by ${state.by}: ${state.reason}`, state, judgement);
+	if (state.status === "paused") return hold("paused", withReason(`paused by ${state.by}`, state.reason), state, judgement);
 	const { heldMs } = state.watch;
 	const held = `measured for ${printDuration(heldMs)} of ${plan.baseline_window}`;
-	if (heldMs < (durationMs(plan.baseline_window) ?? 0) + state.extendedMs)
-		return hold("measuring_baseline", `baseline: ${held}`, state, judgement);
+	const late = lateBy(plan, state, now);
+	const stay = (reason: HoldReason, said: string): Decision => heldBack(plan, state, [reason, said, "unseen"], { judgement }, now, late);
+	if (heldMs < (durationMs(plan.baseline_window) ?? 0) + state.extendedMs) return stay("measuring_baseline", `baseline: ${held}`);
 	const captured = captureBaseline(plan, evidence);
-	if ("missing" in captured) return hold("measuring_baseline", `baseline: ${held}, but ${captured.missing}`, state, judgement);
+	if ("missing" in captured) return stay("measuring_baseline", `baseline: ${held}, but ${captured.missing}`);
 	const stopped = stoppedBy(plan, state.watch, circumstances);
-	if (stopped) return hold(stopped[0], stopped[1], state, judgement);
+	if (stopped) return stay(...stopped);
 	const first = state.fromPhase;
 	const values = criteriaIn(plan).baselines.map(({ text }, i) => `${text}: ${printNumber(captured.values[i] ?? 0)}`);
 	const message = `baseline ${held}: ${values.join(", ")}; on to ${plan.phases[first]?.percent ?? 0} %`;
@@ -199,14 +243,18 @@ export function measureBaseline(
 }
 
 /** Last of all: whoever reads of it knows that nothing else was in the way. */
-export function stoppedBy(plan: Plan, { tickedAtMs }: Pick<Watch, "tickedAtMs">, { breaker, isTrial }: Circumstances): Blocker | undefined {
+export function stoppedBy(
+	plan: Plan,
+	{ tickedAtMs }: Pick<Watch, "tickedAtMs">,
+	{ breaker, isTrial }: Circumstances,
+): readonly [HoldReason, string] | undefined {
 	if (breaker === "unknown") return ["breaker_unknown", "whether too many rollouts were rolled back could not be read"];
 	if (breaker.kind === "closed" || (breaker.kind === "half_open" && isTrial)) return undefined;
 	const why = `too many automatic rollbacks in ${plan.environment}`;
 	const left = printDuration(breaker.untilMs - tickedAtMs);
 	return breaker.kind === "open"
 		? ["breaker_open", `${why}: nothing advances by itself for another ${left}`]
-		: ["breaker_half_open", `${why}: for another ${left} only the rollout with the smallest percent advances by itself`];
+		: ["breaker_half_open", `${why}: for another ${left} only the smallest of those that could goes on by itself, one at a time`];
 }
 
 /** What must be proven before an advance. At the end nothing: ruling out a doubling among the few users held back would take months. */

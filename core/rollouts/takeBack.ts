@@ -44,6 +44,7 @@ export function takeBack(
 		alerts: [],
 		strategy: how,
 	});
+	const why = message === "" ? "" : `${message}; `;
 	const immediate = changed("roll_back", rolledBack(state, now, by, message), "immediate");
 	switch (strategy) {
 		case "immediate":
@@ -53,14 +54,14 @@ export function takeBack(
 			const stages = (wanted.stages ?? plan.rollback.stages).filter((stage) => stage < served);
 			const [first = 0] = stages;
 			if (first === 0) return immediate;
-			const said = `${message}; down from ${served} % to ${first} %, then ${stages.slice(1).join(", ")} %, every ${plan.rollback.every}`;
+			const said = `${why}down from ${served} % to ${first} %, then ${stages.slice(1).join(", ")} %, every ${plan.rollback.every}`;
 			return changed("begin_rollback", lowered(plan, state, stages, now, { by, reason: message, trigger: reason }), strategy, said);
 		}
 		case "feature": {
 			const going = flagsIn(plan, state);
 			const flags = [...new Set(wanted.flags)].filter((flag) => going.includes(flag));
 			if (flags.length === 0 || flags.length === going.length) return immediate;
-			const said = `${message}; ${flags.join(", ")} back on the baseline, the others go on`;
+			const said = `${why}${flags.join(", ")} back on the baseline, the others go on`;
 			return changed("drop_flags", droppedFlags(plan, state, flags, now), strategy, said);
 		}
 		case "targeted": {
@@ -70,7 +71,7 @@ export function takeBack(
 				segments.some((each) => ![...plan.exclude.segments, ...state.excluded.segments].includes(each));
 			if (!isNew) return immediate;
 			const who = [...(segments.length > 0 ? [`segment ${segments.join(", ")}`] : []), ...(keys.length > 0 ? [`${keys.length} keys`] : [])];
-			const said = `${message}; ${who.join(" and ")} back on the baseline, the others go on`;
+			const said = `${why}${who.join(" and ")} back on the baseline, the others go on`;
 			return changed("exclude", excludedUsers(plan, state, { keys, segments }, now), strategy, said);
 		}
 		case "version": {

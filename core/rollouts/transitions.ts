@@ -1,5 +1,5 @@
 import { restartGuard, startGuard } from "../health/guard";
-import { flagsIn, ringsBy, servedBy } from "./exposure";
+import { flagsIn, servedOf, servesMore } from "./exposure";
 import { BASELINE_PHASE, type Plan, approversOf, phaseName } from "./plan";
 import { checksBefore } from "./planChecks";
 import { criteriaIn } from "./planCriteria";
@@ -68,8 +68,7 @@ export function entered(plan: Plan, launch: Launched, now: number, by: string): 
 
 /** What edges report from here on bears another stage. */
 function nextStage(plan: Plan, state: LiveState, now: number): LiveState {
-	const rings = ringsBy(plan, state);
-	const before = { stage: state.stage, served: servedBy(plan, state), sinceMs: state.sinceMs, ...(rings ? { rings } : {}) };
+	const before = { stage: state.stage, ...servedOf(plan, state), sinceMs: state.sinceMs };
 	const watch = { ...state.watch, heldMs: 0, ticks: 0, guards: state.watch.guards.map(restartGuard) };
 	return { ...state, stage: state.stage + 1, sinceMs: now, before, retreated: false, extendedMs: 0, approvals: [], watch };
 }
@@ -96,17 +95,22 @@ function afresh(plan: Plan, state: LiveState): LiveState {
 	return { ...state, alpha: state.alpha / 2, watch: { ...state.watch, guards } };
 }
 
-/** Goes on where it was. After a retreat its phase begins anew; from the way back it goes on at what is served still. */
+/** The phase at which a rollout goes on: from the way back the last that serves nobody more than is served now; undefined: there is none. */
+export function phaseToResume(plan: Plan, state: LiveState): number | undefined {
+	if (state.status !== "rolling_back") return state.phase;
+	const now = servedOf(plan, state);
+	const fits = ({ shadow }: Plan["phases"][number], phase: number): boolean =>
+		!shadow && phase <= state.phase && !servesMore(servedOf(plan, { ...state, phase, lowered: null }), now);
+	const found = plan.phases.findLastIndex(fits);
+	return found < 0 ? undefined : found;
+}
+
+/** Goes on where it was. After a retreat its phase begins anew; from the way back it goes on at no more than is served still. */
 export function resumed(plan: Plan, state: LiveState, now: number): RunningState {
-	if (state.status === "rolling_back") {
-		const served = state.lowered?.percent ?? 0;
-		const phase = Math.max(
-			plan.phases.findLastIndex(({ percent, shadow }, i) => !shadow && i <= state.phase && percent <= served),
-			0,
-		);
-		return enterPhase(plan, afresh(plan, state), phase, now);
-	}
-	return state.retreated ? enterPhase(plan, state, state.phase, now) : running(state);
+	const phase = phaseToResume(plan, state);
+	if (phase === undefined) throw new Error("resumed where every phase serves more");
+	if (state.status === "rolling_back") return enterPhase(plan, afresh(plan, state), phase, now);
+	return state.retreated ? enterPhase(plan, state, phase, now) : running(state);
 }
 
 function running(state: LiveState): RunningState {

@@ -1,10 +1,11 @@
 import * as z from "zod";
 import { checks } from "../checks/model";
-import { fieldErrors } from "../flags/fieldErrors";
+import { fieldErrors, takesShape, textsInList } from "../flags/fieldErrors";
 import { type FieldError, flagKey } from "../flags/model";
 import { type MetricDefinition, unscopedMetric } from "../metric";
 import { checkPlan } from "./checkPlan";
-import { CRITERIA_MAX, PHASES_MAX, type Plan, duration, fieldsBy, percent, storedPlan } from "./plan";
+import { duration } from "./durationField";
+import { CRITERIA_MAX, PHASES_MAX, type Plan, fieldsBy, percent, storedPlan } from "./plan";
 import type { Route } from "../gateway/model";
 import { signalKeysOf } from "./planCriteria";
 import { plannedRoute, plannedRoutes } from "./plannedRoutes";
@@ -17,6 +18,7 @@ const { phase: anyPhase, plan: fields, limits, approval, timeout, notBefore, com
 const FLAGS_MAX = 50;
 /** Control takes no larger request, nor a larger plan with it. */
 export const REQUEST_BYTES_MAX = 262_144;
+const QUICK_GUARD = "latency_ms p95 vs control <= +20%";
 
 /** One that says nothing of approval has the plan's. */
 const phase = anyPhase.extend({
@@ -38,8 +40,13 @@ const ring = z.strictObject({
 
 export const plan = z.strictObject({
 	...fields,
-	flags: z.array(flagKey).max(FLAGS_MAX).default([]).describe("those that are in it from the first phase on"),
-	phases: z.array(phase).min(1).max(PHASES_MAX).optional().describe("of a phased rollout: other strategies write their own"),
+	flags: z.array(flagKey, textsInList).max(FLAGS_MAX).default([]).describe("those that are in it from the first phase on"),
+	phases: z
+		.array(phase, takesShape("a list: [{percent: 5, hold: 30m}, …]"))
+		.min(1)
+		.max(PHASES_MAX)
+		.optional()
+		.describe("of a phased rollout: other strategies write their own"),
 	criteria: limits.default([]).describe("of every phase"),
 	hold: duration.optional().describe("of every phase that the strategy writes, where nothing else says it"),
 	approval: approval.optional().describe("before every phase after the first that says nothing else"),
@@ -48,23 +55,39 @@ export const plan = z.strictObject({
 		.literal("quick")
 		.optional()
 		.describe("canary: 10 % for 10 min, errors at most 1 %, p95 latency at most 20 % above control's, then all"),
-	percents: z.array(percent).min(1).max(PHASES_MAX).optional().describe("percentage and canary: one phase each"),
-	rings: z.array(ring).min(1).max(PHASES_MAX).optional().describe("ring: default internal 1 %, beta 10 %, production 100 %"),
+	percents: z
+		.array(percent, takesShape("a list of percents: [5, 25, 100]"))
+		.min(1)
+		.max(PHASES_MAX)
+		.optional()
+		.describe("percentage and canary: one phase each"),
+	rings: z
+		.array(ring, takesShape("a list: [{name: beta, audience: beta, percent: 10}, …]"))
+		.min(1)
+		.max(PHASES_MAX)
+		.optional()
+		.describe("ring: default internal 1 %, beta 10 %, production 100 %"),
 	schedule: z
-		.array(z.strictObject({ percent, not_before: notBefore, name: z.string().min(1).max(63).optional(), hold: duration.optional() }))
+		.array(
+			z.strictObject({ percent, not_before: notBefore, name: z.string().min(1).max(63).optional(), hold: duration.optional() }),
+			takesShape("a list: [{percent: 10, not_before: {day: 8}}, …]"),
+		)
 		.min(1)
 		.max(PHASES_MAX)
 		.optional()
 		.describe("schedule: percent by day or time"),
 	warm: duration.optional().describe("blue-green: how long blue is kept for going back; default 1h"),
 	compare: z
-		.strictObject({
-			hold: duration.default(COMPARE.hold),
-			criteria: limits.default(COMPARE.criteria),
-			by: comparedBy
-				.default(COMPARE.by)
-				.describe("who asks both: routes with a shadow, or the application, which sends discrepancy events"),
-		})
+		.strictObject(
+			{
+				hold: duration.default(COMPARE.hold),
+				criteria: limits.default(COMPARE.criteria),
+				by: comparedBy
+					.default(COMPARE.by)
+					.describe("who asks both: routes with a shadow, or the application, which sends discrepancy events"),
+			},
+			takesShape("an object: {hold: 24h}"),
+		)
 		.optional()
 		.describe("compare-first: the phase in which answers are only compared"),
 	routes: z
@@ -75,6 +98,11 @@ export const plan = z.strictObject({
 });
 
 export type WrittenPlan = z.infer<typeof plan>;
+
+/** Before an environment's defaults are added, which would pass for guards that its author wrote. */
+export function withPreset(given: WrittenPlan): WrittenPlan {
+	return given.preset === "quick" && given.guards.length === 0 ? { ...given, guards: [QUICK_GUARD] } : given;
+}
 
 /** The plan that the engine runs, as far as there is one, and everything that is wrong with it, by the field that was written. */
 interface Completed {
@@ -92,7 +120,7 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 		hold: _hold,
 		approval: _approval,
 		timeout: _timeout,
-		preset,
+		preset: _preset,
 		percents: _percents,
 		rings: _rings,
 		schedule: _schedule,
@@ -110,7 +138,7 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 	const { routes, errors: routeErrors } = plannedRoutes(givenRoutes, flags);
 	errors.push(...routeErrors);
 	if (phases.length === 0 || flags.length === 0) return { plan: undefined, routes, errors };
-	const guards = preset === "quick" && given.guards.length === 0 ? ["latency_ms p95 vs control <= +20%"] : given.guards;
+	const { guards } = withPreset(given);
 	const all: Plan = { ...rest, guards, flags, phases, metrics: [...own] };
 	const tell = (found: readonly FieldError[]): unknown => errors.push(...eachOnce(found.map((each) => inWritten(each, sources, given))));
 	tell([...tooMany(all), ...checkPlan(all)]);
@@ -118,7 +146,7 @@ export function completePlan(given: WrittenPlan, own: readonly MetricDefinition[
 	const named = new Set(signalKeysOf(all).map(({ metric }) => unscopedMetric(metric)));
 	const complete = { ...all, metrics: own.filter(({ key }) => named.has(key)) };
 	// What could not be read again would be a draft that nobody can start.
-	tell(storedPlan.safeParse(complete).error?.issues.flatMap(fieldErrors) ?? []);
+	tell(fieldErrors(storedPlan.safeParse(complete).error?.issues ?? [], complete));
 	return { plan: complete, routes, errors };
 }
 

@@ -10,6 +10,7 @@ import {
 } from "../../core/environmentSettings";
 import type { MetricDefinition } from "../../core/metric";
 import { DEFAULT_BREAKER } from "../../core/rollouts/breaker";
+import { completePlan, withPreset, plan as writtenPlan } from "../../core/rollouts/writtenPlan";
 import { aPlan } from "./rollouts/fixtures";
 
 test("nothing need be said: the defaults act, with the breaker's own", () => {
@@ -88,6 +89,20 @@ describe("a plan gets from its environment", () => {
 
 	test.each(["guards", "red_flags", "min_users", "on_control_loss"] as const)("but not %s where it names them, even as none", (field) => {
 		expect(withDefaults(plan, [field], defaults)).toEqual({ ...plan, ...defaults, [field]: plan[field] });
+	});
+
+	test("guards besides those of the preset that it names", () => {
+		const quick = { rollout: "x", environment: "production", flags: ["x"], strategy: "canary", preset: "quick" };
+		const latency = "latency_ms p95 vs control <= +20%";
+		const completed = (change: Record<string, unknown>, guards: string[]) => {
+			const given = { ...quick, ...change };
+			return completePlan(withDefaults(withPreset(writtenPlan.parse(given)), Object.keys(given), { ...defaults, guards }), []);
+		};
+		expect(completed({}, defaults.guards)).toMatchObject({ errors: [], plan: { guards: [...defaults.guards, latency] } });
+		expect(completed({}, [latency])).toMatchObject({ errors: [], plan: { guards: [latency] } });
+		expect(completed({}, [])).toMatchObject({ errors: [], plan: { guards: [latency] } });
+		const own = ["error_rate vs control <= +25%"];
+		expect(completed({ guards: own }, defaults.guards)).toMatchObject({ errors: [], plan: { guards: own } });
 	});
 
 	test("nothing where the environment says nothing", () => {

@@ -53,9 +53,10 @@ type Cells = Readonly<Partial<Record<Field, string | number>>>;
 
 /** An outcome, and one point for each signal that takes it for harm. */
 function dataPoints(environment: string, point: Point, from: Provenance): AnalyticsEngineDataPoint[] {
-	const { rollout, flag, variant, stage, metric, unit, arm, value, served, harms } = point;
+	const { rollout, flag, variant, stage, ring, metric, unit, arm, value, served, harms } = point;
 	const isEvidence = arm === "candidate" || arm === "control";
-	const common: Cells = { environment, flag, variant, rollout, stage: String(stage), metric, unit, arm, value, served, ...from };
+	const ringed = ring === undefined ? {} : { ring: String(ring) };
+	const common: Cells = { environment, flag, variant, rollout, stage: String(stage), metric, unit, arm, value, served, ...ringed, ...from };
 	const outcome = dataPoint(
 		INDEXES.outcomes(environment, arm === "outside" ? flag : rollout),
 		{ ...common, kind: KINDS.outcome, first: Number(point.first), scored: Number(point.scored) },

@@ -10,7 +10,7 @@ const METRICS = metricsBy([]);
 /** What is wrong, as "pointer: message". */
 function wrongIn(list: unknown): string[] {
 	const parsed = checks.safeParse(list);
-	const errors = parsed.success ? checkErrors(parsed.data, METRICS) : parsed.error.issues.flatMap(fieldErrors);
+	const errors = parsed.success ? checkErrors(parsed.data, METRICS) : fieldErrors(parsed.error.issues, list);
 	return errors.map(({ pointer, message }) => `${pointer}: ${message}`);
 }
 

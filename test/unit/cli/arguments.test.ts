@@ -13,6 +13,17 @@ test.each<[argv: string, says: string]>([
 	["flags gt", 'did you mean "tidegate flags get"?'],
 	["staus", 'did you mean "tidegate status"?'],
 	["frobnicate", "tidegate --help shows those there are"],
+	["rollback x.1", 'did you mean "tidegate rollout rollback"?'],
+	["start x.1", 'did you mean "tidegate rollout start"?'],
+	["apply", 'did you mean "tidegate plan apply"?'],
+	["validat plan.yaml", 'did you mean "tidegate plan validate"?'],
+	["list", 'did you mean "tidegate flags list" or "tidegate rollout list" or "tidegate token list"?'],
+	["rollout status x.1", 'did you mean "tidegate rollout show"?'],
+	["flags create x", "that goes by the API, and flags and segments by tidegate import too: docs/guide.md"],
+	["segments", "that goes by the API"],
+	["webhooks list", "that goes by the API"],
+	["keys", "that goes by the API"],
+	["audit", "that goes by the API"],
 	["kill", "kill takes <flag>"],
 	["kill a b", '"b" is one too many'],
 	["status now", '"now" is one too many'],
@@ -37,7 +48,11 @@ test.each<[argv: string, says: string]>([
 	["explain f --context-json [1]", "--context-json takes an object"],
 	["status --profile ../x", "a profile's name has letters"],
 	["status --profile nobody", "tidegate login <url> --profile nobody"],
+	["logout --profile nobody", "there is no profile nobody"],
 	["status --url ftp://x", "is no URL: write it as in https://"],
+	["login localhost:8788", "did you mean http://localhost:8788?"],
+	["login control.example.com", "did you mean https://control.example.com?"],
+	["login !", "is no URL: write it as in https://"],
 	["status --url https://a:b@x", "no user, password"],
 	["status", "tidegate login <url>, or set TIDEGATE_URL and TIDEGATE_TOKEN"],
 	["plan validate nowhere.yaml", "nowhere.yaml cannot be read: there is no such file"],
@@ -89,8 +104,19 @@ describe("help", () => {
 		expect(asked.out).toContain(`  tidegate ${name}`);
 	});
 
+	test.each([
+		["token create", "production or staging, and no other (default: all)"],
+		["rollout rollback", "--flags <a,b>            feature: the flags that go back"],
+		["emergency-rollback", "only the rollouts that hold these flags\n"],
+		["checks report", "--status <status>     passed, failed, warning\n"],
+		["rollout list", "draft, running, paused, completed…\n"],
+	])("of %s says what an option means to it: %s", async (name, says) => {
+		expect((await tidegate([...name.split(" "), "--help"])).out.replace(/ +/g, " ")).toContain(says.replace(/ +/g, " "));
+	});
+
 	test("of a group lists what is in it", async () => {
 		const { out } = await tidegate(["plan", "--help"]);
+		expect(out).toContain("tidegate plan <command>:");
 		expect(out).toContain("plan apply <file>");
 		expect(out).not.toContain("rollout list");
 	});

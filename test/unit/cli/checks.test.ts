@@ -31,6 +31,13 @@ test("a rollout's checks are shown, and end with 1 where a critical one holds", 
 	expect([asJson.exit, JSON.parse(asJson.out)]).toEqual([EXIT.failure, holding]);
 });
 
+test("a check that is not there is looked for among the rollout's", async () => {
+	const { env } = await standIn(() => problem("not_found", 404, "there is no check nope in the current stage of rollout x.1"));
+	expect((await tidegate(["checks", "confirm", "x.1", "nope"], { env })).err).toBe(
+		"tidegate: there is no check nope in the current stage of rollout x.1: tidegate checks x.1 shows those there are\n",
+	);
+});
+
 test("a plan's own checks are sent, with what they are told of it", async () => {
 	const control = await standIn(() => ({ body: summary() }));
 	const plan = {

@@ -92,6 +92,32 @@ test("a write carries a key of its own and its reason, a read carries none", asy
 	expect(read?.headers["idempotency-key"]).toBeUndefined();
 });
 
+test.each([["kill"], ["unkill"], ["flags get"]])(
+	"%s of a flag that is not there names the environment, and the other one",
+	async (name) => {
+		const { env } = await standIn(() => problem("flag_missing", 404, "there is no flag cart in this environment"));
+		expect(await tidegate([...name.split(" "), "cart"], { env })).toMatchObject({
+			exit: EXIT.failure,
+			err: "tidegate: there is no flag cart in production: tidegate flags lists those there are, with -e staging those of staging\n",
+		});
+		expect((await tidegate([...name.split(" "), "cart", "-e", "staging"], { env })).err).toContain("no flag cart in staging");
+	},
+);
+
+test("explain of a flag that is not there is a failure as well", async () => {
+	const resolution = { reason: "ERROR", errorCode: "FLAG_NOT_FOUND" };
+	const { env } = await standIn(() => ({ body: { snapshot: 3, steps: ["there is no flag cart"], resolution } }));
+	const { exit, err } = await tidegate(["explain", "cart"], { env });
+	expect(exit).toBe(EXIT.failure);
+	expect(err).toContain("there is no flag cart in production");
+});
+
+test("the edge in place of control says what it is", async () => {
+	const detail = "There is nothing at this path. There are: POST /ofrep/v1/evaluate/flags[/{key}], POST /v1/events.";
+	const { env, url } = await standIn(() => ({ status: 404, body: { type: "about:blank", title: "Not Found", status: 404, detail } }));
+	expect((await tidegate(["flags"], { env })).err).toBe(`tidegate: ${url} is the edge, which answers for flags: take control's URL\n`);
+});
+
 test("what control's people wrote moves no cursor", async () => {
 	const control = await standIn(() => problem("x", 409, "gone\u001B[2J\u001B]0;owned\u0007"));
 	expect((await tidegate(["flags"], { env: control.env })).err).toBe("tidegate: gone\uFFFD[2J\uFFFD]0;owned\uFFFD\n");
@@ -129,7 +155,7 @@ test.each(WRITES)("tidegate %s --dry-run writes nothing", async (name) => {
 		if (path.includes("/settings")) return { body: { ...DEFAULT_SETTINGS, version: 0, damaged: false } };
 		if (path.includes("/import")) return { body: { ...report, segments: report, applied: false } };
 		if (path.includes("/gateway/routes")) return problem("route_missing", 404, "there is no route");
-		return { body: path.includes("/flags/") ? flag : { rollouts: [draft], damaged: [] } };
+		return { body: path.includes("/flags/") ? flag : { rollouts: [{ ...draft, rollout: "x.1" }], damaged: [] } };
 	});
 	const args: Record<string, string[]> = {
 		kill: ["f"],

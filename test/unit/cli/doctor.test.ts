@@ -62,6 +62,12 @@ test.each<[name: string, over: Partial<SystemStatus>, status: string]>([
 	["breaker", { breaker: aBreaker("open") }, "warn"],
 	["breaker", { breaker: aBreaker("half_open") }, "warn"],
 	["breaker", { breaker: UNKNOWN }, "warn"],
+	["break-glass", { breakGlass: null }, "absent"],
+	["break-glass", { breakGlass: { kill: ["cart"], baseline: [], isUsable: true } }, "warn"],
+	["break-glass", { breakGlass: { kill: [], baseline: ["x.1"], isUsable: true } }, "warn"],
+	["break-glass", { breakGlass: { kill: [], baseline: [], isUsable: true } }, "absent"],
+	["break-glass", { breakGlass: { kill: [], baseline: [], isUsable: false } }, "warn"],
+	["break-glass", { breakGlass: UNKNOWN }, "warn"],
 	["alerts", { alerts: alert(true) }, "warn"],
 	["alerts", { alerts: alert(false) }, "ok"],
 ])("%s with %j: %s", (name, over, status) => expect(statusOf(systemChecks(aSystem(over)), name)).toBe(status));

@@ -103,6 +103,60 @@ describe("emergency-rollback", () => {
 		expect(await tidegate(["emergency-rollback"], { env: control.env, typed: "y" })).toMatchObject(nothing);
 	});
 
+	describe("--dry-run", () => {
+		const withFlags = () =>
+			standIn(({ path }) => {
+				const flag = {
+					type: "boolean",
+					enabled: true,
+					offVariant: "false",
+					variants: {},
+					fallthrough: "false",
+					version: 1,
+					updatedAtMs: 0,
+				};
+				if (path.includes("/flags")) return { body: { flags: [{ ...flag, key: "page" }], damaged: [] } };
+				return {
+					body: {
+						rollouts: [
+							{ rollout: "b.1", flags: ["search"] },
+							{ rollout: "a.1", flags: ["cart"] },
+						],
+						damaged: ["hurt.1"],
+					},
+				};
+			});
+
+		test("names what it would roll back, and sends nothing", async () => {
+			const control = await withFlags();
+			const { exit, out } = await tidegate(["emergency-rollback", "--dry-run"], { env: control.env });
+			expect(exit).toBe(EXIT.ok);
+			expect(out).toContain("it would roll back a.1, b.1, hurt.1\n");
+			expect(sentTo(control)).toEqual([]);
+		});
+
+		test("of flags tells what holds them, which are in no rollout, and which are not there", async () => {
+			const control = await withFlags();
+			const argv = ["emergency-rollback", "--dry-run", "--flags", "cart,page,nope"];
+			const { exit, out } = await tidegate(argv, { env: control.env });
+			expect(out).toContain("it would roll back a.1\npage is in no rollout\nthere is no flag nope in production\n");
+			expect(exit).toBe(EXIT.failure);
+			expect(JSON.parse((await tidegate([...argv, "--json"], { env: control.env })).out)).toMatchObject({
+				dryRun: true,
+				rollouts: ["a.1"],
+				unknown: ["nope"],
+			});
+		});
+
+		test("shows the request where control cannot tell what is live", async () => {
+			const control = await standIn(() => problem("internal", 500, "no"));
+			const { exit, out, err } = await tidegate(["emergency-rollback", "--dry-run"], { env: control.env });
+			expect(exit).toBe(EXIT.ok);
+			expect(out).toContain("/deployment/rollback/manual");
+			expect(err).toContain("what it would find cannot be told");
+		});
+	});
+
 	describe("--flags", () => {
 		test("names what the rollouts hold; those in none are told, which is no failure", async () => {
 			const control = await withLive(["a.1"]);

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type Mistaken, type PlanFile, printMistakes, readPlan } from "../../../cli/planFile";
 
@@ -96,9 +97,28 @@ describe("a mistake is told at its line, column and field:", () => {
 			"/rollback/steps/0/timeout",
 			"takes 1s to 10s",
 		],
-		["no YAML", changed("flags: [checkout]", "flags: [checkout"), 5, 1, "", "Flow sequence"],
+		["a list without its end", changed("flags: [checkout]", "flags: [checkout"), 4, 8, "", "the [ that opens here is not closed"],
+		["an object without its end", changed('2500"] }', '2500"]'), 6, 5, "", "the { that opens here is not closed"],
+		["a text without its end", changed("name: all", 'name: "all'), 7, 11, "", "the quote that opens here is not closed"],
+		["a tab", changed("    percent: 100", "\tpercent: 100"), 8, 1, "", "a tab indents this line"],
+		["a colon in a text", changed("name: all", "name: all: of them"), 7, 11, "", "takes quotes"],
+		["a text that begins with a sign", changed("name: all", "name: @all"), 7, 11, "", "a text that begins like this takes quotes"],
+		["JSON with a comma too few", '{"rollout": "a" "environment": "b"}', 1, 17, "", "is there a comma"],
+		["a hold without its unit", changed("hold: 4h", "hold: 30"), 9, 11, "/phases/1/hold", "write 30s, 30m or 30h"],
+		["the same in quotes", changed("hold: 4h", 'hold: "30"'), 9, 11, "/phases/1/hold", "write 30s, 30m or 30h"],
+		["a percent beyond all", changed("percent: 100", "percent: 150"), 8, 14, "/phases/1/percent", "takes at most 100, not 150"],
+		["an environment cut short", changed("production", "prod"), 3, 14, "/environment", 'did you mean "production"?'],
+		["one flag alone", changed("[checkout]", "checkout"), 4, 8, "/flags", 'write ["checkout"]'],
+		[
+			"a known field in another place",
+			changed("    hold: 4h", "    hold: 4h\n    guards: []"),
+			10,
+			5,
+			"/phases/1/guards",
+			"it is one of name",
+		],
 		["a field twice", changed("flags: [checkout]", "flags: [checkout]\nflags: [b]"), 5, 1, "", "Map keys must be unique"],
-		["nothing at all", "", 1, 1, "", "takes an object"],
+		["nothing at all", "", 1, 1, "", "the file is empty"],
 		["several documents", `${VALID}---\na: 1\n`, 15, 1, "", "multiple documents"],
 	])("%s", (_what, text, line, column, field, says) => {
 		expect(mistakesIn(text)).toContainEqual([line, column, field, expect.stringContaining(says)]);
@@ -120,6 +140,10 @@ describe("a mistake is told at its line, column and field:", () => {
 	});
 });
 
+test("of what is no YAML only the first mistake is told: the others follow from it", () => {
+	expect(mistakesIn(VALID.replaceAll("    ", "\t"))).toHaveLength(1);
+});
+
 test("all mistakes come at once, in the order of the file, with the line and a mark below the place", () => {
 	const found = read(changed("percent: 5,", "percent: five,").replace("hold: 4h", "hold: 4 hours"));
 	expect(printMistakes(found as Mistaken)).toBe(
@@ -137,4 +161,10 @@ test("a metric of the environment's own is known where it is given", () => {
 	expect(mistakesIn(text)).toEqual([[11, 9, "/phases/1/criteria/0", expect.stringContaining("unknown quantity")]]);
 	const own = { key: "checkout_ms", kind: "quantile", unit: "ms", better: "lower", harm: null, description: "" } as const;
 	expect(readPlan("plan.yaml", text, [own])).toHaveProperty("plan");
+});
+
+test("the ways back that docs/plans.md shows are taken as they stand there", () => {
+	const blocks = [...readFileSync("docs/plans.md", "utf8").matchAll(/```yaml\n(rollback:.*?)```/gs)].map(([, text = ""]) => text);
+	expect(blocks).toHaveLength(2);
+	for (const block of blocks) expect(mistakesIn(`${VALID}${block}`)).toEqual([]);
 });

@@ -125,11 +125,62 @@ describe("what people tell a rollout", () => {
 			{ status: "awaiting_approval", next },
 			"x.1 is awaiting approval: first, 5 %; second (20 % of beta, with search) has 1 of 2 approvals (bob), from anybody but ann",
 		],
+		[
+			{ status: "awaiting_approval", next: { ...next, waitsFor: [], approvals: { ...next.approvals, needed: 1 } } },
+			"x.1 has its approvals (bob): first, 5 %; second (20 % of beta, with search) comes with the next tick",
+		],
+		[
+			{ status: "running", state: { phase: 0, extendedMs: 7_200_000 }, next: { ...next, holdLeftMs: 9_000_000, waitsFor: ["hold"] } },
+			"x.1 is running: first, 5 %, for 2.5h more at least",
+		],
 		[{ status: "rolling_back", percent: 75, state: { stages: [50, 0] } }, "x.1 is on its way back: 75 % still, then 50 %, 0 %"],
 		[{ status: "rolled_back", phase: null }, "x.1 is rolled back: edges serve the baseline within 10 s"],
 	])("is answered with where it is then: %j", async (over, says) => {
 		const control = await standIn(() => ({ body: { ...detail, ...over } }));
 		expect((await said("rollout approve x.1", control.env)).out).toBe(`${says}\n`);
+	});
+});
+
+test("what does not fit is told by the commands' names here", async () => {
+	const refusal = "cannot roll_back: the rollout is draft, which takes start, cancel";
+	const { env } = await standIn(() => problem("wrong_status", 409, refusal));
+	expect((await said("rollout rollback x.1", env)).err).toBe(
+		"tidegate: cannot rollback: the rollout is draft, which takes start, cancel. tidegate rollout show x.1 shows where it is\n",
+	);
+});
+
+describe("plan validate", () => {
+	test("ends with what it could not look at", async () => {
+		const plan = `rollout: x
+environment: staging
+flags: [f, g]
+exclude: { segments: [vip] }
+phases: [{percent: 100, hold: 1h, audience: beta, criteria: [error_rate < 3%]}]
+`;
+		const { exit, out } = await tidegate(["plan", "validate", "-"], { stdin: plan });
+		expect(exit).toBe(EXIT.ok);
+		expect(out).toMatch(/\n\nnot checked here: whether staging has the flags f, g, the variant "true", the segments vip, beta\n$/);
+		const { out: json } = await tidegate(["plan", "validate", "-", "--json"], { stdin: plan });
+		expect(JSON.parse(json)).toMatchObject({ notChecked: { flags: ["f", "g"], segments: ["vip", "beta"], variant: "true" } });
+	});
+});
+
+describe("import", () => {
+	test("of a plan says what takes it, and sends nothing", async () => {
+		const control = await standIn(() => ({}));
+		const { exit, err } = await tidegate(["import", "-"], { env: control.env, stdin: "rollout: x\nflags: [f]\n" });
+		expect(err).toContain("is a plan, and nothing was sent: tidegate plan apply");
+		expect({ exit, sent: control.received }).toEqual({ exit: EXIT.failure, sent: [] });
+	});
+
+	test("tells what an unknown field should probably be called, and never suggests what was written", async () => {
+		const errors = ["/flags/0/enabeld", "/flags/0/rollout", "/segment"].map((pointer) => ({ pointer, message: "unknown field" }));
+		const { env } = await standIn(() => problem("invalid", 422, "no", { errors }));
+		const stdin = JSON.stringify({ flags: [{ key: "f", enabeld: true, rollout: 1 }], segment: [] });
+		const { err } = await tidegate(["import", "-"], { env, stdin });
+		expect(err).toContain('/flags/0/enabeld: unknown field: did you mean "enabled"?');
+		expect(err).toContain('/segment: unknown field: did you mean "segments"?');
+		expect(err).not.toContain('mean "rollout"');
 	});
 });
 
@@ -146,6 +197,32 @@ describe("plan apply", () => {
 		expect(await apply("--start --manual --at 2026-03-01T08:00:00Z", control.env)).toMatchObject({ exit: EXIT.ok });
 		expect(control.received.map(({ path }) => path.split("/").at(-1))).toEqual(["rollouts", "commands", "commands"]);
 		expect(control.received[2]?.body).toEqual({ command: "start", manual: true, at: "2026-03-01T08:00:00Z", reason: "" });
+	});
+
+	test.each<[what: string, argv: string, text: string, exit: number, says: string]>([
+		["a phase that there is not", "--start --from-phase nix", plan, EXIT.usage, "there is no phase nix: - has phase_1"],
+		["a number beyond the last", "--start --from-phase 2", plan, EXIT.usage, "there is no phase 2: - has phase_1"],
+		[
+			"what takes the gateway",
+			"--start",
+			plan.replace("flags", "strategy: compare-first\nflags"),
+			EXIT.failure,
+			"comparing takes the gateway, which this version does not have",
+		],
+	])("leaves no draft behind for %s", async (_what, argv, text, exit, says) => {
+		const control = await standIn(() => ({ body: detail }));
+		const done = await tidegate(["plan", "apply", "-", ...argv.split(" ")], { env: control.env, stdin: text });
+		expect(done.err).toContain(says);
+		expect({ exit: done.exit, sent: control.received }).toEqual({ exit, sent: [] });
+	});
+
+	test("tells of a draft that could not be started how to take it away", async () => {
+		const control = await standIn(({ path }) =>
+			path.endsWith("/commands") ? problem("invalid", 422, "flag f is killed") : { body: { ...detail, status: "draft" } },
+		);
+		const { exit, err } = await apply("--start --from-phase 1", control.env);
+		expect(exit).toBe(EXIT.failure);
+		expect(err).toContain("mend that and start it, or take it away: tidegate rollout cancel x.1");
 	});
 
 	test("takes what says how it starts with --start only", async () => {
@@ -177,5 +254,28 @@ describe("rollout show", () => {
 		expect(out).toMatch(/phase +first, 5 % of staff, 5 % held back\n/);
 		expect(out).toMatch(/taken back +cart\n/);
 		expect(out).toMatch(/next +second \(20 % of beta, with search\); 1 of 2 approvals \(bob\), from anybody but ann\n/);
+	});
+
+	test("of one that has ended says when, and no longer what it waited for", async () => {
+		const health = { atMs: 0, decision: "hold", reason: "hold_not_served", message: "held 1m of 1h", level: "good", score: 80, percent: 5 };
+		const control = await standIn(() => ({
+			body: {
+				...detail,
+				status: "rolled_back",
+				phase: null,
+				state: { status: "rolled_back", atMs: 60_000, by: "ann", reason: "" },
+				health,
+			},
+		}));
+		const { out } = await said("rollout show x.1", control.env);
+		expect(out).toMatch(/ended +1970-01-01T00:01:00Z\n/);
+		expect(out).toMatch(/reason +none was given, by ann\n/);
+		expect(out).not.toContain("held 1m");
+	});
+
+	test("of one that nothing is known of shows no score", async () => {
+		const health = { atMs: 0, decision: "hold", reason: "no_data", message: "nobody came", level: "unknown", score: 80, percent: 5 };
+		const control = await standIn(() => ({ body: { ...detail, health } }));
+		expect((await said("rollout show x.1", control.env)).out).toMatch(/level +unknown, as of/);
 	});
 });

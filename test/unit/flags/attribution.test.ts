@@ -265,6 +265,24 @@ test.each<[string, Given, object[]]>([
 	expect(placesOf({ segments: [internal, beta, pro], rollouts: [ringed], ...given })).toEqual(expected);
 });
 
+/** As control numbers them. */
+const numbered = [
+	{ segment: "internal", served: 20_000, number: 1 },
+	{ segment: "beta", served: 20_000, number: 2 },
+	{ segment: null, served: 20_000, number: 3 },
+];
+test.each<[string, Given, object[]]>([
+	["the first of those that serve as much", {}, [{ ...armAt(20_000), stage: 2, served: 20_000, ring: 1 }]],
+	["another, though it serves no more than everybody gets", { context: byBob }, [{ ring: 2, served: 20_000, unit: "bob" }]],
+	["that of everybody", { context: { targetingKey: "carl" } }, [{ ring: 3, served: 20_000, unit: "carl" }]],
+	["none of before the phase", { atMs: 4_999 }, [{ arm: armAt(50_000).arm, stage: 1, served: 50_000 }]],
+])("where rings are told apart an event bears the number of its user's: %s", (_, given, expected) => {
+	const { rings: __, ...alike } = ringed;
+	const found = placesOf({ segments: [internal, beta, pro], rollouts: [{ ...alike, numbered }], ...given });
+	expect(found).toMatchObject(expected);
+	expect(found.map((each) => "ring" in each)).toEqual(expected.map((each) => "ring" in each));
+});
+
 test("a measured flag of a user in no ring counts outside the rollout", () => {
 	const given = {
 		flags: [measured],

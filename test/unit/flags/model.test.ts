@@ -184,7 +184,7 @@ const WEIGHT = "takes a whole number from 0 to 100000, in thousandths of a perce
 
 test.each<[string, unknown, pointer: string, message: string]>([
 	["prerequisites as texts", { prerequisites: ["search"] }, "/prerequisites/0", 'takes {"flag": "search", "variants": ["true"]}'],
-	["prerequisites as one text", { prerequisites: "search" }, "/prerequisites", "takes a list, not a text"],
+	["prerequisites as one text", { prerequisites: "search" }, "/prerequisites", 'takes a list: [{"flag": "search", "variants": ["true"]}]'],
 	[
 		"a prerequisite's variant as a text",
 		{ prerequisites: [{ flag: "search", variants: "true" }] },
@@ -213,16 +213,15 @@ test.each<[string, unknown, pointer: string, message: string]>([
 		"takes true or false, a text, a number, an object or a list",
 	],
 	["a text for a boolean", { enabled: "yes" }, "/enabled", "takes true or false, not a text"],
-	["a boolean for a text", { description: true }, "/description", "takes a text, not a boolean"],
+	["a boolean for a text", { description: true }, "/description", 'takes a text, not a boolean: write "true", in quotes'],
 ])("refused in words: %s", (_, change, pointer, message) => {
-	const errors = (flagInput.safeParse({ ...aFlag(), ...(change as object) }).error?.issues ?? []).flatMap(fieldErrors);
+	const given = { ...aFlag(), ...(change as object) };
+	const errors = fieldErrors(flagInput.safeParse(given).error?.issues ?? [], given);
 	expect(errors).toEqual([{ pointer, message }]);
 });
 
 test("a list in place of a flag is refused in words, at the root", () => {
-	expect((flagInput.safeParse([]).error?.issues ?? []).flatMap(fieldErrors)).toEqual([
-		{ pointer: "", message: "takes an object, not a list" },
-	]);
+	expect(fieldErrors(flagInput.safeParse([]).error?.issues ?? [], [])).toEqual([{ pointer: "", message: "takes an object, not a list" }]);
 });
 
 test.each<[string, object]>([

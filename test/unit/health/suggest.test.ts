@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { nearest } from "../../../core/health/suggest";
+import { meant, nearest } from "../../../core/health/suggest";
 
 const KNOWN = ["error_rate", "fallback_rate", "latency_ms p95", "latency_ms p99", "satisfaction mean"];
 
@@ -14,7 +14,16 @@ test.each<[string, string | undefined]>([
 	["rate", undefined],
 	["revenue", undefined],
 	["", undefined],
-])("by %j somebody meant %j", (word, meant) => expect(nearest(word, KNOWN)).toBe(meant));
+])("by %j somebody meant %j", (word, said) => expect(nearest(word, KNOWN)).toBe(said));
+
+test.each<[string, string | undefined]>([
+	["prod", "production"],
+	["PRODUCTION", "production"],
+	["stagin", "staging"],
+	["s", "staging"],
+	["moon", undefined],
+	["", undefined],
+])("by %j an environment was meant: %j", (word, said) => expect(meant(word, ["production", "staging"])).toBe(said));
 
 test("by a text without end nobody meant anything", () => expect(nearest("x".repeat(10_000), KNOWN)).toBeUndefined());
 

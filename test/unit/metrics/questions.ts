@@ -66,13 +66,14 @@ export const arbitraryAsked: fc.Arbitrary<Asked[]> = fc
 				}),
 				{ maxLength: 3 },
 			),
+			rings: fc.constantFrom(undefined, { count: 2, newest: 1 }, { count: 50, newest: 50 }, { count: 2, newest: null }),
 		}),
 		{ minLength: 1, maxLength: 12 },
 	)
 	.map((all) =>
-		all.map(({ name, ...each }, i) => {
+		all.map(({ name, rings, ...each }, i) => {
 			const rollout = `${name}.${i}`;
-			return { ...each, environment: "production", rollout, place: `production/${rollout}`, after: null };
+			return { ...each, ...(rings ? { rings } : {}), environment: "production", rollout, place: `production/${rollout}`, after: null };
 		}),
 	);
 

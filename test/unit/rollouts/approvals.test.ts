@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { CheckResult } from "../../../core/checks/result";
 import { type Command, command, printRefusal } from "../../../core/rollouts/command";
 import { decide } from "../../../core/rollouts/decide";
 import { type LiveState, type RolloutState, isLive } from "../../../core/rollouts/state";
@@ -117,6 +118,58 @@ describe("whoever advances it", () => {
 		const state = aState({ watch: { alerting: ["would_roll_back.page"] } }, aPlan());
 		expect(told(state, { kind: "advance" }, aPlan())).toMatchObject({ error: { kind: "advance_refused" } });
 		expect(told(state, { kind: "advance", force: true, isAdmin: true }, aPlan())).toMatchObject({ ok: true });
+	});
+
+	describe("needs the critical checks to have passed", () => {
+		const http = "https://origin.example/health";
+		const checked = aPlan({
+			checks: [
+				{ name: "load", http, every: "1h" },
+				{ name: "hints", http, when: "during", critical: false },
+			],
+			phases: [
+				aPhase({ percent: 5 }),
+				aPhase({ percent: 20, checks: [{ name: "second", manual: "look at it" }] }),
+				aPhase({ percent: 100 }),
+			],
+		});
+		const state = aState({}, checked);
+		const passed = { critical: true, message: "fine", status: "passed", attempts: 1, durationMs: 5, atMs: NOW_MS } as const;
+		const load: CheckResult = { ...passed, name: "load" };
+		const second: CheckResult = { ...passed, name: "second" };
+		const hints: CheckResult = { ...passed, name: "hints", critical: false, status: "warning" };
+		const advanced = (results: readonly CheckResult[], of = state) => {
+			const result = told(of, { kind: "advance", results }, checked);
+			return result.ok ? result.value.kind : printRefusal(result.error);
+		};
+
+		test("all of them, those too that the next phase begins with", () => {
+			expect(advanced([load, second, hints])).toBe("advance");
+			expect(advanced([load, second])).toBe("advance");
+		});
+
+		test.each<[string, readonly CheckResult[], string]>([
+			["one that failed", [{ ...load, status: "failed", message: "answered 500" }, second], "check load: answered 500: it must pass first"],
+			["one that is too old", [{ ...load, status: "stale", message: "older than 24h" }, second], "check load: older than 24h"],
+			["one that waits for a person", [load, { ...second, status: "pending", message: "look at it" }], "confirm or report it"],
+			["one of before this phase", [{ ...load, atMs: state.sinceMs - 1 }, second], "check load: has not run yet"],
+			["nothing that is known", [], "check load: has not run yet"],
+		])("not past %s", (_, results, said) => {
+			expect(advanced(results)).toContain(said);
+			expect(advanced(results)).toContain("an admin can force it, with a reason");
+			expect(told(state, { kind: "advance", results, force: true, isAdmin: true }, checked)).toMatchObject({ ok: true });
+		});
+
+		test("though the phase has not lasted yet, and nobody has looked at what the next one begins with", () => {
+			const early = aState({ watch: { heldMs: 0 } }, checked);
+			expect(advanced([load], early)).toContain("check second: has not run yet");
+			expect(advanced([load], early)).toContain("once phase_1 has lasted");
+		});
+
+		test("but for a baseline: what the first phase begins with has passed before the start", () => {
+			const measured = aPlan({ guards: ["error_rate vs baseline <= +20%"], checks: [{ name: "load", http, every: "1h" }] });
+			expect(told(aState({ phase: -1 }, measured), { kind: "advance" }, measured)).toMatchObject({ ok: true });
+		});
 	});
 
 	test("needs no second approval of the first phase, which was approved before the start", () => {

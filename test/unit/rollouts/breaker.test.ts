@@ -113,7 +113,7 @@ test("the times that are given stay in their order", () => {
 	expect(breakerAt(times, DEFAULT_BREAKER, 4)).toEqual({ kind: "open", untilMs: 3 + 30 * MINUTE_MS });
 });
 
-test.each<[readonly { readonly id: string; readonly percent: number }[], string | undefined]>([
+test.each<[readonly { readonly id: string; readonly percent: number; readonly isStart?: boolean }[], string | undefined]>([
 	[[], undefined],
 	[[{ id: "b.1", percent: 5 }], "b.1"],
 	[
@@ -130,8 +130,22 @@ test.each<[readonly { readonly id: string; readonly percent: number }[], string 
 		],
 		"a.1",
 	],
-])("of %j the one that goes on alone is %s", (running, expected) => {
-	expect(trialOf(running)).toBe(expected);
+	[
+		[
+			{ id: "a.1", percent: 1, isStart: true },
+			{ id: "b.1", percent: 50 },
+		],
+		"b.1",
+	],
+	[
+		[
+			{ id: "a.1", percent: 10, isStart: true },
+			{ id: "b.1", percent: 1, isStart: true },
+		],
+		"b.1",
+	],
+])("of %j the one that goes on alone is %s", (ready, expected) => {
+	expect(trialOf(ready.map((each) => ({ isStart: false, ...each })))).toBe(expected);
 });
 
 const UNTIL_MS = NOW_MS + 12 * MINUTE_MS;
@@ -233,7 +247,7 @@ describe("while the breaker is half open", () => {
 		expect(decided(aState(), anEvidence(), plan, HALF_OPEN)).toMatchObject({
 			kind: "hold",
 			reason: "breaker_half_open",
-			message: expect.stringContaining("for another 12m only the rollout with the smallest percent advances by itself") as string,
+			message: expect.stringContaining("for another 12m only the smallest of those that could goes on by itself") as string,
 			alerts: [],
 		});
 	});

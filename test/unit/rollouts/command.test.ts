@@ -10,6 +10,22 @@ function aCommand(change: Partial<Command> = {}): Command {
 	return { kind: "pause", by: "anna", reason: "lunch", launch: 1, ...change };
 }
 
+test("where nobody gave a reason no message ends in a colon", () => {
+	for (const kind of KINDS)
+		for (const state of STATES) {
+			const given = aCommand({ kind, reason: "", by: "anna", extendMs: 60_000 });
+			const result = command(NEEDS_APPROVAL, state, given, NOW_MS);
+			if (result.ok) expect(result.value.message).not.toMatch(/: *$|^;/);
+		}
+	const rejected = command(NEEDS_APPROVAL, awaitingApproval(aState(), NOW_MS), aCommand({ kind: "reject", reason: "" }), NOW_MS);
+	expect(rejected).toMatchObject({ value: { state: { reason: "rejected" } } });
+});
+
+test("an approval that nothing waits for yet is told so", () => {
+	const refused = command(NEEDS_APPROVAL, aState(), aCommand({ kind: "approve" }), NOW_MS);
+	expect(refused.ok ? "" : printRefusal(refused.error)).toBe("cannot approve: nothing waits for an approval yet, the rollout is running");
+});
+
 const LAUNCHED = { ...FIRST_LAUNCH, author: "ben" };
 const NEEDS_APPROVAL = aPlan({
 	phases: [aPhase({ percent: 5, approval: "manual" }), aPhase({ percent: 20, approval: "manual" }), aPhase({ percent: 100 })],
@@ -21,7 +37,7 @@ const STATES: readonly RolloutState[] = [
 	aState(),
 	awaitingApproval(aState(), NOW_MS - 1),
 	pausedState(),
-	lowered(aPlan(), aState(), [2, 1, 0], NOW_MS - 1, { by: "anna", reason: "harm", trigger: "operator" }),
+	lowered(aPlan(), aState(), [5, 1, 0], NOW_MS - 1, { by: "anna", reason: "harm", trigger: "operator" }),
 	...ENDED,
 ];
 const KINDS = COMMANDS;

@@ -3,7 +3,6 @@ import { expect, test } from "vitest";
 import { CALM } from "../../../core/rollouts/circumstances";
 import { COMMANDS, type Command, command } from "../../../core/rollouts/command";
 import { decide } from "../../../core/rollouts/decide";
-import { servedBy } from "../../../core/rollouts/exposure";
 import { isLive, rolloutState } from "../../../core/rollouts/state";
 import { STRATEGIES } from "../../../core/rollouts/wayBack";
 import { unguarded } from "../../../core/rollouts/transitions";
@@ -33,7 +32,7 @@ const aLateTick = fc.tuple(aSeen, fc.integer({ min: 0, max: 100 })).map(
 	([seen, minutes]) =>
 		new Happening(`LateTick(${seen.kind})`, ({ plan, state, under }) => {
 			if (!isLive(state)) return;
-			const observation = observationOf(plan, seen, servedBy(plan, state));
+			const observation = observationOf(plan, seen, state);
 			expect(decide(plan, state, observation, state.watch.tickedAtMs - minutes * MINUTE_MS, under)).toEqual({ kind: "none" });
 		}),
 );
@@ -114,6 +113,16 @@ const aPerson: fc.Arbitrary<Person> = fc
 	.oneof({ weight: 3, arbitrary: aStart }, { weight: 4, arbitrary: aMove }, { weight: 1, arbitrary: aRollback })
 	.map((given) => new Person(given as Command));
 
+/** Somebody changes their mind: a resume from the way back is too rare otherwise. */
+const aChangeOfMind = fc.constantFrom([80, 40, 3, 0], [30, 0], [3, 0]).map(
+	(stages) =>
+		new Happening(`ChangeOfMind(${stages.join()})`, (real, model) => {
+			const by = { by: "anna", reason: "it hurts, or not" };
+			new Person({ kind: "roll_back", ...by, wayBack: { strategy: "gradual", stages } }).run(model, real);
+			new Person({ kind: "resume", ...by }).run(model, real);
+		}),
+);
+
 /** fc.commands takes each of its arbitraries as often as any other. */
 const anything = [
 	aHealthyTick,
@@ -124,6 +133,7 @@ const anything = [
 	aPerson,
 	aPerson,
 	fc.oneof(
+		aChangeOfMind,
 		fc.constant(restart),
 		fc.constant(again),
 		fc.constant(again),
@@ -141,7 +151,7 @@ const anything = [
 const REACHED = {
 	"by a person":
 		"advance approve begin_rollback cancel complete drop_flags exclude extend pause reject resume roll_back schedule start validate",
-	refused: "advance_refused approval_refused force_refused no_such_phase wrong_status",
+	refused: "advance_refused approval_refused force_refused no_such_phase resume_refused wrong_status",
 	roll_back: "harm_proven limit_breached operator red_flag_breached timed_out",
 	hold:
 		"awaiting_approval breaker_half_open breaker_open breaker_unknown check_failed check_pending control_breaches_too criterion_unmet " +
@@ -184,5 +194,5 @@ test("any sequence of ticks, commands, faults and restarts keeps every promise t
 test("such sequences reach whatever the engine and people can do, so the promises above are not empty", () => {
 	const { reached } = live({ seed: 5 });
 	const wanted = Object.entries(REACHED).flatMap(([kind, reasons]) => reasons.split(" ").map((reason) => `${kind}: ${reason}`));
-	expect([...reached].sort()).toEqual(expect.arrayContaining(wanted));
+	expect(wanted.filter((each) => !reached.has(each))).toEqual([]);
 });

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type * as fc from "fast-check";
 import { expect } from "vitest";
 import { servedTo } from "../../../core/flags/rings";
+import type { CheckResult } from "../../../core/checks/result";
 import { bucketsOf } from "../../../core/flags/snapshot";
 import { logEvidenceOf } from "../../../core/health/guard";
 import type { Observation } from "../../../core/health/observation";
@@ -12,7 +13,9 @@ import { decide } from "../../../core/rollouts/decide";
 import type { Change, Decision } from "../../../core/rollouts/decision";
 import { liveRollout, servedBy } from "../../../core/rollouts/exposure";
 import { type Plan, approvalTimeoutOf, approversOf } from "../../../core/rollouts/plan";
+import { checksToLeave } from "../../../core/rollouts/planChecks";
 import { type LiveState, type RolloutState, isLive, isWaiting, rolloutState } from "../../../core/rollouts/state";
+import { logMeanExp } from "../../../core/statistics/special";
 import { MINUTE_MS } from "./fixtures";
 import { FLAGS, SEGMENTS, type Seen, isMissing, observationOf } from "./modelWorld";
 
@@ -121,6 +124,11 @@ function checkApproved({ plan, state, now }: Real, { approvedBy }: Model, next: 
 	if (state.status === "awaiting_approval") expect(now - state.askedAtMs).toBeGreaterThanOrEqual(afterMs);
 }
 
+/** By what has been learnt so far. */
+function isHarmful({ alpha, watch, dropped }: LiveState): boolean {
+	return dropped.length === 0 && watch.guards.length > 0 && logMeanExp(watch.guards.map(logEvidenceOf)) >= Math.log(1 / alpha);
+}
+
 const judgementOf = (decision: Decision) => (decision.kind === "none" ? null : decision.judgement);
 
 export class Tick implements fc.Command<Model, Real> {
@@ -137,8 +145,7 @@ export class Tick implements fc.Command<Model, Real> {
 		real.now += this.#minutes * MINUTE_MS;
 		model.commands++;
 		const { plan, state: before, now, under } = real;
-		const served = isLive(before) ? servedBy(plan, before) : 0;
-		const seen = frozen(observationOf(plan, this.#seen, served));
+		const seen = frozen(observationOf(plan, this.#seen, before));
 		const decision = decide(plan, before, seen, now, under);
 		expectSame(decide(plan, before, seen, now, under), decision);
 		this.#checkBreaker(real, seen, decision);
@@ -228,6 +235,14 @@ export class Tick implements fc.Command<Model, Real> {
 	toString = (): string => `Tick(${this.#seen.kind}, signal ${this.#seen.signal}, ${this.#seen.users} users, ${this.#minutes} min later)`;
 }
 
+/** What is known of the checks where it stands, all of them alike. */
+function resultsOf({ plan, state, now, under }: Real): CheckResult[] {
+	if (!isLive(state) || under.checks.pending !== null) return [];
+	const status = under.checks.failed === null ? "passed" : "failed";
+	const checks = checksToLeave(plan, state)?.checks ?? [];
+	return checks.map(({ name, critical }) => ({ name, critical, status, message: "500", attempts: 1, durationMs: 1, atMs: now }));
+}
+
 export class Person implements fc.Command<Model, Real> {
 	readonly #given: Command;
 	constructor(given: Command) {
@@ -239,7 +254,7 @@ export class Person implements fc.Command<Model, Real> {
 	run(model: Model, real: Real): void {
 		model.commands++;
 		const { plan, state: before } = real;
-		const given = this.#given;
+		const given = { ...this.#given, results: resultsOf(real) };
 		// People are not bound to whole minutes.
 		real.now += 1_000;
 		const result = command(plan, before, given, real.now);
@@ -256,6 +271,10 @@ export class Person implements fc.Command<Model, Real> {
 		const [was, is] = [exposureOf(real, before), exposureOf(real, state)];
 		if (["pause", "extend", "approve", "reject"].includes(kind)) expectSame(is, was);
 		if (WAYS_BACK.includes(kind) || kind === "cancel") expect(noneIsMore(is, was)).toBe(true);
+		// Whom a lapse took back goes on where they were: nothing was found against it.
+		if (kind === "resume" && isLive(before)) expect(noneIsMore(is, exposureOf(real, { ...before, retreated: false }))).toBe(true);
+		if (isLive(before) && isHarmful(before) && !noneIsMore(is, was))
+			expect(given).toMatchObject({ kind: "advance", force: true, isAdmin: true });
 		if (given.kind === "advance" && isLive(before)) this.#checkAdvance(real, model, before, state);
 		if (given.kind === "approve") {
 			expect(given.by).not.toBe(AUTHOR);
@@ -271,6 +290,8 @@ export class Person implements fc.Command<Model, Real> {
 		const { force = false, isAdmin = false, reason } = this.#given;
 		if (isLive(after)) expect(noneIsLess(exposureOf(real, after), exposureOf(real, before))).toBe(true);
 		if (force) return expect([isAdmin, reason.trim() !== ""]).toEqual([true, true]);
+		const { failed, pending } = real.under.checks;
+		if (checksToLeave(real.plan, before)?.checks.some(({ critical }) => critical)) expect([failed, pending]).toEqual([null, null]);
 		const next = before.phase === -1 ? before.fromPhase : before.phase + 1;
 		expect(before.phase === -1 ? Infinity : model.approvedBy.size).toBeGreaterThanOrEqual(approversOf(real.plan, next));
 		// Of a rollout that has one guard: a mean of one.

@@ -1,8 +1,10 @@
 import * as fc from "fast-check";
 import { BUCKETS } from "../../../core/flags/bucket";
 import type { ArmSums, Evidence, FirstHarms, Observation } from "../../../core/health/observation";
-import { type Plan, storedPlan } from "../../../core/rollouts/plan";
+import { servedBy } from "../../../core/rollouts/exposure";
+import { type Plan, newestRing, storedPlan } from "../../../core/rollouts/plan";
 import { signalKeysOf } from "../../../core/rollouts/planCriteria";
+import { type RolloutState, isLive } from "../../../core/rollouts/state";
 import { type WrittenPlan, completePlan, plan as writtenPlan } from "../../../core/rollouts/writtenPlan";
 import { anEvidence, quantilesOf, sumsOf } from "./fixtures";
 
@@ -178,8 +180,23 @@ function harmsOf(signal: string, served: number, ratio: number, units: number): 
 	];
 }
 
-/** What is seen of a rollout that serves so many buckets. */
-export function observationOf(plan: Plan, { kind, signal: nth, users }: Seen, served: number): Observation {
+/** What is seen of a rollout where it stands; of its newest ring the same, since nobody else is there. */
+export function observationOf(plan: Plan, seen: Seen, state: RolloutState): Observation {
+	const observation = observationOfAll(plan, seen, isLive(state) ? servedBy(plan, state) : 0);
+	const ring = isLive(state) ? newestRing(plan, state) : undefined;
+	if (ring === undefined || observation.kind === "source_error") return observation;
+	const { totals, userSums, quantiles, firstHarms } = observation;
+	const inRing = <T extends object>(rows: readonly T[]): (T & { ring: number })[] => rows.map((row) => ({ ...row, ring }));
+	return {
+		...observation,
+		totals: inRing(totals),
+		userSums: [...userSums, ...inRing(userSums)],
+		quantiles: [...quantiles, ...inRing(quantiles)],
+		firstHarms: inRing(firstHarms),
+	};
+}
+
+function observationOfAll(plan: Plan, { kind, signal: nth, users }: Seen, served: number): Observation {
 	if (kind === "source_error") return { kind, message: "timeout" };
 	const signals = signalKeysOf(plan);
 	const { key } = signals[nth % signals.length] ?? { key: "error" };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { command } from "../../../core/rollouts/command";
+import { command, printRefusal } from "../../../core/rollouts/command";
 import { decide } from "../../../core/rollouts/decide";
 import type { Change } from "../../../core/rollouts/decision";
 import { liveRollout, servedBy } from "../../../core/rollouts/exposure";
@@ -8,7 +8,7 @@ import { type LiveState, isLive, rolloutState } from "../../../core/rollouts/sta
 import { type WayBackWanted, takeBack } from "../../../core/rollouts/takeBack";
 import { FIRST_LAUNCH, lowered, resumed } from "../../../core/rollouts/transitions";
 import { logEvidenceOf } from "../../../core/health/guard";
-import { MINUTE_MS, NOW_MS, aGuardWatch, aPlan, aState, anEvidence, betsOf, pausedState } from "./fixtures";
+import { MINUTE_MS, NOW_MS, aGuardWatch, aPhase, aPlan, aState, anEvidence, betsOf, pausedState } from "./fixtures";
 
 const BECAUSE = { reason: "operator", message: "it hurts", by: "anna", judgement: null } as const;
 const full = (change: Parameters<typeof aState>[0] = {}, plan: Plan = aPlan()): LiveState =>
@@ -96,6 +96,37 @@ describe("on the way back", () => {
 		expect(next).not.toHaveProperty("stages");
 		expect(next.watch.guards.map(logEvidenceOf)).toEqual([expect.closeTo(0, 9)]);
 		expect(servedBy(plan, next)).toBe(20_000);
+	});
+
+	describe("a person's resume raises nobody above what is served at that moment", () => {
+		const resume = { kind: "resume", by: "anna", reason: "mended" } as const;
+		const by = { by: "anna", reason: "slow", trigger: "operator" };
+		const refused = { ok: false, error: { kind: "resume_refused", message: expect.stringContaining("25 % are served still") as string } };
+
+		test("where every phase serves more it is refused, and says what to do", () => {
+			const steep = aPlan({ phases: [aPhase({ percent: 50 }), aPhase({ percent: 100 })] });
+			const result = command(steep, lowered(steep, aState({ phase: 1 }, steep), [25, 0], NOW_MS, by), resume, NOW_MS + 1);
+			expect(result).toMatchObject(refused);
+			expect(!result.ok && printRefusal(result.error)).toContain("create the plan again");
+		});
+
+		const ringed = (first: number): Plan =>
+			aPlan({
+				holdback: 0,
+				phases: [
+					aPhase({ percent: first, audience: "internal" }),
+					aPhase({ percent: 50, audience: "beta" }),
+					aPhase({ percent: 20 }),
+					aPhase({ percent: 100 }),
+				],
+			});
+		const ringsAfter = (of: Plan): ReturnType<typeof command> =>
+			command(of, lowered(of, aState({ phase: 3 }, of), [25, 0], NOW_MS, by), resume, NOW_MS + 1);
+
+		test("ring by ring, whatever the percent of the phase itself", () => {
+			expect(ringsAfter(ringed(100))).toMatchObject(refused);
+			expect(ringsAfter(ringed(10))).toMatchObject({ ok: true, value: { state: { status: "running", phase: 0 } } });
+		});
 	});
 
 	test("what a percentile's guard has learnt is usual outlives a resumption, and its users are scored on", () => {

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import type { Evidence } from "../../../core/health/observation";
+import type { Circumstances } from "../../../core/rollouts/circumstances";
 import { decide } from "../../../core/rollouts/decide";
 import type { Decision } from "../../../core/rollouts/decision";
 import { timeoutOf } from "../../../core/rollouts/plan";
+import { awaitingApproval } from "../../../core/rollouts/transitions";
 import { MINUTE_MS, NOW_MS, aPhase, aPlan, aState, anEvidence, pausedState } from "./fixtures";
 
 const HOUR_MS = 3_600_000;
@@ -108,6 +110,87 @@ describe("advance", () => {
 		expect(late("advance", { ...undoubled, manual: true })).toMatchObject({ kind: "hold", reason: "manual_advance" });
 		const phases = [aPhase({ timeout: { after: "1h", policy: "advance" } }), aPhase({ percent: 100, approval: "manual" })];
 		expect(late("advance", undoubled, anEvidence(), { phases })).toMatchObject({ kind: "await_approval" });
+	});
+});
+
+describe("what has shown enough and waits for something else is late as well", () => {
+	const alert = { severity: "warn", kind: "phase_timeout" };
+	const told = expect.arrayContaining([expect.objectContaining(alert)]) as unknown;
+	const failed = { checks: { failed: "check smoke: answered 500", pending: null } };
+	const pending = { checks: { failed: null, pending: "check smoke: has not run yet" } };
+	const halfOpen: Partial<Circumstances> = { breaker: { kind: "half_open", untilMs: NOW_MS + MINUTE_MS }, isTrial: false };
+	const waiting = (policy: string, under: Partial<Circumstances>, change: Change = {}): Decision => {
+		const of = aPlan({ phases: [aPhase({ timeout: { after: "1h", policy } }), aPhase({ percent: 100, approval: "manual" })] });
+		const approvals = [{ by: "carl", atMs: 1, reason: "fine" }];
+		return decide(of, aState({ sinceMs: NOW_MS - 2 * HOUR_MS, approvals, ...change }, of), anEvidence(), NOW_MS, under);
+	};
+
+	test.each<[string, Partial<Circumstances>, Change]>([
+		["a check that fails", failed, {}],
+		["a check that has never been reported", pending, {}],
+		["a person who was to advance it", {}, { manual: true }],
+		["a breaker", halfOpen, {}],
+	])("for %s: somebody is told once", (_, under, change) => {
+		for (const policy of ["hold", "advance"]) {
+			const first = waiting(policy, under, change);
+			expect(first).toMatchObject({
+				kind: "hold",
+				message: expect.stringContaining("phase_1 takes longer than 1h") as string,
+				alerts: told,
+			});
+			if (first.kind !== "hold") return;
+			expect(waiting(policy, under, { ...change, watch: { alerting: first.state.watch.alerting } })).toMatchObject({
+				kind: "hold",
+				alerts: [],
+			});
+		}
+	});
+
+	test("what was seen and is late goes back, where the plan says so", () => {
+		expect(waiting("rollback", failed)).toMatchObject({
+			kind: "roll_back",
+			reason: "timed_out",
+			strategy: "immediate",
+			message: "phase_1 takes longer than 1h: check smoke: answered 500",
+		});
+		expect(waiting("rollback", {}, { manual: true })).toMatchObject({ kind: "roll_back", reason: "timed_out" });
+	});
+
+	test.each<[string, Partial<Circumstances>]>([
+		["a check that nobody has reported", pending],
+		["the breaker", halfOpen],
+	])("%s takes nobody back, however late", (_, under) => {
+		expect(waiting("rollback", under)).toMatchObject({ kind: "hold", alerts: told });
+	});
+
+	test("a check that keeps an approved phase waiting counts too, and an approval has a time-out of its own", () => {
+		const asked: Change = { ...awaitingApproval(aState(), NOW_MS), sinceMs: NOW_MS - 2 * HOUR_MS };
+		expect(waiting("hold", pending, asked)).toMatchObject({ kind: "hold", reason: "check_pending", alerts: told });
+		expect(waiting("rollback", failed, asked)).toMatchObject({ kind: "hold", reason: "check_failed", alerts: told });
+		expect(waiting("rollback", {}, { ...asked, approvals: [] })).toMatchObject({ kind: "hold", reason: "awaiting_approval", alerts: [] });
+	});
+
+	test("a date that has not come is no delay", () => {
+		const of = aPlan({ phases: [aPhase({ timeout: "1h" }), aPhase({ percent: 100, not_before: { day: 9 } })] });
+		const state = aState({ sinceMs: NOW_MS - 2 * HOUR_MS, launchedAtMs: NOW_MS }, of);
+		expect(decide(of, state, anEvidence(), NOW_MS)).toMatchObject({ kind: "hold", reason: "not_before", alerts: [] });
+		expect(decide(of, state, anEvidence(), NOW_MS, pending)).toMatchObject({ kind: "hold", reason: "check_pending", alerts: [] });
+	});
+
+	test.each<[string, number, Evidence]>([
+		["its time", 0, anEvidence()],
+		["its users", HOUR_MS, anEvidence({ control: { users: 20, harmedUsers: 0 } })],
+	])("a baseline that lacks %s is told of after an hour, once", (_, heldMs, seen) => {
+		const of = aPlan({ guards: ["error_rate vs baseline <= +20%"] });
+		const at = (sinceMs: number, alerting: string[] = []): Decision =>
+			decide(of, aState({ phase: -1, sinceMs, watch: { heldMs, alerting } }, of), seen, NOW_MS);
+		const measuring = { kind: "hold", reason: "measuring_baseline" };
+		expect(at(NOW_MS - HOUR_MS + 1)).toMatchObject({ ...measuring, alerts: [] });
+		expect(at(NOW_MS - HOUR_MS)).toMatchObject({
+			...measuring,
+			alerts: [{ ...alert, message: expect.stringContaining("baseline takes longer than 1h") as string }],
+		});
+		expect(at(NOW_MS - HOUR_MS, ["phase_timeout.warn"])).toMatchObject({ ...measuring, alerts: [] });
 	});
 });
 

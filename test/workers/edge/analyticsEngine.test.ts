@@ -101,6 +101,12 @@ describe("an outcome", () => {
 		]);
 	});
 
+	test("of a ring bears its number, and so does its harm", async () => {
+		const { points, store } = aDataset();
+		await store.record("production", [aPoint({ ring: 2, harms: [{ signal: "error", slot: 0 }] }), aPoint()]);
+		expect(points.map((point) => read(point)[COLUMNS.ring])).toEqual(["2", "2", undefined]);
+	});
+
 	test("outside a rollout is under its flag", async () => {
 		const { points, store } = aDataset();
 		await store.record("production", [aPoint({ arm: "outside", rollout: "", stage: 0, served: 0 })]);

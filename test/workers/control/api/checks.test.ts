@@ -138,6 +138,21 @@ describe("of a rollout", () => {
 		expect(await done("GET", `${ROLLOUTS}/${id}/checks`)).toMatchObject({ stage: 0, checks: [], can_deploy: true });
 	});
 
+	test("an operator's advance goes past none that is critical, and an admin's with a reason does", async () => {
+		const { id } = await createRollout({ checks: [{ name: "smoke", ...http, when: "during" }] });
+		await command(id, "start");
+		const stateOf = async () => (await done<{ state: { sinceMs: number; phase: number } }>("GET", `${ROLLOUTS}/${id}`)).state;
+		const advance = (change: object = {}) => ({ body: { command: "advance", reason: "now", ...change } });
+		const at = `${ROLLOUTS}/${id}/commands`;
+		expect((await refused(409, "POST", at, advance())).detail).toContain("check smoke: has not run yet");
+		await record(id, 1, { name: "smoke", status: "failed", message: "answered 500", atMs: (await stateOf()).sinceMs });
+		expect((await refused(409, "POST", at, advance())).detail).toContain("check smoke: answered 500");
+		await done("POST", at, advance({ force: true }));
+		await record(id, 2, { name: "smoke", status: "passed", atMs: (await stateOf()).sinceMs });
+		await done("POST", at, advance());
+		expect((await stateOf()).phase).toBe(2);
+	});
+
 	test("what waits for a person is confirmed, and twice is once", async () => {
 		const { id, sinceMs } = await waiting([MANUAL]);
 		await record(id, 0, { name: "told", status: "pending", attempts: 0, atMs: sinceMs });

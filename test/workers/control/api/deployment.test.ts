@@ -292,6 +292,7 @@ interface Status {
 	readonly environments: readonly { readonly environment: string; readonly check: unknown }[];
 	readonly rollouts: { readonly running: number; readonly paused: number; readonly damaged: readonly string[] };
 	readonly breaker: unknown;
+	readonly breakGlass: unknown;
 	readonly origins: unknown;
 	readonly alerts: readonly { readonly rollout: string; readonly active: boolean }[];
 	readonly rollbacks: readonly { readonly rollout: string; readonly atMs: number; readonly message: string; readonly actor: string }[];
@@ -325,6 +326,19 @@ describe("the system's status", () => {
 			.bind(NOW_MS - 900_000)
 			.run();
 		expect((await status()).tick).toEqual({ lastTickAgeMs: 900_000, guarded: false });
+	});
+
+	test.each([
+		['{"kill": ["cart"]}', { kill: ["cart"], baseline: [], isUsable: true }],
+		['{"kill": [], "baseline": ["x.1"]}', { kill: [], baseline: ["x.1"], isUsable: true }],
+		['{"kil": ["cart"]}', { kill: [], baseline: [], isUsable: false }],
+		["cart", { kill: [], baseline: [], isUsable: false }],
+	])("tells what somebody has written by hand for the edges: %s", async (text, told) => {
+		expect((await status()).breakGlass).toBeNull();
+		await env.SNAPSHOTS.put("override/production", text);
+		expect((await status()).breakGlass).toEqual(told);
+		expect((await status({}, "staging")).breakGlass).toBeNull();
+		await env.SNAPSHOTS.delete("override/production");
 	});
 
 	test("tells what is not published yet", async () => {

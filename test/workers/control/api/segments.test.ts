@@ -286,8 +286,10 @@ describe("a segment that a rollout uses", () => {
 
 	test("since people took it back cannot be deleted, on the way back neither, and completed its flag's rule holds it", async () => {
 		const { key } = await create();
-		const { id, plan } = await createRollout({ phases: [phase()] });
+		const { id, plan } = await createRollout({ phases: [{ ...phase(), percent: 50 }, phase()] });
+		const forced = { body: { command: "advance", force: true, reason: "done" } };
 		await command(id, "start");
+		await done("POST", `${ROLLOUTS}/${id}/commands`, forced);
 		const exclude = { command: "roll_back", strategy: "targeted", segments: [key], reason: "theirs only" };
 		await done("POST", `${ROLLOUTS}/${id}/commands`, { body: exclude });
 		const held = async () => (await refused(409, "DELETE", at(key), { headers: ifMatch(1) }))["by"];
@@ -296,7 +298,8 @@ describe("a segment that a rollout uses", () => {
 		expect(await done("GET", `${ROLLOUTS}/${id}`)).toMatchObject({ status: "rolling_back" });
 		expect(await held()).toEqual([`rollouts/${id}`]);
 		await command(id, "resume");
-		await done("POST", `${ROLLOUTS}/${id}/commands`, { body: { command: "advance", force: true, reason: "done" } });
+		await done("POST", `${ROLLOUTS}/${id}/commands`, forced);
+		await done("POST", `${ROLLOUTS}/${id}/commands`, forced);
 		expect(await held()).toEqual([`flags/${(plan as { flags: string[] }).flags[0]}`]);
 	});
 

@@ -3,6 +3,7 @@ import { describeFirstHarms } from "./contract/firstHarms";
 import { describePerformance } from "./contract/performance";
 import { describeQuantiles } from "./contract/quantiles";
 import { describeRepetitions } from "./contract/repetitions";
+import { describeRings } from "./contract/rings";
 import { describeScores } from "./contract/scores";
 import { type MetricStore, Watched } from "./contract/store";
 import { describeSystem } from "./contract/system";
@@ -20,6 +21,7 @@ export function describeMetricsSource(name: string, store: MetricStore): void {
 	describeUserSums(name, watched);
 	describeQuantiles(name, watched);
 	describeFirstExposures(name, watched);
+	describeRings(name, watched);
 	describeScores(name, watched);
 	describePerformance(name, watched);
 	describeSystem(name, watched);

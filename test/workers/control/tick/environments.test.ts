@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { type MockInstance, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type EnvironmentSettings, environmentSettings } from "../../../../core/environmentSettings";
+import type { Command } from "../../../../core/rollouts/command";
 import { type LiveState, isLive } from "../../../../core/rollouts/state";
 import { latestEnvironmentChecks } from "../../../../control/store/environmentChecks";
 import type { Database } from "../../../../control/store/database";
@@ -23,7 +24,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
 	vi.restoreAllMocks();
-	await env.DB.prepare("UPDATE rollouts SET status = 'draft' WHERE status IN ('running', 'paused')").run();
+	await env.DB.prepare("UPDATE rollouts SET status = 'draft' WHERE status IN ('running', 'paused', 'scheduled')").run();
 	await env.DB.prepare("DELETE FROM environment_settings").run();
 });
 
@@ -124,6 +125,48 @@ describe("half an hour after too many rollbacks", () => {
 		await tick(aTick(), nextMinute());
 		expect(await found(wide.id)).toBe("breaker_open");
 		expect(await breakerFound()).toMatchObject({ breakerUntilMs: START_MS + (minute - 1 + 30) * MINUTE_MS });
+	});
+
+	/** Smaller than the other, and not about to go on by itself. */
+	test.each<[string, PlanChange, Partial<Command>]>([
+		["waits for a person", {}, { manual: true }],
+		[
+			"is to last for days",
+			{
+				phases: [
+					{ percent: 5, hold: "3d" },
+					{ percent: 100, hold: "2m" },
+				],
+			},
+			{},
+		],
+	])("a rollout that %s keeps nobody else from going on", async (what, change, order) => {
+		const name = what.replaceAll(" ", "-");
+		await harmful(name);
+		const wide = await healthy(`${name}-wide`, TENTH, WIDE);
+		const narrow = await started(`${name}-narrow`, change, order);
+		await outcomes(narrow, HEALTHY, "a");
+		await tick(aTick(), nextMinute());
+		minute += 29;
+		await outcomes(wide, WIDE, "b");
+		await outcomes(narrow, HEALTHY, "b");
+		await tick(aTick(), nextMinute());
+		expect([await live(wide.id), await live(narrow.id)]).toMatchObject([{ phase: 1 }, { phase: 0 }]);
+	});
+
+	test("where nothing that runs could go on, a start whose time has come does, one at a tick and the smallest first", async () => {
+		await harmful("start");
+		const startsAtMs = START_MS + (minute + 20) * MINUTE_MS;
+		const [wide, narrow] = [await started("start-a-wide", TENTH, { startsAtMs }), await started("start-b-narrow", {}, { startsAtMs })];
+		await tick(aTick(), nextMinute());
+		const statuses = async () => [(await current(wide.id)).status, (await current(narrow.id)).status];
+		minute += 28;
+		await tick(aTick(), nextMinute());
+		expect(await statuses()).toEqual(["scheduled", "scheduled"]);
+		await tick(aTick(), nextMinute());
+		expect(await statuses()).toEqual(["scheduled", "running"]);
+		await tick(aTick(), nextMinute());
+		expect(await statuses()).toEqual(["running", "running"]);
 	});
 
 	test("a paused rollout is not waited for", async () => {

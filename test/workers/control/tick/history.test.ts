@@ -33,7 +33,7 @@ async function ticks(count: number, change: Parameters<typeof aTick>[0] = {}): P
 	}
 }
 
-async function order(id: string, given: Pick<Command, "kind" | "wayBack">): Promise<void> {
+async function order(id: string, given: Pick<Command, "kind" | "wayBack" | "force" | "isAdmin">): Promise<void> {
 	const row = await current(id);
 	const atMs = START_MS + minute * MINUTE_MS;
 	const change = command(row.plan, row.state, { by: "ann", reason: "slow", ...given }, atMs);
@@ -105,7 +105,9 @@ describe("a gradual way back", () => {
 	});
 
 	test("that a person resumes is told as given up, and the next one is another", async () => {
-		const { id } = await started("given-up", GRADUAL);
+		const phases = [20, 100].map((percent) => ({ percent, hold: "1h" }));
+		const { id } = await started("given-up", { ...GRADUAL, phases });
+		await order(id, { kind: "advance", force: true, isAdmin: true });
 		await order(id, { kind: "roll_back", wayBack: { strategy: "gradual" } });
 		await order(id, { kind: "resume" });
 		expect(await history()).toMatchObject([{ verifiedAtMs: null, failure: "resumed before everybody was back", isFollowed: false }]);

@@ -27,7 +27,13 @@ test("the evidence of many rollouts takes as many queries as that of one, and ea
 	await outcomes(first, HEALTHY, "a");
 	const one = counting();
 	await observe(embedded(one.d1), [first], START_MS + MINUTE_MS);
-	const others = await Promise.all(Array.from({ length: 30 }, (_, i) => started(`many-${i + 1}`)));
+	const ringed = {
+		phases: [
+			{ percent: 5, hold: "2m", audience: "beta" },
+			{ percent: 100, hold: "2m" },
+		],
+	};
+	const others = await Promise.all(Array.from({ length: 30 }, (_, i) => started(`many-${i + 1}`, i === 29 ? ringed : {})));
 	for (const row of others.slice(0, 3)) await outcomes(row, HEALTHY, row.id); // oxlint-disable-line no-await-in-loop -- D1 has one writer
 	const many = counting();
 	const { rows } = await listActive(db);

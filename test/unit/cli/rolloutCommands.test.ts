@@ -202,13 +202,6 @@ describe("plan apply", () => {
 	test.each<[what: string, argv: string, text: string, exit: number, says: string]>([
 		["a phase that there is not", "--start --from-phase nix", plan, EXIT.usage, "there is no phase nix: - has phase_1"],
 		["a number beyond the last", "--start --from-phase 2", plan, EXIT.usage, "there is no phase 2: - has phase_1"],
-		[
-			"what takes the gateway",
-			"--start",
-			plan.replace("flags", "strategy: compare-first\nflags"),
-			EXIT.failure,
-			"comparing takes the gateway, which this version does not have",
-		],
 	])("leaves no draft behind for %s", async (_what, argv, text, exit, says) => {
 		const control = await standIn(() => ({ body: detail }));
 		const done = await tidegate(["plan", "apply", "-", ...argv.split(" ")], { env: control.env, stdin: text });

@@ -6,7 +6,7 @@ import { webhook } from "../../control/notify/webhook";
 import { open } from "../../control/store/database";
 import { tick } from "../../control/tick/tick";
 
-export { Head, Telemetry } from "../../control/index";
+export { Comparisons, Head, Telemetry } from "../../control/index";
 
 const realNow = () => Date.now();
 

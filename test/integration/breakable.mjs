@@ -60,7 +60,7 @@ export default {
 	scheduled: (event, env, ctx) => inner.scheduled(event, wrapped(env), ctx),
 };`;
 /** Control's, as the edge's bindings name them. */
-const ENTRYPOINTS = ["Head", "Telemetry"].map((name) => `export const ${name} = entrypoint(exported.${name});`).join("\n");
+const ENTRYPOINTS = ["Head", "Telemetry", "Comparisons"].map((name) => `export const ${name} = entrypoint(exported.${name});`).join("\n");
 
 /**
  * Stands before a Worker and takes away what it uses, as PUT /.outage says: {d1, kv, control}, each "down" or "hangs" or left

@@ -1,10 +1,13 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 
+/** Instead of the binding's, once there is a newer one. */
+let newer;
+
 /** Stands in for control: the edge gets the same head each time, after as long as a far database takes. */
 export class Head extends WorkerEntrypoint {
 	async head() {
 		await scheduler.wait(20);
-		return this.env.HEAD;
+		return newer ?? this.env.HEAD;
 	}
 
 	async body() {
@@ -19,4 +22,16 @@ export class Telemetry extends WorkerEntrypoint {
 	}
 }
 
-export default { fetch: () => new Response("control") };
+/** So do answers of two origins. */
+export class Comparisons extends WorkerEntrypoint {
+	async record() {
+		await scheduler.wait(50);
+	}
+}
+
+export default {
+	async fetch(request) {
+		if (request.method === "PUT") newer = await request.json();
+		return new Response("control");
+	},
+};

@@ -21,7 +21,18 @@ const VALUE_MAX = 1e9;
 export const STANDARD_METRICS: readonly MetricDefinition[] = [
 	standard("error", "rate", "", "lower", null, "whether a request failed"),
 	standard("fallback", "rate", "", "lower", null, "whether a fallback had to answer"),
-	standard("latency_ms", "quantile", "ms", "lower", null, "how long a request took"),
+	standard("latency_ms", "quantile", "ms", "lower", null, "how long a request took; at the gateway, until its answer began"),
+	standard("duration_ms", "quantile", "ms", "lower", null, "how long a request took at the gateway, to the last byte of its answer"),
+	standard("response_bytes", "quantile", "B", "lower", null, "how large an answer was at the gateway, as it was sent"),
+	standard("gateway_retried", "count", "", "lower", null, "requests that the baseline answered after the candidate had failed"),
+	standard(
+		"gateway_diverted",
+		"count",
+		"",
+		"lower",
+		null,
+		"requests that the baseline answered in the candidate's place, which had failed too often",
+	),
 	standard(
 		"discrepancy",
 		"rate",
@@ -33,7 +44,11 @@ export const STANDARD_METRICS: readonly MetricDefinition[] = [
 	standard("satisfaction", "mean", "", "higher", { op: "lt", value: 5 }, "what a user said, from 0 to 10"),
 ];
 
-const RANGES: Readonly<Record<string, readonly [number, number]>> = { latency_ms: [0, 86_400_000], satisfaction: [0, 10] };
+const RANGES: Readonly<Record<string, readonly [number, number]>> = {
+	latency_ms: [0, 86_400_000],
+	duration_ms: [0, 86_400_000],
+	satisfaction: [0, 10],
+};
 
 function standard(
 	key: string,

@@ -13,9 +13,18 @@ export interface Outcome {
 	readonly metric: string;
 	readonly value: number;
 	readonly atMs: number;
+	/** Of an application that compares: what it asked both, and what they answered. */
+	readonly sample: Sample | undefined;
 }
 
-const FIELDS = ["id", "targetingKey", "context", "flag", "metric", "value", "at"];
+export interface Sample {
+	readonly input: unknown;
+	readonly legacy: unknown;
+	readonly candidate: unknown;
+}
+
+const FIELDS = ["id", "targetingKey", "context", "flag", "metric", "value", "at", "sample"];
+const SAMPLE_FIELDS = ["input", "legacy", "candidate"];
 const ID_LENGTH_MAX = 100;
 const TARGETING_KEY_LENGTH_MAX = 1_000;
 const EARLY_MS_MAX = 24 * 60 * 60 * 1_000;
@@ -40,7 +49,7 @@ export function readEvent(event: unknown, nowMs: number, { isFlag, metrics }: Kn
 	const unknown = Object.keys(event).find((name) => !FIELDS.includes(name));
 	if (unknown !== undefined) return err(`unknown field ${quote(unknown)}: the fields are ${FIELDS.join(", ")}`);
 
-	const { id = null, targetingKey, context = {}, flag, metric, value, at = nowMs } = event;
+	const { id = null, targetingKey, context = {}, flag, metric, value, at = nowMs, sample } = event;
 	if (id !== null && !isText(id, ID_LENGTH_MAX)) return err(`id takes a text of 1 to ${ID_LENGTH_MAX} characters`);
 	if (!isText(targetingKey, TARGETING_KEY_LENGTH_MAX))
 		return err(`targetingKey takes a text of 1 to ${TARGETING_KEY_LENGTH_MAX} characters`);
@@ -56,7 +65,27 @@ export function readEvent(event: unknown, nowMs: number, { isFlag, metrics }: Kn
 	if (typeof at !== "number" || !Number.isSafeInteger(at)) return err("at takes whole milliseconds since 1970");
 	if (at > nowMs + LATE_MS_MAX) return err(`at is ${at - nowMs} ms in the future > limit ${LATE_MS_MAX} ms: is the clock right?`);
 	if (at < nowMs - EARLY_MS_MAX) return err(`at is ${nowMs - at} ms ago > limit ${EARLY_MS_MAX} ms`);
-	return ok({ id, targetingKey, context: { ...context, targetingKey }, flag, metric: shape.key, value: measured, atMs: at });
+	const compared = sample === undefined ? undefined : readSample(sample, shape.key, flag);
+	if (typeof compared === "string") return err(compared);
+	return ok({
+		id,
+		targetingKey,
+		context: { ...context, targetingKey },
+		flag,
+		metric: shape.key,
+		value: measured,
+		atMs: at,
+		sample: compared,
+	});
+}
+
+function readSample(sample: unknown, metric: string, flag: string | undefined): Sample | string {
+	if (metric !== "discrepancy") return "sample goes with the metric discrepancy alone";
+	if (flag === undefined) return "sample needs the flag whose variants were compared";
+	const isComplete = isJsonObject(sample) && SAMPLE_FIELDS.every((name) => Object.hasOwn(sample, name));
+	if (!isComplete || Object.keys(sample).length > SAMPLE_FIELDS.length) return `sample takes an object of ${SAMPLE_FIELDS.join(", ")}`;
+	const { input, legacy, candidate } = sample;
+	return { input, legacy, candidate };
 }
 
 function isText(value: unknown, lengthMax: number): value is string {

@@ -3,7 +3,9 @@ import type { Point } from "../core/telemetry";
 import type { PointStore } from "../core/wire";
 import { type Audience, isVisible } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
+import { comparingOf } from "./compared";
 import { type Outcome, metricShapes, readEvent } from "./event";
+import type { Comparing } from "./gateway/comparisons";
 import { log } from "./log";
 import { asCompared, pointsAt } from "./points";
 import { problem } from "./problem";
@@ -27,8 +29,17 @@ const RECORD_TIMEOUT_MS = 10_000;
 const POINTS_MAX = 5_000;
 const TRY_AGAIN = { "Retry-After": "5" };
 
-/** 202 only once the store has every point of the batch: whoever gets anything else may send the same batch again. */
-export async function collect(request: Request, audience: Audience, environment: string, to: Collector): Promise<Response> {
+/**
+ * 202 only once the store has every point of the batch: whoever gets anything else may send the same batch again. `tell` hears then of what an
+ * application has compared.
+ */
+export async function collect(
+	request: Request,
+	audience: Audience,
+	environment: string,
+	to: Collector,
+	tell: (found: readonly Comparing[]) => void,
+): Promise<Response> {
 	if (!to.userHashKey) return problem(503, "Events need the edge's secret USER_HASH_KEY: set it with `wrangler secret put USER_HASH_KEY`.");
 	const body = await readJson(request);
 	if (!body.ok && body.error === "too_large") return problem(413, `The body is larger than ${BODY_BYTES_MAX} bytes: send smaller batches.`);
@@ -46,6 +57,8 @@ export async function collect(request: Request, audience: Audience, environment:
 		log("events_not_recorded", { environment, points: points.length, error: String(error) });
 		return problem(503, "The events could not be stored: send the same batch again, events with an id are not counted twice.", TRY_AGAIN);
 	}
+	const compared = comparingOf(accepted, audience.serving.snapshot);
+	if (compared.length > 0) tell(compared);
 	return Response.json({ accepted: accepted.length, rejected }, { status: 202 });
 }
 
@@ -75,7 +88,11 @@ function sort(events: readonly unknown[], audience: Audience, nowMs: number): { 
 			rejected.push({ index, reason: event.error });
 			return;
 		}
-		const { id } = event.value;
+		const { id, sample } = event.value;
+		if (sample && audience.kind !== "server") {
+			rejected.push({ index, reason: "a client key may lie in public: send samples with a server key" });
+			return;
+		}
 		// A repetition counts once. Repetitions across batches are the store's to find.
 		if (id !== null && ids.has(id)) return;
 		if (id !== null) ids.add(id);

@@ -1,6 +1,7 @@
 import type { Audience } from "./audience";
 import { isForBrowsers, openToBrowsers, preflight } from "./cors";
 import { collect, type Collector } from "./events";
+import { gather } from "./gateway/comparisons";
 import type { Gateway } from "./gateway/gateway";
 import { environmentOf } from "./gateway/hosts";
 import { proxy } from "./gateway/proxy";
@@ -35,7 +36,10 @@ export async function answer(request: Request, edge: Edge): Promise<Response> {
 		if (isolate.head.value === undefined || !isOwn(path)) await learnHosts(path, edge);
 		const environment = environmentOf(gateway.kept.hosts, isolate.head.value, request.url);
 		isApi = environment === undefined;
-		if (environment !== undefined) return await proxy(request, path, environment, edge);
+		if (environment !== undefined) {
+			if (isOwn(path)) await currentHead(isolate, edge.sources);
+			return await proxy(request, environment, edge);
+		}
 		if (!isForBrowsers(path)) return await route(request, path, edge);
 		if (request.method === "OPTIONS") return preflight();
 		return openToBrowsers(await route(request, path, edge));
@@ -68,7 +72,10 @@ async function route(request: Request, path: string, edge: Edge): Promise<Respon
 	if (path.startsWith(`${FLAGS}/`)) {
 		return posted(request, path, edge, (open) => evaluateOne(request, open, keyIn(path)));
 	}
-	if (path === "/v1/events") return posted(request, path, edge, (open, name) => collect(request, open, name, edge.collector));
+	if (path === "/v1/events")
+		return posted(request, path, edge, (open, name) =>
+			collect(request, open, name, edge.collector, (found) => edge.sources.waitUntil(gather(edge, name, found))),
+		);
 	if (path === "/v1/system") return posted(request, path, edge, ({ kind }, name) => collectSystem(request, kind, name, edge.collector));
 	if (path === "/health/liveness") return isRead(request) ? liveness() : notAllowed("GET, HEAD");
 	if (path === "/health/readiness")
@@ -114,7 +121,7 @@ function notAllowed(allow: string): Response {
 	return problem(405, `The methods here are ${allow}.`, { Allow: allow });
 }
 
-/** The runtime's URLs are normalised already: parsing them again would be a tenth of an answer's cost. */
+/** As the client wrote it: parsing the URL would be a tenth of an answer's cost. */
 function pathOf(url: string): string {
 	const from = url.indexOf("/", url.indexOf("://") + 3);
 	const end = url.slice(from).search(/[?#]/);

@@ -148,7 +148,7 @@ const own = (parts: Readonly<Record<string, unknown>>, part: string): unknown =>
 const partsIn = (value: unknown): Readonly<Record<string, unknown>> | undefined =>
 	typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
 
-const REDACTED = "[redacted]";
+export const REDACTED = "[redacted]";
 /** What a sample keeps of an answer's text. */
 const SAMPLE_CHARACTERS = 2_000;
 
@@ -157,12 +157,21 @@ export function sampled(body: Uint8Array | null, redact: readonly string[]): str
 	if (body === null) return "";
 	const json = parsed(body);
 	if (!json) return redact.length > 0 ? `${body.length} bytes, not JSON: nothing of it is kept` : textOf(body).slice(0, SAMPLE_CHARACTERS);
-	return JSON.stringify(redacted(json.value, redact.map(partsOfPath))).slice(0, SAMPLE_CHARACTERS);
+	return JSON.stringify(redacted(json.value, redact)).slice(0, SAMPLE_CHARACTERS);
 }
 
-function redacted(value: unknown, paths: readonly PathParts[]): unknown {
+/** Names of headers that say who somebody is. A body that has such a field tells of a header. */
+const SECRET = new Set(["authorization", "cookie", "proxy-authorization", "set-cookie", "www-authenticate"]);
+export const isSecretName = (name: string): boolean => SECRET.has(name.toLowerCase());
+
+/** A JSON value without what is below the paths, and without secrets. */
+export const redacted = (value: unknown, paths: readonly string[]): unknown => without(value, paths.map(partsOfPath));
+
+function without(value: unknown, paths: readonly PathParts[]): unknown {
 	if (endsHere(paths)) return REDACTED;
-	if (paths.length === 0 || typeof value !== "object" || value === null) return value;
-	if (Array.isArray(value)) return value.map((each, i) => redacted(each, below(paths, String(i))));
-	return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, redacted(each, below(paths, name))]));
+	if (typeof value !== "object" || value === null) return value;
+	if (Array.isArray(value)) return value.map((each, i) => without(each, below(paths, String(i))));
+	return Object.fromEntries(
+		Object.entries(value).map(([name, each]) => [name, isSecretName(name) ? REDACTED : without(each, below(paths, name))]),
+	);
 }

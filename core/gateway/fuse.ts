@@ -60,9 +60,11 @@ export function lets(fuse: Fuse, nowMs: number, rules: FuseRules = FUSE_RULES): 
 }
 
 /** What became of a request that went to the candidate. Returns whether the fuse has just opened. */
-export function observed(fuse: Fuse, isFailure: boolean, nowMs: number, rules: FuseRules = FUSE_RULES): boolean {
+export function observed(fuse: Fuse, isFailure: boolean, nowMs: number, rules: FuseRules = FUSE_RULES, sentAtMs: number = nowMs): boolean {
 	if (fuse.status === "open") return false;
 	if (fuse.status === "half_open") {
+		// Sent before it opened, and late: no trial.
+		if (sentAtMs < fuse.sinceMs) return false;
 		if (isFailure) return open(fuse, nowMs);
 		if (++fuse.succeeded >= rules.trials) reset(fuse, nowMs);
 		return false;
@@ -73,6 +75,11 @@ export function observed(fuse: Fuse, isFailure: boolean, nowMs: number, rules: F
 	fuse.failedInARow = isFailure ? fuse.failedInARow + 1 : 0;
 	if (!isFailure) return false;
 	return fuse.failedInARow >= rules.inARow || isMost(fuse, nowMs, rules) ? open(fuse, nowMs) : false;
+}
+
+/** The baseline failed a request as well: what was seen so far says nothing of the candidate. */
+export function excuse(fuse: Fuse, nowMs: number): void {
+	reset(fuse, nowMs);
 }
 
 function isMost({ atMs, failed }: Fuse, nowMs: number, { requests, share, windowMs }: FuseRules): boolean {

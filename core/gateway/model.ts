@@ -103,6 +103,10 @@ export const routeReplacement = route.partial({ key: true });
 /** As it is read from where it is kept: a field that a later version wrote is dropped, so that its route outlives a return to this one. */
 export const storedRoute = route.strip();
 
+const exemptPath = z.string().refine((text) => parsePath(text) !== undefined, 'takes a path, as in "/health/*"');
+/** What load balancers and monitors ask: without an answer they would take the origin for dead. */
+const HEALTH_PATHS = ["/health", "/health/*", "/healthz", "/livez", "/readyz"];
+
 const instant = z.string().refine((text) => parseInstant(text) !== undefined, 'is no RFC 3339 time: write "2026-01-31T12:00:00Z"');
 const common = {
 	host: host.optional().describe("default: all hosts of the environment"),
@@ -117,6 +121,7 @@ const protectionBy = <K extends z.ZodType<string | undefined>>(key: K) =>
 			kind: z.literal("shed"),
 			share: percent.describe("percent of requests that are refused"),
 			upTo: z.int().min(0).max(9).default(5).describe("of priorities up to this one"),
+			exempt: z.array(exemptPath).max(50).default(HEALTH_PATHS).describe("paths that are never refused"),
 		}),
 		z.strictObject({ key, ...common, kind: z.literal("lock_down"), segments }),
 		z.strictObject({ key, ...common, kind: z.literal("isolate"), segments }),
@@ -170,7 +175,8 @@ function packComparison({ body_max: bodyBytesMax, ...rest }: z.infer<typeof comp
 export function packProtection(given: Protection): PackedProtection {
 	const { until, host: own, ...rest } = given;
 	const base = { untilMs: parseInstant(until) ?? 0, ...(own === undefined ? {} : { host: own }) };
-	return rest.kind === "shed" ? { ...rest, ...base, share: bucketsOf(rest.share) } : { ...rest, ...base };
+	if (rest.kind !== "shed") return { ...rest, ...base };
+	return { ...rest, ...base, share: bucketsOf(rest.share), exempt: rest.exempt.map(parsePath).filter((each) => each !== undefined) };
 }
 
 /** Whether a route's shadow asks more than safe methods: what it sends twice happens twice. */

@@ -68,6 +68,8 @@ export type PackedProtection = { readonly key: string; readonly untilMs: number;
 			readonly kind: "shed";
 			readonly share: number;
 			readonly upTo: number;
+			/** Paths, cut into parts, that are never refused; absent: none. */
+			readonly exempt?: readonly (readonly string[])[];
 	  }
 	| /** Only members of these segments get through. */ { readonly kind: "lock_down"; readonly segments: readonly string[] }
 	| /** Members of these segments get the baseline. */ { readonly kind: "isolate"; readonly segments: readonly string[] }

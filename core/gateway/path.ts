@@ -3,10 +3,22 @@
 export const ANY = ":";
 export const REST = "*";
 
+/**
+ * A path in the one spelling in which it is compared (RFC 3986 §6.2.2): no route is passed by with %61 for an "a". Slashes that are escaped
+ * stay so, and nothing is undone twice.
+ */
+export function comparable(path: string): string {
+	if (!path.includes("%")) return path;
+	return path.replaceAll(/%([0-9A-Fa-f]{2})/g, (escape: string, hex: string) => {
+		const character = String.fromCharCode(Number.parseInt(hex, 16));
+		return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase();
+	});
+}
+
 /** "/users/:id/*" → ["users", ":", "*"]; undefined: it is no such path. */
 export function parsePath(text: string): readonly string[] | undefined {
 	if (!text.startsWith("/") || text.length > 500) return undefined;
-	const parts = text === "/" ? [] : text.slice(1).split("/");
+	const parts = partsOf(comparable(text));
 	const found: string[] = [];
 	for (const [i, part] of parts.entries()) {
 		const isLast = i === parts.length - 1;
@@ -24,7 +36,7 @@ export function parsePath(text: string): readonly string[] | undefined {
 	return found;
 }
 
-/** How a request's path is cut: "/a//b/" → ["a", "", "b", ""]. It is taken as it came, since the origin takes it so too. */
+/** How a comparable path is cut: "/a//b/" → ["a", "", "b", ""]. */
 export const partsOf = (pathname: string): readonly string[] => (pathname === "/" ? [] : pathname.slice(1).split("/"));
 
 export function matchesPath(path: readonly string[], parts: readonly string[]): boolean {

@@ -27,7 +27,7 @@ export type Choice =
 	| { readonly kind: "no_route" }
 	| { readonly kind: "no_method"; readonly allowed: readonly string[] };
 
-/** `host` in lower case, with its port where it is none of the default ones. */
+/** `host` in lower case, with its port where it is none of the default ones; the path is comparable. */
 export function choose({ hosts }: Routes, host: string, pathname: string, method: string): Choice {
 	const parts = partsOf(pathname);
 	const allowed = new Set<string>();

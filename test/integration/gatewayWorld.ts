@@ -71,7 +71,7 @@ export async function aGateway(gateway: PackedGateway, served: Partial<LiveRollo
 	});
 	const { head, bodies } = await publish([state]);
 	const { text: controlCode } = await buildWorker("test/integration/gatewayControl.mjs");
-	const edge = (await anEdge())("edge", { USER_HASH_KEY: "hash", GATEWAY_PREVIEW_KEY: "preview" });
+	const edge = (await anEdge())("edge", { USER_HASH_KEY: "hash", GATEWAY_PREVIEW_KEY: "preview", GATEWAY_ALLOW_PRIVATE: "1" });
 	const control = aWorker("control", controlCode, { bindings: { HEAD: head }, kvNamespaces: { SNAPSHOTS: "snapshots" } });
 	const serviceBindings = {
 		HEAD: { name: "control", entrypoint: "Head" },

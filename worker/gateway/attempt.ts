@@ -1,27 +1,42 @@
 import type { Origin } from "../../core/gateway/packed";
 import { log } from "../log";
 import type { Ask } from "./gateway";
+import type { Upload } from "./upload";
 
 /** What came of asking an origin. */
 export type Attempt =
 	| { readonly kind: "answer"; readonly response: Response }
 	| { readonly kind: "timeout" }
-	| { readonly kind: "network" };
+	| { readonly kind: "network" }
+	/** The request broke off: nobody learns anything from it. */
+	| { readonly kind: "broken" };
 
-/** Waits for the header only: a body may take as long as it likes. Never rejects. */
-export async function attempt(
-	ask: Ask,
-	origin: Origin,
-	url: string,
-	init: RequestInit,
-	{ timeoutMs, route }: { readonly timeoutMs: number; readonly route: string },
-): Promise<Attempt> {
+export interface Attempting {
+	readonly route: string;
+	readonly timeoutMs: number;
+	/** The request's body, where it may break. */
+	readonly upload?: Upload | undefined;
+	readonly now: () => number;
+}
+
+/** Waits for the header only: a body may take as long as it likes, if it moves. Never rejects. */
+export async function attempt(ask: Ask, origin: Origin, url: string, init: RequestInit, of: Attempting): Promise<Attempt> {
+	const { upload, timeoutMs, route, now } = of;
 	const aborter = new AbortController();
-	const timer = setTimeout(() => aborter.abort(), timeoutMs);
+	let isLate = false;
+	const look = (): void => {
+		const leftMs = upload && upload.movedAtMs > 0 ? upload.movedAtMs + timeoutMs - now() : 0;
+		if (leftMs > 0) return void (timer = setTimeout(look, leftMs));
+		isLate = true;
+		aborter.abort();
+	};
+	let timer = setTimeout(look, timeoutMs);
+	if (upload) upload.breakOff = () => aborter.abort();
 	try {
 		return { kind: "answer", response: await ask(origin, url, { ...init, redirect: "manual", signal: aborter.signal }) };
 	} catch (error) {
-		if (aborter.signal.aborted) return { kind: "timeout" };
+		if (upload?.broken !== undefined) return { kind: "broken" };
+		if (isLate) return { kind: "timeout" };
 		log("origin_unreachable", { route, error: String(error) });
 		return { kind: "network" };
 	} finally {

@@ -9,6 +9,8 @@ import { inTurn } from "./turn";
 
 const SAMPLES_MAX = 5;
 const SUBJECTS_MAX = 200;
+/** So many control takes at once. */
+const BATCH_MAX = 50;
 const RECORD_TIMEOUT_MS = 10_000;
 
 /** One request that was compared. */
@@ -23,7 +25,10 @@ export interface Comparing {
 }
 
 export async function gather(
-	{ gateway, sources }: { readonly gateway: Gateway; readonly sources: Pick<Sources, "now" | "wait"> },
+	{
+		gateway,
+		sources,
+	}: { readonly gateway: Pick<Gateway, "kept" | "comparisons" | "flushAfterMs">; readonly sources: Pick<Sources, "now" | "wait"> },
 	environment: string,
 	found: readonly Comparing[],
 ): Promise<void> {
@@ -31,25 +36,20 @@ export async function gather(
 	if (!comparisons) return;
 	for (const each of found) add(kept, environment, each);
 	await inTurn(kept.comparedTurn, gateway.flushAfterMs, sources, async () => {
-		while (kept.compared.size > 0) {
-			const all = [...kept.compared.values()];
-			kept.compared = new Map();
-			for (const [name, ofIt] of Map.groupBy(all, (each) => each.environment)) {
+		const all = [...kept.compared.values()];
+		kept.compared = new Map();
+		for (const [name, ofIt] of Map.groupBy(all, (each) => each.environment)) {
+			for (let from = 0; from < ofIt.length; from += BATCH_MAX) {
+				const batch = ofIt.slice(from, from + BATCH_MAX).map(({ compared }) => compared);
 				try {
 					// oxlint-disable-next-line no-await-in-loop -- environments are few, and seldom two at once
-					await within(
-						RECORD_TIMEOUT_MS,
-						comparisons.record(
-							name,
-							ofIt.map(({ compared }) => compared),
-						),
-						sources.wait,
-					);
+					await within(RECORD_TIMEOUT_MS, comparisons.record(name, batch), sources.wait);
 				} catch (error) {
-					log("comparisons_lost", { environment: name, subjects: ofIt.length, error: String(error) });
+					log("comparisons_lost", { environment: name, subjects: batch.length, error: String(error) });
 				}
 			}
 		}
+		return kept.compared.size > 0;
 	});
 }
 

@@ -1,13 +1,13 @@
-import { log } from "../log";
 import { problem } from "../problem";
 import type { Edge } from "../router";
 import { type Asked, type Assignment, assign, withoutRollout } from "./assign";
 import { type Attempt, addressOf, attempt, isFailure } from "./attempt";
-import { limited, tooLarge } from "./bodyLimit";
-import { isOpen, letsThrough, observe } from "./fuses";
+import { excuseCandidate, isOpen, letsThrough, observe } from "./fuses";
 import { flagsHeader, incoming, isUpgrade } from "./headers";
-import { type Measured, isMeasured, pointsFor, record } from "./measure";
-import { type Shadow, canRepeat, compare, copied, shadowOf } from "./shadow";
+import { type Measured, type Outcomes, endOutcomes, learn, wantedOf } from "./measure";
+import { type Shadow, canRepeat, compare, copied, placeFor, shadowOf } from "./shadow";
+import { keptUpload, tooLarge, uploadOf } from "./upload";
+import { watched } from "./watch";
 
 /** A request whose way is decided. */
 interface Decided {
@@ -23,66 +23,122 @@ interface Decided {
 	readonly edge: Edge;
 }
 
+/** How a request goes out, and to whom else it may. */
+interface Way {
+	readonly taken: Assignment;
+	/** Whose candidate it is that is asked, or would be. */
+	readonly rollout: string | undefined;
+	/** The candidate's fuse has blown: the baseline is asked in its place. */
+	readonly isDiverted: boolean;
+	readonly baseline: () => Assignment | undefined;
+}
+
 /** Asks the origin, and the baseline's where the candidate failed; answers, and leaves what is to be learnt to be done behind the answer. */
 export async function forward(decided: Decided): Promise<Response> {
-	const { request, url, asked, assigned, isPreviewed, cookie, environment, edge } = decided;
-	const { route, overlay } = asked;
+	const { request, url, asked, isPreviewed, cookie, environment, edge } = decided;
+	const { route, snapshot } = asked;
 	const { gateway, sources } = edge;
-	const { fuses } = gateway.kept;
+	const { now } = sources;
+	const way = wayOf(decided);
+	const { taken, isDiverted } = way;
+	const wanted = isPreviewed ? undefined : wantedOf(route, snapshot);
+	const shadow = isPreviewed || isDiverted ? undefined : shadowFor(decided, taken);
+	const upload = shadow
+		? await keptUpload(request)
+		: uploadOf(request, { bytesMax: route.bodyBytesMax, isMeasured: wanted !== undefined, now });
+	if (upload.broken) return brokenOff();
+	const { body } = upload;
+	const watches = wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && request.method !== "HEAD";
+	const ask = (to: Assignment): Promise<Attempt> => {
+		tell(decided.headers, decided, to);
+		const init: RequestInit = { method: request.method, headers: decided.headers, body };
+		// What passes through here to its end must not be decoded on the way.
+		if (watches) init.encodeResponseBody = "manual";
+		const of = { timeoutMs: route.timeoutMs, route: route.key, now, upload: body === null ? undefined : upload };
+		return attempt(gateway.ask, to.origin, addressOf(to.origin, url), init, of);
+	};
+
+	const startedAtMs = now();
+	const { attempted, isFailed, isRetried } = await reach(ask, way, decided);
+	if (attempted.kind === "broken") return upload.broken === "too_large" ? tooLarge(route.bodyBytesMax) : brokenOff();
+	const ms = now() - startedAtMs;
+
+	const measured: Measured = { ...asked, environment, atMs: edge.collector.nowMs };
+	if (wanted) sources.waitUntil(learn(measured, outcomesOf({ isFailed, isRetried, isDiverted, ms }), edge));
+	if (attempted.kind !== "answer") return refusal(attempted.kind);
+	let { response } = attempted;
+	const place = shadow && placeFor(shadow, gateway.kept, route.key, now());
+	if (shadow && place) {
+		const { rules } = shadow;
+		const { status, headers } = response;
+		const pair = copied(response, rules.comparison);
+		response = pair.response;
+		const legacy = { status, headers, copy: pair.copy, startedAtMs, ms, isError: isFailed, wanted };
+		const own = new Headers(decided.headers);
+		tell(own, decided, { ...taken, variant: rules.variant });
+		own.set("x-tidegate-shadow", "1");
+		const init = { method: request.method, headers: own, body };
+		sources.waitUntil(compare(shadow, place, { url, init, legacy, phase: phaseOf(decided) }, measured, edge));
+	}
+	let through: ReadableStream<Uint8Array> | undefined;
+	if (watches && response.body && !response.webSocket) {
+		const passed = watched(response.body, response.headers, wanted.bytes);
+		through = passed.body;
+		// How the baseline's answer ends says nothing of the candidate.
+		const learnEnd = async (bytes: number | undefined): Promise<void> => {
+			if (bytes !== undefined && !isRetried) await learn(measured, endOutcomes(wanted, now() - startedAtMs, bytes), edge);
+		};
+		sources.waitUntil(passed.ended.then(learnEnd));
+	}
+	return incoming(response, { cookie, variant: isPreviewed ? taken.variant : undefined, body: through });
+}
+
+function wayOf({ asked, assigned, isPreviewed, environment, edge }: Decided): Way {
+	const { gateway, sources } = edge;
 	// What a tester sees is no user's, whatever comes of it.
 	const rollout = isPreviewed ? undefined : assigned.candidateOf;
 	const baseline = (): Assignment | undefined =>
-		rollout === undefined ? undefined : assign({ ...asked, overlay: withoutRollout(overlay, rollout) });
-	const isDiverted = rollout !== undefined && route.fuse && !letsThrough(fuses, environment, rollout, sources.now());
-	const taken = (isDiverted ? baseline() : undefined) ?? assigned;
+		rollout === undefined ? undefined : assign({ ...asked, overlay: withoutRollout(asked.overlay, rollout) });
+	const isDiverted = rollout !== undefined && asked.route.fuse && !letsThrough(gateway.kept.fuses, environment, rollout, sources.now());
+	return { taken: (isDiverted ? baseline() : undefined) ?? assigned, rollout, isDiverted, baseline };
+}
 
-	const shadow = isPreviewed || isDiverted ? undefined : shadowFor(decided, taken);
-	const limit = limited(request, route.bodyBytesMax);
-	const body = shadow && limit.body !== null ? await request.arrayBuffer() : limit.body;
-	const ask = (to: Assignment): Promise<Attempt> => {
-		tell(decided.headers, decided, to);
-		const init = { method: request.method, headers: decided.headers, body };
-		return attempt(gateway.ask, to.origin, addressOf(to.origin, url), init, { timeoutMs: route.timeoutMs, route: route.key });
-	};
-
-	const startedAtMs = sources.now();
-	let attempted = await ask(taken);
-	if (limit.isOver) return tooLarge(route.bodyBytesMax);
+/** Asks who is to be asked; and the baseline, where the candidate has failed what may be asked twice. */
+async function reach(
+	ask: (to: Assignment) => Promise<Attempt>,
+	{ taken, rollout, isDiverted, baseline }: Way,
+	{ request, asked: { route }, environment, edge }: Decided,
+): Promise<{ readonly attempted: Attempt; readonly isFailed: boolean; readonly isRetried: boolean }> {
+	const { gateway, sources } = edge;
+	const { fuses } = gateway.kept;
+	const sentAtMs = sources.now();
+	const attempted = await ask(taken);
 	const isFailed = isFailure(attempted, route.errors);
-	if (rollout !== undefined && !isDiverted) {
-		if (route.fuse) observe(fuses, environment, rollout, isFailed, sources.now());
-		const other = isFailed && route.retry && isRepeatable(request) ? baseline() : undefined;
-		if (other) {
-			if (attempted.kind === "answer") sources.waitUntil(discard(attempted.response));
-			attempted = await ask(other);
-		}
-	}
-	const ms = sources.now() - startedAtMs;
+	if (rollout === undefined || isDiverted || attempted.kind === "broken") return { attempted, isFailed, isRetried: false };
+	if (route.fuse) observe(fuses, environment, rollout, { isFailure: isFailed, sentAtMs, nowMs: sources.now() });
+	const other = isFailed && route.retry && isRepeatable(request) ? baseline() : undefined;
+	if (!other) return { attempted, isFailed, isRetried: false };
+	if (attempted.kind === "answer") sources.waitUntil(discard(attempted.response));
+	const second = await ask(other);
+	if (route.fuse && isFailure(second, route.errors)) excuseCandidate(fuses, environment, rollout, sources.now());
+	return { attempted: second, isFailed, isRetried: true };
+}
 
-	const secret = edge.collector.userHashKey;
-	const measured: Measured = { ...asked, environment, atMs: edge.collector.nowMs };
-	if (!isPreviewed && isMeasured(route, asked.snapshot)) {
-		// Whoever was sent away from the candidate is a harm of it, and so is who was spared by a second try; how long the baseline took
-		// says nothing of the candidate.
-		const outcomes: [string, number][] = [["error", Number(isFailed || isDiverted)]];
-		if (!isDiverted) outcomes.push(["latency_ms", ms]);
-		sources.waitUntil(learn(measured, outcomes, edge));
-	}
-	const shown = isPreviewed ? taken.variant : undefined;
-	if (attempted.kind !== "answer") return refusal(attempted.kind);
-	let { response } = attempted;
-	if (shadow) {
-		const pair = copied(response, shadow.rules.comparison);
-		const { status, headers } = response;
-		response = pair.response;
-		const legacy = { status, headers, copy: pair.copy, ms, isError: isFailed };
-		const own = new Headers(decided.headers);
-		tell(own, decided, { ...taken, variant: shadow.rules.variant });
-		own.set("x-tidegate-shadow", "1");
-		const init = { method: request.method, headers: own, body: body instanceof ArrayBuffer ? body : null };
-		sources.waitUntil(compare(shadow, { url, init, legacy, phase: phaseOf(decided) }, measured, secret, edge));
-	}
-	return incoming(response, { cookie, variant: shown });
+/**
+ * Whoever was sent away from the candidate is a harm of it, and so is who was spared by a second try. How long the baseline took says nothing
+ * of the candidate, unless its user had to wait for both.
+ */
+function outcomesOf(of: {
+	readonly isFailed: boolean;
+	readonly isRetried: boolean;
+	readonly isDiverted: boolean;
+	readonly ms: number;
+}): Outcomes {
+	const { isFailed, isRetried, isDiverted, ms } = of;
+	const outcomes: [string, number][] = [["error", Number(isFailed || isDiverted)]];
+	outcomes.push(isDiverted ? ["gateway_diverted", 1] : ["latency_ms", ms]);
+	if (isRetried) outcomes.push(["gateway_retried", 1]);
+	return outcomes;
 }
 
 /** Tells the origin of the flags that it asked for. */
@@ -104,11 +160,12 @@ function isRepeatable({ method, body, headers }: Request): boolean {
 /** The user has the candidate's answer already where the variant is the same; and a candidate whose fuse has blown is left alone. */
 function shadowFor({ request, asked, environment, edge }: Decided, taken: Assignment): Shadow | undefined {
 	const { route, snapshot } = asked;
+	const { kept, draw } = edge.gateway;
 	if (!route.shadow || taken.variant === route.shadow.variant || isUpgrade(request) || !canRepeat(request)) return undefined;
 	const flag = route.flag === undefined ? undefined : snapshot.flag(route.flag);
 	const rollout = flag === undefined || flag === "corrupt" ? undefined : flag.rollout;
-	if (rollout && isOpen(edge.gateway.kept.fuses, environment, rollout.key)) return undefined;
-	return shadowOf(route, request.method, edge.gateway.draw());
+	if (rollout && isOpen(kept.fuses, environment, rollout.key)) return undefined;
+	return shadowOf(route, request.method, draw());
 }
 
 function phaseOf({ asked: { route, snapshot } }: Decided): string {
@@ -116,24 +173,11 @@ function phaseOf({ asked: { route, snapshot } }: Decided): string {
 	return (flag === undefined || flag === "corrupt" ? undefined : flag.rollout?.phase) ?? "";
 }
 
-/** Behind the answer. Never rejects. */
-async function learn(of: Measured, outcomes: readonly (readonly [string, number])[], { gateway, sources, collector }: Edge): Promise<void> {
-	const { route, environment } = of;
-	try {
-		if (collector.userHashKey)
-			await record({ gateway, sources }, environment, route.key, await pointsFor(of, outcomes, collector.userHashKey));
-		else if (!gateway.kept.isWarned) {
-			gateway.kept.isWarned = true;
-			log("gateway_unmeasured", { reason: "the secret USER_HASH_KEY is not set" });
-		}
-	} catch (error) {
-		log("measurement_failed", { environment, route: route.key, error: String(error) });
-	}
-}
-
 async function discard({ body }: Response): Promise<void> {
 	await body?.cancel().catch(() => undefined);
 }
+
+const brokenOff = (): Response => problem(400, "The body broke off.");
 
 function refusal(kind: "timeout" | "network"): Response {
 	return kind === "timeout" ? problem(504, "The origin did not answer in time.") : problem(502, "The origin could not be reached.");

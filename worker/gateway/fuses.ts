@@ -1,4 +1,4 @@
-import { type Fuse, lets, newFuse, observed } from "../../core/gateway/fuse";
+import { type Fuse, FUSE_RULES, excuse, lets, newFuse, observed } from "../../core/gateway/fuse";
 import { log } from "../log";
 
 /** The fuses of an isolate, by environment and rollout. */
@@ -20,7 +20,12 @@ export function isOpen(fuses: Fuses, environment: string, rollout: string): bool
 	return (fuses.get(nameOf(environment, rollout))?.status ?? "closed") !== "closed";
 }
 
-export function observe(fuses: Fuses, environment: string, rollout: string, isFailure: boolean, nowMs: number): void {
+export function observe(
+	fuses: Fuses,
+	environment: string,
+	rollout: string,
+	{ isFailure, sentAtMs, nowMs }: { readonly isFailure: boolean; readonly sentAtMs: number; readonly nowMs: number },
+): void {
 	const name = nameOf(environment, rollout);
 	let fuse = fuses.get(name);
 	if (!fuse) {
@@ -29,5 +34,11 @@ export function observe(fuses: Fuses, environment: string, rollout: string, isFa
 		if (fuses.size >= FUSES_MAX && oldest !== undefined) fuses.delete(oldest);
 		fuses.set(name, (fuse = newFuse(nowMs)));
 	}
-	if (observed(fuse, isFailure, nowMs)) log("fuse_opened", { environment, rollout });
+	if (observed(fuse, isFailure, nowMs, FUSE_RULES, sentAtMs)) log("fuse_opened", { environment, rollout });
+}
+
+/** The baseline has failed as well. */
+export function excuseCandidate(fuses: Fuses, environment: string, rollout: string, nowMs: number): void {
+	const fuse = fuses.get(nameOf(environment, rollout));
+	if (fuse) excuse(fuse, nowMs);
 }

@@ -52,8 +52,10 @@ export interface Kept {
 	/** By environment, subject and phase. */
 	compared: Map<string, { readonly environment: string; readonly compared: Compared }>;
 	readonly comparedTurn: Turn;
-	/** When the shadow requests under way began. */
-	readonly shadowing: Set<{ readonly sinceMs: number }>;
+	/** The shadow requests under way: when each began, and the memory that it may come to hold. */
+	readonly shadowing: Set<{ readonly sinceMs: number; readonly bytes: number }>;
+	/** Shadow requests that found no room, since it was logged last. */
+	readonly skipped: { count: number; loggedAtMs: number };
 	/** It was logged that nothing can be measured. */
 	isWarned: boolean;
 }
@@ -68,5 +70,6 @@ export const nothingKept = (): Kept => ({
 	compared: new Map(),
 	comparedTurn: nobodysTurn(),
 	shadowing: new Set(),
+	skipped: { count: 0, loggedAtMs: 0 },
 	isWarned: false,
 });

@@ -15,9 +15,8 @@ const HOP_BY_HOP = new Set([
 	"transfer-encoding",
 	"upgrade",
 ]);
-/** What a client says of who it is, or of us: only we do. */
-const OURS = new Set(["forwarded", "x-real-ip"]);
-const isOurs = (name: string): boolean => name.startsWith("x-forwarded-") || name.startsWith("x-tidegate-") || OURS.has(name);
+/** What a client says of who it is, or of us: only we do. Many an origin takes an underscore for a hyphen. */
+const OURS = /^(?:x[-_](?:forwarded|tidegate)[-_].*|forwarded|x[-_]real[-_]ip)$/;
 
 export interface Outgoing {
 	readonly headers: Headers;
@@ -28,12 +27,12 @@ export interface Outgoing {
 export const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
 
 /** The header as the origin gets it, without what is said of flags. */
-export function outgoing(request: Request, url: URL): Outgoing {
+export function outgoing(request: Request, { protocol }: URL, host: string): Outgoing {
 	const headers = new Headers(request.headers);
 	let bytes = request.url.length;
 	for (const [name, value] of request.headers) {
 		bytes += name.length + value.length + 4;
-		if (HOP_BY_HOP.has(name) || isOurs(name)) headers.delete(name);
+		if (HOP_BY_HOP.has(name) || OURS.test(name)) headers.delete(name);
 	}
 	for (const name of namedIn(request.headers)) headers.delete(name);
 	// That the connection becomes another is the whole request's wish, which is passed on; the runtime does the rest.
@@ -42,8 +41,8 @@ export function outgoing(request: Request, url: URL): Outgoing {
 	// Cloudflare sets it, whatever the client sent.
 	const client = request.headers.get("cf-connecting-ip");
 	if (client !== null) headers.set("x-forwarded-for", client);
-	headers.set("x-forwarded-host", url.host);
-	headers.set("x-forwarded-proto", url.protocol.slice(0, -1));
+	headers.set("x-forwarded-host", host);
+	headers.set("x-forwarded-proto", protocol.slice(0, -1));
 	if (!isTraceparent(headers.get("traceparent"))) {
 		headers.set("traceparent", newTraceparent());
 		// It belongs to the trace that was none.
@@ -103,17 +102,28 @@ function member(variant: string): string {
 	return `"${ascii.replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
+/** What no origin says to a client. */
+const DROPPED = [...HOP_BY_HOP, "x-tidegate-variant"];
+
 /** An origin's header as the client gets it: a copy only where something of it must change. */
 export function incoming(
 	response: Response,
-	added: { readonly cookie: string | undefined; readonly variant: string | undefined },
+	added: {
+		readonly cookie: string | undefined;
+		readonly variant: string | undefined;
+		/** Takes the place of the body, which came as it was encoded. */
+		readonly body: ReadableStream<Uint8Array> | undefined;
+	},
 ): Response {
 	// The answer to an upgrade is the connection itself.
 	if (response.webSocket) return response;
 	const names = namedIn(response.headers);
-	const dropped = [...HOP_BY_HOP, ...names, "x-tidegate-variant"].filter((name) => response.headers.has(name));
-	if (dropped.length === 0 && added.cookie === undefined && added.variant === undefined) return response;
-	const answer = new Response(response.body, response);
+	const dropped = [...DROPPED, ...names].filter((name) => response.headers.has(name));
+	if (dropped.length === 0 && added.cookie === undefined && added.variant === undefined && added.body === undefined) return response;
+	const { status, statusText, headers } = response;
+	const answer = added.body
+		? new Response(added.body, { status, statusText, headers, encodeBody: "manual" })
+		: new Response(response.body, response);
 	for (const name of dropped) answer.headers.delete(name);
 	if (added.cookie !== undefined) answer.headers.append("set-cookie", added.cookie);
 	if (added.variant !== undefined) answer.headers.set("x-tidegate-variant", added.variant);

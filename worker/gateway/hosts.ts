@@ -8,16 +8,28 @@ export interface Hosts {
 }
 export const noHosts = (): Hosts => ({ head: undefined, environments: undefined });
 
-/** The environment that proxies the URL's host. The runtime's URLs are normalised: lower case, and no default port. */
+/** The environment that proxies the URL's host. */
 export function environmentOf(hosts: Hosts, head: Head | undefined, url: string): string | undefined {
 	if (hosts.head !== head) {
 		hosts.head = head;
 		hosts.environments = head && environmentsOf(head);
 	}
-	if (!hosts.environments) return undefined;
-	const from = url.indexOf("://") + 3;
-	return hosts.environments.get(url.slice(from, url.indexOf("/", from)));
+	return hosts.environments?.get(hostIn(url));
 }
+
+/** Lower case, no user, no port that is the default one. */
+const PLAIN = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?!80$|443$)[1-9]\d*)?$/;
+
+/** The runtime's URLs hold the host as the client wrote it, which is mostly in the one spelling that routes have. */
+function hostIn(url: string): string {
+	const from = url.indexOf("://") + 3;
+	const end = url.indexOf("/", from);
+	const host = end < 0 ? url.slice(from) : url.slice(from, end);
+	return PLAIN.test(host) ? host : URL.canParse(url) ? hostOf(new URL(url)) : "";
+}
+
+/** "shop.example." is the same host as "shop.example". */
+export const hostOf = ({ host }: URL): string => host.replace(/\.(?=:|$)/, "");
 
 /** Control refuses a host that two environments want; of a head written by hand the first wins. */
 function environmentsOf({ environments }: Head): Map<string, string> | undefined {

@@ -3,22 +3,16 @@ import type { Context } from "../../core/flags/match";
 import type { ActiveOverlay } from "../../core/flags/overlay";
 import type { Snapshot } from "../../core/flags/ruleset";
 import type { PackedRoute } from "../../core/gateway/packed";
+import { unscopedMetric } from "../../core/metric";
 import type { Point } from "../../core/telemetry";
-import type { PointStore } from "../../core/wire";
 import { log } from "../log";
 import { asCompared, pointsAt } from "../points";
-import type { Sources } from "../sources";
-import { TooManyPoints } from "../telemetry/tooManyPoints";
+import type { Edge } from "../router";
 import { unitOf } from "../unit";
-import { within } from "../within";
 import { flagsOf } from "./assign";
-import type { Gateway, Gathered, Kept } from "./gateway";
-import { inTurn } from "./turn";
+import { record } from "./buffer";
 
-/** Outcomes of requests as evidence: gathered behind the answers, and sent by whoever finds them unsent. No answer waits for it. */
-
-const POINTS_MAX = 2_000;
-const RECORD_TIMEOUT_MS = 10_000;
+/** Outcomes of requests as evidence. */
 
 /** Of whom, and under what, an outcome is. */
 export interface Measured {
@@ -31,19 +25,60 @@ export interface Measured {
 }
 export type Outcomes = readonly (readonly [metric: string, value: number])[];
 
-/** By the route, which is a snapshot's own: asked with every request, and answered once. */
-const measuredRoutes = new WeakMap<PackedRoute, boolean>();
+/** What of a route's answers is measured besides errors and the time until they begin. */
+export interface Wanted {
+	readonly duration: boolean;
+	readonly bytes: boolean;
+}
 
-/** Whether an outcome of the route is evidence of anything. */
-export function isMeasured(route: PackedRoute, snapshot: Snapshot): boolean {
-	let found = measuredRoutes.get(route);
+/** By the route, which is a snapshot's own: asked with every request, and answered once. */
+const wantedOfRoutes = new WeakMap<PackedRoute, Wanted | "nothing">();
+
+/** undefined: an outcome of the route is evidence of nothing. To see an answer's end costs, so that is done where a criterion looks at it. */
+export function wantedOf(route: PackedRoute, snapshot: Snapshot): Wanted | undefined {
+	let found = wantedOfRoutes.get(route);
 	if (found === undefined) {
 		const { rollouts, flags } = snapshot.measured();
-		found = flagsOf(route).some((key) => flags.includes(key) || rollouts.some((each) => each.flags.includes(key)));
-		measuredRoutes.set(route, found);
+		const own = flagsOf(route);
+		const concerned = rollouts.filter((each) => own.some((key) => each.flags.includes(key)));
+		const isAsked = (metric: string): boolean =>
+			concerned.some(({ signals }) => signals.some((each) => unscopedMetric(each.metric) === metric));
+		const isMeasured = concerned.length > 0 || own.some((key) => flags.includes(key));
+		found = isMeasured ? { duration: isAsked("duration_ms"), bytes: isAsked("response_bytes") } : "nothing";
+		wantedOfRoutes.set(route, found);
 	}
-	return found;
+	return found === "nothing" ? undefined : found;
 }
+
+/** A value of any metric is no larger. */
+const BYTES_MAX = 1e9;
+
+/** What an answer that was read to its end says, as far as anybody asks. */
+export function endOutcomes({ duration, bytes }: Wanted, ms: number, length: number): Outcomes {
+	const outcomes: [string, number][] = [];
+	if (duration) outcomes.push(["duration_ms", ms]);
+	if (bytes) outcomes.push(["response_bytes", Math.min(length, BYTES_MAX)]);
+	return outcomes;
+}
+
+/** Behind the answer. Never rejects. */
+export async function learn(of: Measured, outcomes: Outcomes, { gateway, sources, collector }: Learning): Promise<void> {
+	if (outcomes.length === 0) return;
+	const { route, environment } = of;
+	const { userHashKey } = collector;
+	try {
+		if (userHashKey) await record({ gateway, sources }, environment, route.key, await pointsFor(of, outcomes, userHashKey));
+		else if (!gateway.kept.isWarned) {
+			gateway.kept.isWarned = true;
+			log("gateway_unmeasured", { reason: "the secret USER_HASH_KEY is not set" });
+		}
+	} catch (error) {
+		log("measurement_failed", { environment, route: route.key, error: String(error) });
+	}
+}
+
+/** What learning takes. */
+export type Learning = Pick<Edge, "gateway" | "sources" | "collector">;
 
 /** Points of a user's request. */
 export async function pointsFor(of: Measured, outcomes: Outcomes, secret: string): Promise<Point[]> {
@@ -84,78 +119,4 @@ function attributionsOf(of: Measured) {
 function eventOf({ route, context, atMs }: Measured) {
 	const [only, ...others] = flagsOf(route);
 	return { flag: others.length === 0 ? only : undefined, context, atMs };
-}
-
-/** Where points go, and how one who has them proceeds. */
-export interface Recorder {
-	readonly gateway: Gateway;
-	readonly sources: Sources;
-}
-
-/** Keeps points until they are sent; what finds no room is lost, and counted. */
-export async function record({ gateway, sources }: Recorder, environment: string, route: string, points: readonly Point[]): Promise<void> {
-	const { kept } = gateway;
-	for (const point of points) {
-		const one = { environment, route, point };
-		if (kept.points.length < POINTS_MAX) kept.points.push(one);
-		else lose(kept, one);
-	}
-	await inTurn(kept.pointsTurn, gateway.flushAfterMs, sources, () => send(gateway, sources));
-}
-
-/** Of a rollout a number is kept, which goes with the next points; outside of one nobody waits for it. */
-function lose({ lost }: Kept, one: Gathered): void {
-	const { environment, point } = one;
-	const count = point.metric === LOST ? point.value : 1;
-	const name = `${environment}/${point.rollout}`;
-	const known = lost.get(name);
-	if (known) known.count += count;
-	else if (point.rollout !== "") lost.set(name, { ...one, count });
-}
-
-const LOST = "lost";
-
-/** Evidence that is missing, where the rollout's people see it: a point that counts for nothing, and says how many did not arrive. */
-function lostPoint({ rollout, stage, served }: Point, value: number): Point {
-	const nobody = { arm: "unattributed", flag: "", variant: "", unit: "" } as const;
-	return { id: null, rollout, stage, served, ...nobody, metric: LOST, value, harms: [], scored: false, first: true };
-}
-
-async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): Promise<void> {
-	const storeOf = open(colo());
-	for (const { environment, route, point, count } of kept.lost.values())
-		kept.points.push({ environment, route, point: lostPoint(point, count) });
-	kept.lost.clear();
-	while (kept.points.length > 0) {
-		const batch = takeBatch(kept, storeOf);
-		const [{ environment, route } = { environment: "", route: "" }] = batch;
-		try {
-			const points = batch.map(({ point }) => point);
-			// oxlint-disable-next-line no-await-in-loop -- one after the other: a store that is slow must not get all at once
-			await within(RECORD_TIMEOUT_MS, storeOf(route).record(environment, points), wait);
-		} catch (error) {
-			if (error instanceof TooManyPoints && batch.length > 1) {
-				// Nothing of it was written: another request has room for it.
-				kept.batchMax = Math.max(1, Math.min(kept.batchMax, batch.length) >> 1);
-				kept.points.unshift(...batch);
-				return;
-			}
-			log("measurements_lost", { environment, points: batch.length, error: String(error) });
-			for (const each of batch) lose(kept, each);
-			return;
-		}
-	}
-}
-
-/** Takes what goes to the same place as the first. */
-function takeBatch(kept: Kept, storeOf: (route: string) => PointStore): readonly Gathered[] {
-	const [first] = kept.points;
-	const batch: Gathered[] = [];
-	const rest: Gathered[] = [];
-	for (const each of kept.points) {
-		const isAlike = each.environment === first?.environment && storeOf(each.route) === storeOf(first.route);
-		(isAlike && batch.length < kept.batchMax ? batch : rest).push(each);
-	}
-	kept.points = rest;
-	return batch;
 }

@@ -2,6 +2,7 @@ import { BUCKETS } from "../../core/flags/bucket";
 import type { Context } from "../../core/flags/match";
 import type { Snapshot } from "../../core/flags/ruleset";
 import type { PackedProtection, PackedRoute } from "../../core/gateway/packed";
+import { matchesPath, partsOf } from "../../core/gateway/path";
 
 /** What is in force for a host; by real time, since it must end when it was meant to. */
 export function inForce(protections: readonly PackedProtection[], host: string, nowMs: number): readonly PackedProtection[] {
@@ -10,9 +11,12 @@ export function inForce(protections: readonly PackedProtection[], host: string, 
 }
 
 /** `draw` in [0, 1). */
-export function isShed(protections: readonly PackedProtection[], route: PackedRoute, draw: number): boolean {
+export function isShed(protections: readonly PackedProtection[], route: PackedRoute, path: string, draw: number): boolean {
 	if (route.exempt) return false;
-	return protections.some((each) => each.kind === "shed" && route.priority <= each.upTo && draw * BUCKETS < each.share);
+	return protections.some((each) => {
+		if (each.kind !== "shed" || route.priority > each.upTo || draw * BUCKETS >= each.share) return false;
+		return !each.exempt?.some((exempt) => matchesPath(exempt, partsOf(path)));
+	});
 }
 
 /** A segment that cannot be read lets nobody in. */

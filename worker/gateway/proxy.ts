@@ -1,14 +1,16 @@
+import { comparable } from "../../core/gateway/path";
 import { choose } from "../../core/gateway/routes";
 import { liveness } from "../health";
 import { problem } from "../problem";
 import type { Edge } from "../router";
-import { currentHead, serving } from "../snapshots";
+import { serving } from "../snapshots";
 import { assign, isolated } from "./assign";
-import { tooLarge } from "./bodyLimit";
 import { forward } from "./forward";
 import { outgoing } from "./headers";
+import { hostOf } from "./hosts";
 import { ANY_VARIANT, previewOf } from "./preview";
 import { inForce, isIsolated, isLockedOut, isShed } from "./protect";
+import { tooLarge } from "./upload";
 import { visitorOf } from "./visitor";
 
 const OWN = "/.tidegate/";
@@ -18,19 +20,20 @@ const SHED = { "Retry-After": "5" };
 /** They speak to proxies, and no origin is to hear of them. */
 const REFUSED = ["CONNECT", "TRACE", "TRACK"];
 
-/** Proxies a request to a host that has routes: whole, but for what is below /.tidegate/. */
-export async function proxy(request: Request, path: string, environment: string, edge: Edge): Promise<Response> {
+/** Proxies a request to a host that has routes: whole, but for what is below /.tidegate/. The isolate's head is known to be new enough. */
+export async function proxy(request: Request, environment: string, edge: Edge): Promise<Response> {
 	const { gateway, sources, isolate } = edge;
+	const url = new URL(request.url);
+	const host = hostOf(url);
+	const path = comparable(url.pathname);
 	if (path.startsWith(OWN)) return path === `${OWN}health` ? liveness() : nothing();
-	await currentHead(isolate, sources);
 	const open = await serving(isolate, sources, environment);
 	if (!open) return problem(503, "No routes could be loaded yet: try again.", AGAIN);
 	const { snapshot } = open;
-	const url = new URL(request.url);
 	const routes = snapshot.gateway();
 	const choice = REFUSED.includes(request.method)
 		? ({ kind: "no_method", allowed: ["GET", "HEAD"] } as const)
-		: choose(routes, url.host, url.pathname, request.method);
+		: choose(routes, host, path, request.method);
 	if (choice.kind === "no_route") return nothing();
 	if (choice.kind === "no_method") {
 		const allow = choice.allowed.join(", ");
@@ -39,15 +42,16 @@ export async function proxy(request: Request, path: string, environment: string,
 
 	const { route } = choice;
 	const nowMs = sources.now();
-	const protections = inForce(routes.protections, url.host, nowMs);
-	if (protections.length > 0 && isShed(protections, route, gateway.draw())) return problem(503, "Too many requests: try again.", SHED);
-	const { headers, bytes } = outgoing(request, url);
+	const protections = inForce(routes.protections, host, nowMs);
+	if (protections.length > 0 && isShed(protections, route, path, gateway.draw()))
+		return problem(503, "Too many requests: try again.", SHED);
+	const { headers, bytes } = outgoing(request, url, host);
 	if (bytes > route.headerBytesMax) return problem(431, `The header is larger than ${route.headerBytesMax} bytes.`);
 	if (Number(request.headers.get("content-length") ?? 0) > route.bodyBytesMax) return tooLarge(route.bodyBytesMax);
-	const { context, cookie } = visitorOf(request, url, route);
+	const { context, cookie } = visitorOf(request, url, path, route);
 	if (isLockedOut(protections, snapshot, context)) return problem(403, "This is closed for now.");
 
-	const preview = await previewOf(request, url.host, gateway.previewKey, nowMs);
+	const preview = await previewOf(request, host, gateway.previewKey, nowMs);
 	const overlay = isIsolated(protections, snapshot, context) ? isolated(route, snapshot, open.overlay) : open.overlay;
 	const asked = { route, snapshot, overlay, context, forced: preview === ANY_VARIANT ? undefined : preview };
 	const assigned = assign(asked);

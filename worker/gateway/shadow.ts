@@ -2,19 +2,23 @@ import { type Answer, type Difference, compareAnswers } from "../../core/gateway
 import type { Comparison, Origin, PackedRoute, PackedShadow } from "../../core/gateway/packed";
 import { log } from "../log";
 import { within } from "../within";
-import { addressOf, attempt, isFailure } from "./attempt";
-import { gather } from "./comparisons";
-import { type Measured, type Recorder, comparedPoints, record } from "./measure";
+import { type Attempt, addressOf, attempt, isFailure } from "./attempt";
+import { record } from "./buffer";
+import { type Comparing, gather } from "./comparisons";
+import type { Kept } from "./gateway";
+import { type Learning, type Measured, type Outcomes, type Wanted, comparedPoints, endOutcomes, learn } from "./measure";
 import { sampleOf } from "./sample";
 
 /** Compare mode: the candidate answers besides, unheard by the user, and what differs is recorded. */
 
 /** Of requests that are sent twice; a larger one goes to the user's origin alone. */
 const REQUEST_BYTES_MAX = 64 * 1_024;
-/** Under way in an isolate: a candidate that hangs must not hold its memory. */
+/** Under way in an isolate, and what they may hold at most: a candidate that hangs must not take its memory. */
 const SHADOWING_MAX = 100;
+const SHADOWING_BYTES_MAX = 32 * 1_024 * 1_024;
 /** Work behind an answer has been cancelled by then. */
 const DEAD_AFTER_MS = 35_000;
+const SKIPPED_LOGGED_EVERY_MS = 60_000;
 const BUCKETS = 100_000;
 
 export interface Shadow {
@@ -36,6 +40,32 @@ export function canRepeat(request: Request): boolean {
 	return length !== null && Number(length) <= REQUEST_BYTES_MAX;
 }
 
+/** A place among the shadow requests under way; given back when it is over. */
+export interface Place {
+	readonly sinceMs: number;
+	readonly bytes: number;
+}
+
+/** undefined: there is no room, and the request is not compared. */
+export function placeFor({ rules: { comparison } }: Shadow, { shadowing, skipped }: Kept, route: string, nowMs: number): Place | undefined {
+	let held = 0;
+	for (const each of shadowing) {
+		if (nowMs - each.sinceMs > DEAD_AFTER_MS) shadowing.delete(each);
+		else held += each.bytes;
+	}
+	const place = { sinceMs: nowMs, bytes: REQUEST_BYTES_MAX + (comparison.body === "none" ? 0 : 2 * comparison.bodyBytesMax) };
+	if (shadowing.size < SHADOWING_MAX && held + place.bytes <= SHADOWING_BYTES_MAX) {
+		shadowing.add(place);
+		return place;
+	}
+	skipped.count++;
+	if (nowMs - skipped.loggedAtMs >= SKIPPED_LOGGED_EVERY_MS) {
+		log("shadow_skipped", { route, requests: skipped.count, underWay: shadowing.size });
+		Object.assign(skipped, { count: 0, loggedAtMs: nowMs });
+	}
+	return undefined;
+}
+
 /** The user's answer, and a copy of its body for as long as it may be compared. */
 export function copied(response: Response, { body, bodyBytesMax }: Comparison): { readonly response: Response; readonly copy: Copy } {
 	const isEndless = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
@@ -55,63 +85,55 @@ export interface Pair {
 		readonly status: number;
 		readonly headers: Headers;
 		readonly copy: Copy;
+		readonly startedAtMs: number;
 		readonly ms: number;
 		readonly isError: boolean;
+		/** What of its end is evidence. */
+		readonly wanted: Wanted | undefined;
 	};
 	readonly phase: string;
 }
 
 /** Runs behind the answer. Never rejects. */
-export async function compare(shadow: Shadow, pair: Pair, of: Measured, secret: string | undefined, to: Recorder): Promise<void> {
-	const { gateway, sources } = to;
-	const { shadowing } = gateway.kept;
-	for (const each of shadowing) if (sources.now() - each.sinceMs > DEAD_AFTER_MS) shadowing.delete(each);
-	const own = { sinceMs: sources.now() };
-	if (shadowing.size >= SHADOWING_MAX) {
-		await discard(pair.legacy.copy);
-		return log("shadow_skipped", { route: of.route.key, underWay: shadowing.size });
-	}
-	shadowing.add(own);
+export async function compare(shadow: Shadow, place: Place, pair: Pair, of: Measured, to: Learning): Promise<void> {
+	const { route, environment } = of;
 	try {
-		await ask(shadow, pair, of, secret, to);
+		const found = await ask(shadow, pair, of, to).finally(() => to.gateway.kept.shadowing.delete(place));
+		if (!found) return;
+		const { outcomes, ...comparing } = found;
+		await Promise.all([recordCandidate(of, outcomes, to), gather(to, environment, [comparing])]);
 	} catch (error) {
-		log("shadow_failed", { route: of.route.key, error: String(error) });
-	} finally {
-		shadowing.delete(own);
+		log("shadow_failed", { route: route.key, error: String(error) });
 	}
 }
 
+/** undefined: the user's answer broke off, and there is nothing to compare with. */
 async function ask(
 	{ rules: { comparison }, origin }: Shadow,
 	{ url, init, legacy, phase }: Pair,
 	of: Measured,
-	secret: string | undefined,
-	to: Recorder,
-): Promise<void> {
+	to: Learning,
+): Promise<(Comparing & { readonly outcomes: Outcomes }) | undefined> {
 	const { gateway, sources } = to;
-	const { route, environment } = of;
-	const startedAtMs = sources.now();
+	const { now } = sources;
+	const { route } = of;
+	const startedAtMs = now();
 	// Both bodies at once: the copy of the user's must not fill up while the candidate thinks.
 	const [ours, answered] = await Promise.all([
-		bodyOf(legacy.copy, comparison.bodyBytesMax, route.timeoutMs, to),
-		attempt(gateway.ask, origin, addressOf(origin, url), init, { timeoutMs: route.timeoutMs, route: route.key }),
+		bodyOf(legacy.copy, comparison, route, to).then((body) => {
+			if (legacy.wanted && body instanceof Uint8Array)
+				sources.waitUntil(learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, body.length), to));
+			return body;
+		}),
+		attempt(gateway.ask, origin, addressOf(origin, url), init, { timeoutMs: route.timeoutMs, route: route.key, now }),
 	]);
-	const candidateMs = sources.now() - startedAtMs;
+	const candidateMs = now() - startedAtMs;
 	if (ours === "broken") {
 		if (answered.kind === "answer") await discard(answered.response.body);
-		return;
+		return undefined;
 	}
 	const one = { status: legacy.status, headers: namesIn(legacy.headers, comparison), body: ours };
-	let candidate: Answer | undefined;
-	if (answered.kind === "answer") {
-		const { response } = answered;
-		const length = Number(response.headers.get("content-length") ?? 0);
-		const isWanted = comparison.body !== "none" && legacy.copy !== null && length <= comparison.bodyBytesMax;
-		if (!isWanted) await discard(response.body);
-		const body = isWanted ? await bodyOf(response.body ?? EMPTY, comparison.bodyBytesMax, route.timeoutMs, to) : null;
-		// One that breaks off is none.
-		if (body !== "broken") candidate = { status: response.status, headers: namesIn(response.headers, comparison), body };
-	}
+	const candidate = await candidateOf(answered, { isWanted: legacy.copy !== null, comparison, route }, to);
 	// Where the user's was not kept, since it was too large or nobody asks for it, there is nothing to hold the candidate's against.
 	const differences: readonly Difference[] = candidate
 		? compareAnswers(comparison, one, candidate)
@@ -119,33 +141,55 @@ async function ask(
 	const isError = !candidate || isFailure(answered, route.errors);
 	const isDiscrepancy = differences.length > 0;
 	const isTimed = candidate !== undefined && !legacy.isError && !isError;
-	const sample = isDiscrepancy
-		? sampleOf({ method: String(init.method), pathname: url.pathname }, comparison, one, candidate, differences)
-		: undefined;
-	const latencies = isTimed ? { legacyMs: legacy.ms, candidateMs } : undefined;
-	const points = secret
-		? await comparedPoints(
-				of,
-				[
-					["discrepancy", Number(isDiscrepancy)],
-					["error", Number(isError)],
-					["latency_ms", candidateMs],
-				],
-				secret,
-			)
-		: [];
-	await Promise.all([
-		points.length > 0 ? record(to, environment, route.key, points) : undefined,
-		gather(to, environment, [{ subject: route.key, phase, isDiscrepancy, isError, latencies, sample }]),
-	]);
+	const end = legacy.wanted && candidate?.body ? endOutcomes(legacy.wanted, now() - startedAtMs, candidate.body.length) : [];
+	return {
+		subject: route.key,
+		phase,
+		isDiscrepancy,
+		isError,
+		latencies: isTimed ? { legacyMs: legacy.ms, candidateMs } : undefined,
+		sample: isDiscrepancy
+			? sampleOf({ method: String(init.method), pathname: url.pathname }, comparison, one, candidate, differences)
+			: undefined,
+		outcomes: [["discrepancy", Number(isDiscrepancy)], ["error", Number(isError)], ["latency_ms", candidateMs], ...end],
+	};
+}
+
+async function recordCandidate(of: Measured, outcomes: Outcomes, to: Learning): Promise<void> {
+	const { userHashKey } = to.collector;
+	const points = userHashKey ? await comparedPoints(of, outcomes, userHashKey) : [];
+	if (points.length > 0) await record(to, of.environment, of.route.key, points);
+}
+
+/** undefined: there is none, or it broke off. */
+async function candidateOf(
+	answered: Attempt,
+	{ isWanted, comparison, route }: { readonly isWanted: boolean; readonly comparison: Comparison; readonly route: PackedRoute },
+	to: Learning,
+): Promise<Answer | undefined> {
+	if (answered.kind !== "answer") return undefined;
+	const { response } = answered;
+	const { status } = response;
+	const headers = namesIn(response.headers, comparison);
+	if (!isWanted || comparison.body === "none" || Number(response.headers.get("content-length") ?? 0) > comparison.bodyBytesMax) {
+		await discard(response.body);
+		return { status, headers, body: null };
+	}
+	const body = await bodyOf(response.body ?? EMPTY, comparison, route, to);
+	return body === "broken" ? undefined : { status, headers, body };
 }
 
 /** null: it is too large, or nobody kept it. */
-async function bodyOf(body: Copy, bytesMax: number, timeoutMs: number, { sources }: Recorder): Promise<Uint8Array | "broken" | null> {
+async function bodyOf(
+	body: Copy,
+	{ bodyBytesMax }: Comparison,
+	{ timeoutMs }: PackedRoute,
+	{ sources }: Learning,
+): Promise<Uint8Array | "broken" | null> {
 	if (body === null || body instanceof Uint8Array) return body;
 	const reader = body.getReader();
 	try {
-		return await within(timeoutMs, read(reader, bytesMax), sources.wait);
+		return await within(timeoutMs, read(reader, bodyBytesMax), sources.wait);
 	} catch {
 		await reader.cancel().catch(() => undefined);
 		return "broken";

@@ -9,14 +9,29 @@ export const nobodysTurn = (): Turn => ({ sinceMs: 0 });
 /** Work behind an answer ends after 30 s: whose turn began earlier has been cancelled. */
 const DEAD_AFTER_MS = 35_000;
 
-/** Lets one request at a time do the work, after a pause in which others may add to it. Never rejects if the work does not. */
-export async function inTurn(turn: Turn, pauseMs: number, { now, wait }: Pick<Sources, "now" | "wait">, work: () => Promise<void>) {
+/** Then another request goes on: what is under way when the time is over would be lost, and nobody would know of it. */
+const TURN_MS = 10_000;
+
+/**
+ * Lets one request at a time do the work, piece by piece, each after a pause in which others may add to it. `work` says whether there is more.
+ * Never rejects if the work does not.
+ */
+export async function inTurn(
+	turn: Turn,
+	pauseMs: number,
+	{ now, wait }: Pick<Sources, "now" | "wait">,
+	work: () => Promise<boolean>,
+): Promise<void> {
 	const startedAtMs = now();
 	if (turn.sinceMs !== 0 && startedAtMs - turn.sinceMs < DEAD_AFTER_MS) return;
 	turn.sinceMs = startedAtMs;
 	try {
-		if (pauseMs > 0) await wait(pauseMs);
-		await work();
+		do {
+			// oxlint-disable-next-line no-await-in-loop -- others add to it meanwhile
+			if (pauseMs > 0) await wait(pauseMs);
+			// oxlint-disable-next-line no-await-in-loop -- one piece after the other
+			if (!(await work())) return;
+		} while (now() - startedAtMs < TURN_MS);
 	} finally {
 		if (turn.sinceMs === startedAtMs) turn.sinceMs = 0;
 	}

@@ -30,13 +30,13 @@ const CF = [
 	"tlsVersion",
 ].map((name) => [name, `cf.${name}`] as const);
 
-export function visitorOf(request: Request, url: URL, { targeting, context: listed, flag, forward }: PackedRoute): Visitor {
+export function visitorOf(request: Request, url: URL, path: string, { targeting, context: listed, flag, forward }: PackedRoute): Visitor {
 	const context: Record<string, unknown> = {};
 	for (const attribute of Object.keys(listed)) {
 		const value = request.headers.get(listed[attribute] ?? "");
 		if (value !== null) context[attribute] = value;
 	}
-	context["path"] = url.pathname;
+	context["path"] = path;
 	context["method"] = request.method;
 	const cf: Readonly<Record<string, unknown>> = request.cf ?? {};
 	for (const [name, attribute] of CF) {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { FUSE_RULES, type Fuse, lets, newFuse, observed } from "../../../core/gateway/fuse";
+import { FUSE_RULES, type Fuse, excuse, lets, newFuse, observed } from "../../../core/gateway/fuse";
 
 const { openMs, trialOf, trials, inARow, requests, windowMs } = FUSE_RULES;
 
@@ -63,6 +63,22 @@ describe("a fuse", () => {
 		for (let i = 0; i < trials; i++) observed(fuse, false, openMs);
 		for (let i = 1; i < inARow; i++) expect(observed(fuse, true, openMs)).toBe(false);
 		expect(fuse.status).toBe("closed");
+	});
+
+	test("that is half open takes what was sent before it opened for no trial", () => {
+		const fuse = opened();
+		lets(fuse, openMs);
+		expect(observed(fuse, true, openMs + 1, FUSE_RULES, openMs - 1)).toBe(false);
+		expect(fuse.status).toBe("half_open");
+		for (let i = 0; i < trials; i++) observed(fuse, false, openMs + 1, FUSE_RULES, openMs - 1);
+		expect(fuse.status).toBe("half_open");
+	});
+
+	test("knows nothing of the candidate once the baseline has failed as well", () => {
+		const fuse = opened();
+		excuse(fuse, 1);
+		expect([fuse.status, lets(fuse, 1)]).toEqual(["closed", true]);
+		for (let i = 1; i < inARow; i++) expect(observed(fuse, true, 1)).toBe(false);
 	});
 
 	test("keeps no more than its last requests, however many come", () => {

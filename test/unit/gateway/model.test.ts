@@ -95,6 +95,7 @@ describe("a protection", () => {
 			kind: "shed",
 			share: 12_500,
 			upTo: 5,
+			exempt: [["health"], ["health", "*"], ["healthz"], ["livez"], ["readyz"]],
 			untilMs,
 			host: "a.example.com",
 		});

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { route } from "../../../core/gateway/model";
 import { packRoute } from "../../../core/gateway/model";
 import type { PackedRoute } from "../../../core/gateway/packed";
-import { comparePaths, matchesPath, parsePath, partsOf } from "../../../core/gateway/path";
+import { comparable, comparePaths, matchesPath, parsePath, partsOf } from "../../../core/gateway/path";
 import { choose, conflict, routesOf } from "../../../core/gateway/routes";
 
 const HOST = "shop.example.com";
@@ -40,8 +40,31 @@ describe("a path", () => {
 		["/a", "/A", false],
 		["/", "/", true],
 		["/", "/x", false],
-		["/a/b", "/a/%62", false],
-	])("%s and a request of %s: %s", (path, request, matches) => expect(matchesPath(parsePath(path) ?? [], partsOf(request))).toBe(matches));
+		["/a/b", "/a/%62", true],
+		["/%61/b", "/a/b", true],
+		["/a%2fb", "/a%2Fb", true],
+		["/a/b", "/a%2Fb", false],
+		["/a/b", "/a/%2562", false],
+		["/a/%", "/a/%", true],
+	])("%s and a request of %s: %s", (path, request, matches) =>
+		expect(matchesPath(parsePath(path) ?? [], partsOf(comparable(request)))).toBe(matches),
+	);
+
+	test("has one spelling, in which it means what it meant, and which is its own", () => {
+		const escape = fc.integer({ min: 0, max: 255 }).chain((byte) => {
+			const hex = byte.toString(16).padStart(2, "0");
+			return fc.constantFrom(`%${hex}`, `%${hex.toUpperCase()}`);
+		});
+		const paths = fc.array(fc.oneof(escape, fc.constantFrom("a", "/", "%", "2", "F", "-", "~"))).map((parts) => `/${parts.join("")}`);
+		fc.assert(
+			fc.property(paths, (path) => {
+				const one = comparable(path);
+				expect(unescape(one)).toBe(unescape(path));
+				if (!/%(?![0-9A-Fa-f]{2})/.test(path)) expect(comparable(one)).toBe(one);
+				expect(partsOf(one)).toHaveLength(partsOf(path).length);
+			}),
+		);
+	});
 });
 
 describe("of several routes", () => {

@@ -290,7 +290,7 @@ describe("an event", () => {
 		[
 			"an unknown metric",
 			anEvent({ metric: "constructor" }),
-			'unknown metric "constructor": metric takes one of discrepancy, error, fallback, latency_ms, satisfaction',
+			'unknown metric "constructor": metric takes one of discrepancy, duration_ms, error, fallback, gateway_diverted, gateway_retried, latency_ms, response_bytes, satisfaction',
 		],
 		["a metric that is not known yet", anEvent({ metric: "basket" }), "a new one is known here within 10 s"],
 		["a long unknown metric", anEvent({ metric: "x".repeat(1_000) }), `unknown metric "${"x".repeat(63)}": `],

@@ -23,12 +23,14 @@ export async function anEdge(
 	const isolate = coldIsolate();
 	const keys = new Map<string, string>();
 	const recorded: { environment: string; points: readonly Point[] }[] = [];
+	const compared: { environment: string; compared: readonly Compared[] }[] = [];
 	const system: { environment: string; points: readonly SystemPoint[] }[] = [];
 	/** What a test may replace. */
 	const parts = {
 		head: published.head,
 		askHead: async (): Promise<Head> => parts.head,
 		record: async (environment: string, points: readonly Point[]): Promise<void> => void recorded.push({ environment, points }),
+		compare: async (environment: string, found: readonly Compared[]): Promise<void> => void compared.push({ environment, compared: found }),
 		/** An origin of the gateway, and what it thinks chance is. */
 		ask: down as Gateway["ask"],
 		draw: 0,
@@ -52,7 +54,6 @@ export async function anEdge(
 		nowMs: change.nowMs ?? Date.now(),
 		wait,
 	});
-	const compared: { environment: string; compared: readonly Compared[] }[] = [];
 	const gateway: Gateway = {
 		ask: (origin, url, init) => parts.ask(origin, url, init),
 		kept: nothingKept(),
@@ -62,22 +63,22 @@ export async function anEdge(
 			const { points } = collector();
 			return () => points;
 		},
-		comparisons: { record: async (environment, found) => void compared.push({ environment, compared: found }) },
+		comparisons: { record: (environment, found) => parts.compare(environment, found) },
 		flushAfterMs: 0,
 	};
 	/** The answer alone; to a path of the API's own host, or to any URL. */
 	const respond = (path: string, init: RequestInit = {}): Promise<Response> =>
-		answer(new Request(path.startsWith("/") ? `https://edge.example${path}` : path, init), {
-			isolate,
-			keys,
-			sources,
-			collector: collector(),
-			gateway,
-		});
+		answerTo(new Request(path.startsWith("/") ? `https://edge.example${path}` : path, init));
+	const answerTo = (request: Request): Promise<Response> => answer(request, { isolate, keys, sources, collector: collector(), gateway });
+	/** The end of what goes on behind answers. */
+	const settled = async (): Promise<void> => {
+		// oxlint-disable-next-line no-await-in-loop -- work may leave work behind
+		while (works.length > 0) await Promise.all(works.splice(0));
+	};
 	/** The answer, and the end of what went on behind it. */
 	const send = async (path: string, init: RequestInit = {}): Promise<Response> => {
 		const response = await respond(path, init);
-		await Promise.all(works.splice(0));
+		await settled();
 		return response;
 	};
 	/** POST of JSON, or of a text as it is, with the production key unless the headers name another. */
@@ -87,7 +88,7 @@ export async function anEdge(
 	const later = (ms: number): void => void (skippedMs += ms);
 
 	await put(published);
-	return { parts, recorded, system, compared, gateway, respond, send, post, later };
+	return { parts, recorded, system, compared, gateway, respond, answerTo, settled, send, post, later };
 }
 
 /** Writes to KV what control would. */

@@ -1,0 +1,95 @@
+import { problem } from "../problem";
+
+/** A request's body on its way to the origin. */
+
+/** What Cloudflare lets through on most plans: above it nobody needs to count. */
+const COUNTED_BELOW = 100 * 1_024 * 1_024;
+/** What is larger may take longer than an origin may take to answer. */
+const SLOW_FROM = 64 * 1_024;
+const PIECE_BYTES = 64 * 1_024;
+
+export interface Upload {
+	readonly body: ReadableStream<Uint8Array> | ArrayBuffer | null;
+	/** Why it did not get to its end, where that is no fault of the origin's. */
+	broken: "too_large" | "client_gone" | undefined;
+	/** When the last piece of it went out; 0: nobody looks. */
+	movedAtMs: number;
+	/** Set by whoever asks the origin, which must not take what it got for all of it. */
+	breakOff: () => void;
+}
+
+const passing = (body: Upload["body"]): Upload => ({ body, broken: undefined, movedAtMs: 0, breakOff: () => undefined });
+
+/**
+ * A small body that nothing is concluded from streams as the runtime does it, and so does one that announces no length: a copy of that could
+ * not be broken off once the origin has begun to answer.
+ */
+export function uploadOf(
+	request: Request,
+	{ bytesMax, isMeasured, now }: { readonly bytesMax: number; readonly isMeasured: boolean; readonly now: () => number },
+): Upload {
+	const { body } = request;
+	const upload = passing(body);
+	if (body === null) return upload;
+	const announced = request.headers.get("content-length");
+	if (announced === null ? bytesMax >= COUNTED_BELOW : !isMeasured && Number(announced) < SLOW_FROM) return upload;
+	const { readable, writable } = announced === null ? new IdentityTransformStream() : new FixedLengthStream(Number(announced));
+	const copied = { ...upload, body: readable, movedAtMs: now() };
+	void copy(body, writable, copied, bytesMax, now);
+	return copied;
+}
+
+/** Of a body that is sent twice: it was small enough to be kept. */
+export async function keptUpload(request: Request): Promise<Upload> {
+	if (request.body === null) return passing(null);
+	try {
+		return passing(await request.arrayBuffer());
+	} catch {
+		return { ...passing(null), broken: "client_gone" };
+	}
+}
+
+/** Only who reads and writes can tell which side went away: to the runtime both are a lost connection. Never rejects. */
+async function copy(
+	body: ReadableStream<Uint8Array>,
+	to: WritableStream<Uint8Array>,
+	upload: Upload,
+	bytesMax: number,
+	now: () => number,
+): Promise<void> {
+	const reader = body.getReader({ mode: "byob" });
+	const writer = to.getWriter();
+	let left = bytesMax;
+	let buffer = new ArrayBuffer(PIECE_BYTES);
+	const giveUp = async (broken: Upload["broken"], error: unknown): Promise<void> => {
+		upload.broken = broken;
+		upload.breakOff();
+		await writer.abort(error).catch(() => undefined);
+	};
+	for (;;) {
+		let piece: ReadableStreamReadResult<Uint8Array>;
+		try {
+			// oxlint-disable-next-line no-await-in-loop -- a stream comes piece by piece
+			piece = await reader.read(new Uint8Array(buffer));
+		} catch (error) {
+			return giveUp("client_gone", error);
+		}
+		if (piece.done) return writer.close().catch(() => undefined);
+		left -= piece.value.byteLength;
+		if (left < 0) {
+			// oxlint-disable-next-line no-await-in-loop -- the last of it
+			await giveUp("too_large", new Error("the body is too large"));
+			return reader.cancel().catch(() => undefined);
+		}
+		try {
+			// oxlint-disable-next-line no-await-in-loop -- as fast as the origin takes it
+			await writer.write(piece.value);
+		} catch {
+			return reader.cancel().catch(() => undefined);
+		}
+		upload.movedAtMs = now();
+		buffer = piece.value.buffer as ArrayBuffer;
+	}
+}
+
+export const tooLarge = (bytesMax: number): Response => problem(413, `The body is larger than ${bytesMax} bytes.`);

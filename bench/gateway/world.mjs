@@ -21,7 +21,7 @@ export const headersOf = (visitor) => ({
 
 /** Where what is measured and stored goes: to a control that is a stand-in, with 50 ms for the way. */
 export async function startEdge({ head, kv }) {
-	const edge = (await anEdge())("edge", { USER_HASH_KEY: "bench" });
+	const edge = (await anEdge())("edge", { USER_HASH_KEY: "bench", GATEWAY_ALLOW_PRIVATE: "1" });
 	return startWorkerd([edge, await aControl(head)], kv);
 }
 

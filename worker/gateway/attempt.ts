@@ -24,13 +24,16 @@ export async function attempt(ask: Ask, origin: Origin, url: string, init: Reque
 	const { upload, timeoutMs, route, now } = of;
 	const aborter = new AbortController();
 	let isLate = false;
+	let isOver = false;
+	// It is not stopped once there is an answer, since that would cost as much as it does: the end of the request takes it along.
 	const look = (): void => {
+		if (isOver) return;
 		const leftMs = upload && upload.movedAtMs > 0 ? upload.movedAtMs + timeoutMs - now() : 0;
-		if (leftMs > 0) return void (timer = setTimeout(look, leftMs));
+		if (leftMs > 0) return void setTimeout(look, leftMs);
 		isLate = true;
 		aborter.abort();
 	};
-	let timer = setTimeout(look, timeoutMs);
+	setTimeout(look, timeoutMs);
 	if (upload) upload.breakOff = () => aborter.abort();
 	try {
 		return { kind: "answer", response: await ask(origin, url, { ...init, redirect: "manual", signal: aborter.signal }) };
@@ -40,7 +43,7 @@ export async function attempt(ask: Ask, origin: Origin, url: string, init: Reque
 		log("origin_unreachable", { route, error: String(error) });
 		return { kind: "network" };
 	} finally {
-		clearTimeout(timer);
+		isOver = true;
 	}
 }
 

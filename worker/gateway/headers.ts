@@ -102,8 +102,8 @@ function member(variant: string): string {
 	return `"${ascii.replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
-/** What no origin says to a client. */
-const DROPPED = [...HOP_BY_HOP, "x-tidegate-variant"];
+/** What no origin says to a client, as far as the runtime does not drop it by itself wherever a connection ends. */
+const DROPPED = ["proxy-authenticate", "proxy-connection", "x-tidegate-variant"];
 
 /** An origin's header as the client gets it: a copy only where something of it must change. */
 export function incoming(
@@ -117,7 +117,7 @@ export function incoming(
 ): Response {
 	// The answer to an upgrade is the connection itself.
 	if (response.webSocket) return response;
-	const names = namedIn(response.headers);
+	const names = namedIn(response.headers).filter((name) => !HOP_BY_HOP.has(name));
 	const dropped = [...DROPPED, ...names].filter((name) => response.headers.has(name));
 	if (dropped.length === 0 && added.cookie === undefined && added.variant === undefined && added.body === undefined) return response;
 	const { status, statusText, headers } = response;

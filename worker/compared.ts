@@ -10,7 +10,7 @@ export function comparingOf(outcomes: readonly Outcome[], snapshot: Snapshot): C
 	return outcomes.flatMap(({ metric, flag, value, sample }) => {
 		if (metric !== "discrepancy" || flag === undefined) return [];
 		const isDiscrepancy = value === 1;
-		const kept = isDiscrepancy && sample ? sampleOf(sample, redactOf(snapshot, flag)) : undefined;
+		const kept = isDiscrepancy && sample ? () => sampleOf(sample, redactOf(snapshot, flag)) : undefined;
 		return [{ subject: flag, phase: phaseOf(snapshot, flag), isDiscrepancy, isError: false, latencies: undefined, sample: kept }];
 	});
 }

@@ -18,12 +18,15 @@ export interface Difference {
 	readonly candidate: unknown;
 }
 
+/** Bytes as UTF-8 says; undefined: they are none. */
+export type Decode = (bytes: Uint8Array) => string | undefined;
+
 /** So many are told of one pair of answers. */
 const DIFFERENCES_MAX = 20;
 /** Deeper JSON is compared as text: whoever walks it, or writes it again, does so by recursion. */
 const DEPTH_MAX = 64;
 
-export function compareAnswers(rules: Comparison, legacy: Answer, candidate: Answer): readonly Difference[] {
+export function compareAnswers(rules: Comparison, legacy: Answer, candidate: Answer, decode: Decode): readonly Difference[] {
 	const found: Difference[] = [];
 	if (rules.status && legacy.status !== candidate.status) found.push({ at: "status", legacy: legacy.status, candidate: candidate.status });
 	for (const name of rules.headers) {
@@ -31,7 +34,7 @@ export function compareAnswers(rules: Comparison, legacy: Answer, candidate: Ans
 		if (ours !== theirs) found.push({ at: `header ${name}`, legacy: ours, candidate: theirs });
 	}
 	if (rules.body !== "none" && legacy.body !== null && candidate.body !== null)
-		found.push(...compareBodies(rules, legacy.body, candidate.body));
+		found.push(...compareBodies(rules, legacy.body, candidate.body, decode));
 	else if (rules.body !== "none" && (legacy.body === null) !== (candidate.body === null))
 		found.push({ at: "body", legacy: sizeOf(legacy.body), candidate: sizeOf(candidate.body) });
 	return found.slice(0, DIFFERENCES_MAX);
@@ -39,10 +42,10 @@ export function compareAnswers(rules: Comparison, legacy: Answer, candidate: Ans
 
 const sizeOf = (body: Uint8Array | null): string => (body === null ? "none, or too large" : `${body.length} bytes`);
 
-function compareBodies(rules: Comparison, legacy: Uint8Array, candidate: Uint8Array): readonly Difference[] {
+function compareBodies(rules: Comparison, legacy: Uint8Array, candidate: Uint8Array, decode: Decode): readonly Difference[] {
 	if (isSame(legacy, candidate)) return [];
 	if (rules.body === "json") {
-		const [ours, theirs] = [parsed(legacy), parsed(candidate)];
+		const [ours, theirs] = [parsed(legacy, decode), parsed(candidate, decode)];
 		if (ours && theirs) {
 			const found: Difference[] = [];
 			const tolerance = Object.entries(rules.tolerance).map(([path, by]) => ({ path: partsOfPath(path), by }));
@@ -50,50 +53,21 @@ function compareBodies(rules: Comparison, legacy: Uint8Array, candidate: Uint8Ar
 			return found;
 		}
 	}
-	if (rules.body === "bytes") return [{ at: "body", legacy: sizeOf(legacy), candidate: sizeOf(candidate) }];
-	const [ours, theirs] = [textOf(legacy), textOf(candidate)];
-	return ours === theirs ? [] : [{ at: "body", legacy: ours.slice(0, SHOWN), candidate: theirs.slice(0, SHOWN) }];
+	const [ours, theirs] = rules.body === "bytes" ? [] : [decode(legacy), decode(candidate)];
+	return [{ at: "body", legacy: ours?.slice(0, SHOWN) ?? sizeOf(legacy), candidate: theirs?.slice(0, SHOWN) ?? sizeOf(candidate) }];
 }
 
 const SHOWN = 500;
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
-	return a.length === b.length && a.every((byte, i) => byte === b[i]);
+	if (a.length !== b.length) return false;
+	for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+	return true;
 }
 
-/** Fixed decoding of UTF-8; core has no TextDecoder. */
-function textOf(bytes: Uint8Array): string {
-	let text = "";
-	for (let at = 0; at < bytes.length;) {
-		const [point, length] = pointAt(bytes, at);
-		text += String.fromCodePoint(point);
-		at += length;
-	}
-	return text;
-}
-
-const REPLACEMENT = [0xfffd, 1] as const;
-/** The least code point that takes so many bytes: written with more it is none. */
-const LEAST = [0, 0, 0x80, 0x800, 0x10000] as const;
-
-function pointAt(bytes: Uint8Array, at: number): readonly [point: number, length: number] {
-	const byte = bytes[at] ?? 0;
-	if (byte < 0x80) return [byte, 1];
-	const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-	if (byte < 0xc2 || byte > 0xf4) return REPLACEMENT;
-	let point = byte & (0xff >> (length + 1));
-	for (let i = 1; i < length; i++) {
-		const next = bytes[at + i] ?? 0;
-		if ((next & 0xc0) !== 0x80) return REPLACEMENT;
-		point = (point << 6) | (next & 0x3f);
-	}
-	const isSurrogate = point >= 0xd800 && point < 0xe000;
-	return isSurrogate || point > 0x10ffff || point < LEAST[length] ? REPLACEMENT : [point, length];
-}
-
-function parsed(bytes: Uint8Array): { readonly value: unknown } | undefined {
-	const text = textOf(bytes);
-	if (depthOf(text) > DEPTH_MAX) return undefined;
+function parsed(bytes: Uint8Array, decode: Decode): { readonly value: unknown } | undefined {
+	const text = depthOf(bytes) > DEPTH_MAX ? undefined : decode(bytes);
+	if (text === undefined) return undefined;
 	try {
 		return { value: JSON.parse(text) as unknown };
 	} catch {
@@ -101,15 +75,19 @@ function parsed(bytes: Uint8Array): { readonly value: unknown } | undefined {
 	}
 }
 
-/** How deep the brackets of a JSON text go; those within its texts do not count. */
-function depthOf(text: string): number {
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+/** How deep the brackets of a JSON text go; those within its texts do not count. By bytes: none of another character looks like one of these. */
+function depthOf(bytes: Uint8Array): number {
 	let [depth, deepest, isText] = [0, 0, false];
-	for (let i = 0; i < text.length; i++) {
-		const character = text[i];
-		if (isText && character === "\\") i++;
-		else if (character === '"') isText = !isText;
-		else if (!isText && (character === "{" || character === "[")) deepest = Math.max(deepest, ++depth);
-		else if (!isText && (character === "}" || character === "]")) depth--;
+	for (let i = 0; i < bytes.length; i++) {
+		const byte = bytes[i] ?? 0;
+		if (isText) {
+			if (byte === BACKSLASH) i++;
+			else if (byte === QUOTE) isText = false;
+		} else if (byte === QUOTE) isText = true;
+		// { and [, then } and ], which differ in one bit.
+		else if ((byte | 0x20) === 0x7b) deepest = Math.max(deepest, ++depth);
+		else if ((byte | 0x20) === 0x7d) depth--;
 	}
 	return deepest;
 }
@@ -135,10 +113,14 @@ function walk(
 		if (JSON.stringify(legacy) !== JSON.stringify(candidate)) found.push({ at, legacy, candidate });
 		return;
 	}
-	for (const part of new Set([...Object.keys(ours), ...Object.keys(theirs)])) {
+	const added = Object.keys(theirs).filter((part) => !Object.hasOwn(ours, part));
+	for (const part of [...Object.keys(ours), ...added]) {
+		const [one, other] = [own(ours, part), own(theirs, part)];
+		// Most of it is alike, and is passed by.
+		if (one === other) continue;
 		const next = Array.isArray(legacy) ? `${at}[${part}]` : `${at}.${part}`;
 		const inner = tolerance.flatMap(({ path, by }) => below([path], part).map((rest) => ({ path: rest, by })));
-		walk(own(ours, part), own(theirs, part), next, below(ignored, part), inner, found);
+		walk(one, other, next, below(ignored, part), inner, found);
 	}
 }
 
@@ -153,10 +135,11 @@ export const REDACTED = "[redacted]";
 const SAMPLE_CHARACTERS = 2_000;
 
 /** A body as a sample keeps it: without what is redacted, and not for ever long. What is no JSON is kept only where nothing must be redacted. */
-export function sampled(body: Uint8Array | null, redact: readonly string[]): string {
+export function sampled(body: Uint8Array | null, redact: readonly string[], decode: Decode): string {
 	if (body === null) return "";
-	const json = parsed(body);
-	if (!json) return redact.length > 0 ? `${body.length} bytes, not JSON: nothing of it is kept` : textOf(body).slice(0, SAMPLE_CHARACTERS);
+	const json = parsed(body, decode);
+	if (!json && redact.length > 0) return `${body.length} bytes, not JSON: nothing of it is kept`;
+	if (!json) return decode(body)?.slice(0, SAMPLE_CHARACTERS) ?? `${body.length} bytes, not text`;
 	return JSON.stringify(redacted(json.value, redact)).slice(0, SAMPLE_CHARACTERS);
 }
 

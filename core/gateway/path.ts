@@ -1,7 +1,7 @@
 /** Paths of routes: parts of text, ":" for any one part, and at the end "*" for all that are left. */
 
-export const ANY = ":";
-export const REST = "*";
+const ANY = ":";
+const REST = "*";
 
 /**
  * A path in the one spelling in which it is compared (RFC 3986 §6.2.2): no route is passed by with %61 for an "a". Slashes that are escaped

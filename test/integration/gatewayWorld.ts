@@ -8,6 +8,7 @@ import {
 	type Server,
 	type ServerResponse,
 } from "node:http";
+import { connect } from "node:net";
 import { bodyKey } from "../../core/wire";
 import { buildWorker } from "../../bench/build.mjs";
 import { anEdge, aWorker, startWorkerd } from "../../bench/workerd.mjs";
@@ -34,11 +35,17 @@ export async function anOrigin(name: string) {
 		got: [] as Got[],
 		/** Requests whose client went away before the answer was complete. */
 		aborted: 0,
+		/** Requests that came and are not over. */
+		open: 0,
 		handle: undefined as ((incoming: IncomingMessage, outgoing: ServerResponse) => void) | undefined,
 		server: undefined as unknown as Server,
 	};
 	origin.server = createServer({ maxHeaderSize: 256 * 1_024 }, (incoming, outgoing) => {
-		outgoing.on("close", () => void (outgoing.writableFinished || origin.aborted++));
+		origin.open++;
+		outgoing.on("close", () => {
+			origin.open--;
+			if (!outgoing.writableFinished) origin.aborted++;
+		});
 		if (origin.handle) return origin.handle(incoming, outgoing);
 		const chunks: Buffer[] = [];
 		incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -63,7 +70,15 @@ export interface Answer {
 	readonly text: string;
 }
 
-export async function aGateway(gateway: PackedGateway, served: Partial<LiveRollout> = {}) {
+interface Change {
+	readonly served?: Partial<LiveRollout>;
+	/** Of the edge, besides its own. */
+	readonly bindings?: Readonly<Record<string, string>>;
+	/** Service bindings that lead to a Worker which answers with what it was asked. */
+	readonly services?: readonly string[];
+}
+
+export async function aGateway(gateway: PackedGateway, { served = {}, bindings = {}, services = [] }: Change = {}) {
 	const state = aState({
 		flags: [aFlag({ key: "green" }), aFlag({ key: "banner" }), aFlag({ key: "9lives" })],
 		rollouts: [aRollout({ key: "to-green", flags: { green: "true" }, ...served })],
@@ -71,15 +86,25 @@ export async function aGateway(gateway: PackedGateway, served: Partial<LiveRollo
 	});
 	const { head, bodies } = await publish([state]);
 	const { text: controlCode } = await buildWorker("test/integration/gatewayControl.mjs");
-	const edge = (await anEdge())("edge", { USER_HASH_KEY: "hash", GATEWAY_PREVIEW_KEY: "preview", GATEWAY_ALLOW_PRIVATE: "1" });
+	const edge = (await anEdge())("edge", {
+		USER_HASH_KEY: "hash",
+		GATEWAY_PREVIEW_KEY: "preview",
+		GATEWAY_ALLOW_PRIVATE: "1",
+		...bindings,
+	});
+	const echo = aWorker(
+		"echo",
+		"export default { fetch: (request) => Response.json({ url: request.url, host: request.headers.get('host') }) };",
+	);
 	const control = aWorker("control", controlCode, { bindings: { HEAD: head }, kvNamespaces: { SNAPSHOTS: "snapshots" } });
 	const serviceBindings = {
 		HEAD: { name: "control", entrypoint: "Head" },
 		TELEMETRY: { name: "control", entrypoint: "Telemetry" },
 		COMPARISONS: { name: "control", entrypoint: "Comparisons" },
+		...Object.fromEntries(services.map((name) => [name, "echo"])),
 	};
 	const kv = Object.fromEntries([...bodies].map(([name, body]) => [bodyKey("production", Number(name.split("/")[1])), body]));
-	const { urls, stop } = await startWorkerd([{ ...edge, serviceBindings }, control], kv);
+	const { urls, stop } = await startWorkerd([{ ...edge, serviceBindings }, control, echo], kv);
 	const urlOf = (name: string): string => (urls as Readonly<Record<string, string>>)[name] ?? "";
 	const { port } = new URL(urlOf("edge"));
 
@@ -94,11 +119,26 @@ export async function aGateway(gateway: PackedGateway, served: Partial<LiveRollo
 		for await (const chunk of incoming.setEncoding("utf8")) text += String(chunk);
 		return { status: incoming.statusCode ?? 0, headers: incoming.headers, text };
 	};
+	/** Bytes as they are, and all that comes back until nothing has for a while, or the connection ends. */
+	const raw = (text: string): Promise<string> =>
+		new Promise((done) => {
+			const socket = connect(Number(port), "127.0.0.1");
+			let all = "";
+			const finish = (): void => {
+				socket.destroy();
+				done(all);
+			};
+			socket.setTimeout(300, finish);
+			socket.on("data", (data: Buffer) => (all += data.toString("latin1")));
+			socket.on("error", finish);
+			socket.on("close", finish);
+			socket.write(text, "latin1");
+		});
 	const told = async (): Promise<{ points: Point[]; compared: Compared[] }> => {
 		const response = await fetch(urlOf("control"));
 		return (await response.json()) as { points: Point[]; compared: Compared[] };
 	};
-	return { ask, open, told, port: Number(port), stop };
+	return { ask, open, raw, told, port: Number(port), stop };
 }
 
 /** Polls until it holds; the test's own time limit ends what never does. */

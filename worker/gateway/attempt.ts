@@ -9,7 +9,9 @@ export type Attempt =
 	| { readonly kind: "timeout" }
 	| { readonly kind: "network" }
 	/** The request broke off: nobody learns anything from it. */
-	| { readonly kind: "broken" };
+	| { readonly kind: "broken" }
+	/** A connection was lost, and nobody can tell which. */
+	| { readonly kind: "unclear" };
 
 export interface Attempting {
 	readonly route: string;
@@ -41,7 +43,7 @@ export async function attempt(ask: Ask, origin: Origin, url: string, init: Reque
 		if (upload?.broken !== undefined) return { kind: "broken" };
 		if (isLate) return { kind: "timeout" };
 		log("origin_unreachable", { route, error: String(error) });
-		return { kind: "network" };
+		return { kind: upload?.isOpaque === true ? "unclear" : "network" };
 	} finally {
 		isOver = true;
 	}

@@ -21,7 +21,8 @@ export interface Comparing {
 	readonly isError: boolean;
 	/** Of both, or it counts for neither. */
 	readonly latencies: { readonly legacyMs: number; readonly candidateMs: number } | undefined;
-	readonly sample: ComparedSample | undefined;
+	/** Made only where one more is kept. */
+	readonly sample: (() => ComparedSample) | undefined;
 }
 
 export async function gather(
@@ -70,7 +71,7 @@ function add({ compared: all }: Kept, environment: string, found: Comparing): vo
 			legacyMs: legacyMs + (latencies?.legacyMs ?? 0),
 			candidateMs: candidateMs + (latencies?.candidateMs ?? 0),
 			timed: timed + (latencies ? 1 : 0),
-			samples: sample && samples.length < SAMPLES_MAX ? [...samples, sample] : samples,
+			samples: sample && samples.length < SAMPLES_MAX ? [...samples, sample()] : samples,
 		},
 	});
 }

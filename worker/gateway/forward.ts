@@ -48,7 +48,7 @@ export async function forward(decided: Decided): Promise<Response> {
 		: uploadOf(request, { bytesMax: route.bodyBytesMax, isMeasured: wanted !== undefined, now });
 	if (upload.broken) return brokenOff();
 	const { body } = upload;
-	const watches = wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && request.method !== "HEAD";
+	const watches = wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && hasBody(request);
 	const ask = (to: Assignment): Promise<Attempt> => {
 		tell(decided.headers, decided, to);
 		const init: RequestInit = { method: request.method, headers: decided.headers, body };
@@ -61,6 +61,7 @@ export async function forward(decided: Decided): Promise<Response> {
 	const startedAtMs = now();
 	const { attempted, isFailed, isRetried } = await reach(ask, way, decided);
 	if (attempted.kind === "broken") return upload.broken === "too_large" ? tooLarge(route.bodyBytesMax) : brokenOff();
+	if (attempted.kind === "unclear") return refusal("network");
 	const ms = now() - startedAtMs;
 
 	const measured: Measured = { ...asked, environment, atMs: edge.collector.nowMs };
@@ -114,7 +115,8 @@ async function reach(
 	const sentAtMs = sources.now();
 	const attempted = await ask(taken);
 	const isFailed = isFailure(attempted, route.errors);
-	if (rollout === undefined || isDiverted || attempted.kind === "broken") return { attempted, isFailed, isRetried: false };
+	const isKnown = attempted.kind !== "broken" && attempted.kind !== "unclear";
+	if (rollout === undefined || isDiverted || !isKnown) return { attempted, isFailed, isRetried: false };
 	if (route.fuse) observe(fuses, environment, rollout, { isFailure: isFailed, sentAtMs, nowMs: sources.now() });
 	const other = isFailed && route.retry && isRepeatable(request) ? baseline() : undefined;
 	if (!other) return { attempted, isFailed, isRetried: false };
@@ -149,6 +151,9 @@ function tell(headers: Headers, { asked }: Decided, { variant, overlay }: Pick<A
 	if (flags === "") headers.delete("x-tidegate-flags");
 	else headers.set("x-tidegate-flags", flags);
 }
+
+/** Whether an answer may have one. */
+const hasBody = (request: Request): boolean => request.method !== "HEAD" && !isUpgrade(request);
 
 /** What is sent twice must do what is sent once does. */
 function isRepeatable({ method, body, headers }: Request): boolean {

@@ -81,7 +81,7 @@ export async function learn(of: Measured, outcomes: Outcomes, { gateway, sources
 export type Learning = Pick<Edge, "gateway" | "sources" | "collector">;
 
 /** Points of a user's request. */
-export async function pointsFor(of: Measured, outcomes: Outcomes, secret: string): Promise<Point[]> {
+async function pointsFor(of: Measured, outcomes: Outcomes, secret: string): Promise<Point[]> {
 	const { flag } = eventOf(of);
 	const found = attributionsOf(of);
 	const points: Point[] = [];

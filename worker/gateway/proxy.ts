@@ -8,7 +8,7 @@ import { assign, isolated } from "./assign";
 import { forward } from "./forward";
 import { outgoing } from "./headers";
 import { hostOf } from "./hosts";
-import { ANY_VARIANT, previewOf } from "./preview";
+import { ANY_VARIANT, PREVIEW_HEADER, previewOf } from "./preview";
 import { inForce, isIsolated, isLockedOut, isShed } from "./protect";
 import { tooLarge } from "./upload";
 import { visitorOf } from "./visitor";
@@ -51,7 +51,7 @@ export async function proxy(request: Request, environment: string, edge: Edge): 
 	const { context, cookie } = visitorOf(request, url, path, route);
 	if (isLockedOut(protections, snapshot, context)) return problem(403, "This is closed for now.");
 
-	const preview = await previewOf(request, host, gateway.previewKey, nowMs);
+	const preview = request.headers.has(PREVIEW_HEADER) ? await previewOf(request, host, gateway.previewKey, nowMs) : undefined;
 	const overlay = isIsolated(protections, snapshot, context) ? isolated(route, snapshot, open.overlay) : open.overlay;
 	const asked = { route, snapshot, overlay, context, forced: preview === ANY_VARIANT ? undefined : preview };
 	const assigned = assign(asked);

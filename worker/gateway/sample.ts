@@ -12,6 +12,15 @@ const PLACE_CHARACTERS = 200;
 const SAMPLE_BYTES_MAX = 16 * 1_024;
 
 const encoder = new TextEncoder();
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+export function decode(bytes: Uint8Array): string | undefined {
+	try {
+		return strict.decode(bytes);
+	} catch {
+		return undefined;
+	}
+}
 
 /** What a sample keeps of a pair of answers. The query of a URL may hold secrets, so the path stands alone. */
 export function sampleOf(
@@ -24,8 +33,8 @@ export function sampleOf(
 	const redact = rules.redact.map(partsOfPath);
 	return bounded({
 		input: `${input.method} ${input.pathname}`,
-		legacy: sampled(legacy.body, rules.redact),
-		candidate: sampled(candidate?.body ?? null, rules.redact),
+		legacy: sampled(legacy.body, rules.redact, decode),
+		candidate: sampled(candidate?.body ?? null, rules.redact, decode),
 		differences: differences.map(({ at, legacy: ours, candidate: theirs }) =>
 			isSecret(at, redact) ? { at, legacy: REDACTED, candidate: REDACTED } : { at, legacy: shortened(ours), candidate: shortened(theirs) },
 		),

@@ -7,7 +7,7 @@ import { record } from "./buffer";
 import { type Comparing, gather } from "./comparisons";
 import type { Kept } from "./gateway";
 import { type Learning, type Measured, type Outcomes, type Wanted, comparedPoints, endOutcomes, learn } from "./measure";
-import { sampleOf } from "./sample";
+import { decode, sampleOf } from "./sample";
 
 /** Compare mode: the candidate answers besides, unheard by the user, and what differs is recorded. */
 
@@ -136,7 +136,7 @@ async function ask(
 	const candidate = await candidateOf(answered, { isWanted: legacy.copy !== null, comparison, route }, to);
 	// Where the user's was not kept, since it was too large or nobody asks for it, there is nothing to hold the candidate's against.
 	const differences: readonly Difference[] = candidate
-		? compareAnswers(comparison, one, candidate)
+		? compareAnswers(comparison, one, candidate, decode)
 		: [{ at: "answer", legacy: one.status, candidate: answered.kind === "timeout" ? "none in time" : "none" }];
 	const isError = !candidate || isFailure(answered, route.errors);
 	const isDiscrepancy = differences.length > 0;
@@ -149,7 +149,7 @@ async function ask(
 		isError,
 		latencies: isTimed ? { legacyMs: legacy.ms, candidateMs } : undefined,
 		sample: isDiscrepancy
-			? sampleOf({ method: String(init.method), pathname: url.pathname }, comparison, one, candidate, differences)
+			? () => sampleOf({ method: String(init.method), pathname: url.pathname }, comparison, one, candidate, differences)
 			: undefined,
 		outcomes: [["discrepancy", Number(isDiscrepancy)], ["error", Number(isError)], ["latency_ms", candidateMs], ...end],
 	};

@@ -12,13 +12,21 @@ export interface Upload {
 	readonly body: ReadableStream<Uint8Array> | ArrayBuffer | null;
 	/** Why it did not get to its end, where that is no fault of the origin's. */
 	broken: "too_large" | "client_gone" | undefined;
+	/** It streams as the runtime does it, which tells a client that left from an origin that did by nothing. */
+	readonly isOpaque: boolean;
 	/** When the last piece of it went out; 0: nobody looks. */
 	movedAtMs: number;
 	/** Set by whoever asks the origin, which must not take what it got for all of it. */
 	breakOff: () => void;
 }
 
-const passing = (body: Upload["body"]): Upload => ({ body, broken: undefined, movedAtMs: 0, breakOff: () => undefined });
+const passing = (body: Upload["body"], isOpaque: boolean): Upload => ({
+	body,
+	broken: undefined,
+	isOpaque,
+	movedAtMs: 0,
+	breakOff: () => undefined,
+});
 
 /**
  * A small body that nothing is concluded from streams as the runtime does it, and so does one that announces no length: a copy of that could
@@ -29,23 +37,22 @@ export function uploadOf(
 	{ bytesMax, isMeasured, now }: { readonly bytesMax: number; readonly isMeasured: boolean; readonly now: () => number },
 ): Upload {
 	const { body } = request;
-	const upload = passing(body);
-	if (body === null) return upload;
+	if (body === null) return passing(null, false);
 	const announced = request.headers.get("content-length");
-	if (announced === null ? bytesMax >= COUNTED_BELOW : !isMeasured && Number(announced) < SLOW_FROM) return upload;
+	if (announced === null ? bytesMax >= COUNTED_BELOW : !isMeasured && Number(announced) < SLOW_FROM) return passing(body, true);
 	const { readable, writable } = announced === null ? new IdentityTransformStream() : new FixedLengthStream(Number(announced));
-	const copied = { ...upload, body: readable, movedAtMs: now() };
+	const copied = { ...passing(readable, false), movedAtMs: now() };
 	void copy(body, writable, copied, bytesMax, now);
 	return copied;
 }
 
 /** Of a body that is sent twice: it was small enough to be kept. */
 export async function keptUpload(request: Request): Promise<Upload> {
-	if (request.body === null) return passing(null);
+	if (request.body === null) return passing(null, false);
 	try {
-		return passing(await request.arrayBuffer());
+		return passing(await request.arrayBuffer(), false);
 	} catch {
-		return { ...passing(null), broken: "client_gone" };
+		return { ...passing(null, false), broken: "client_gone" };
 	}
 }
 

@@ -52,14 +52,18 @@ describe("the metrics of an environment", () => {
 			"error",
 			"fallback",
 			"latency_ms",
+			"duration_ms",
+			"response_bytes",
+			"gateway_retried",
+			"gateway_diverted",
 			"discrepancy",
 			"satisfaction",
 		]);
-		expect(metrics.findIndex(({ standard }) => !standard)).toBe(5);
+		expect(metrics.findIndex(({ standard }) => !standard)).toBe(9);
 		const own = metrics.filter(({ standard }) => !standard).map((each) => each.key);
 		expect(own).toContain(key);
 		expect(own).toEqual([...own].sort());
-		expect((await list("staging")).metrics).toHaveLength(5);
+		expect((await list("staging")).metrics).toHaveLength(9);
 	});
 
 	test("say what criteria may say of them", async () => {

@@ -14,7 +14,7 @@ const anEvent = (change: Record<string, unknown> = {}) => ({
 });
 type Shop = Awaited<ReturnType<typeof aShop>>;
 const all = (shop: Shop): Compared[] => shop.compared.flatMap(({ compared }) => compared);
-const rejected = async (answer: Response): Promise<unknown> => ((await answer.json()) as { rejected: unknown }).rejected;
+const rejected = async (answer: Response): Promise<unknown> => (await answer.json<{ rejected: unknown }>()).rejected;
 
 describe("an application that compares by itself", () => {
 	test("has its comparisons in its flag's report, those that agree and those that do not, with a sample of these", async () => {

@@ -1,4 +1,6 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { HEAD_KEY } from "../../../../core/wire";
 import type { Point } from "../../../../core/telemetry";
 import { analyticsEngine } from "../../../../worker/telemetry/analyticsEngine";
 import { TooManyPoints } from "../../../../worker/telemetry/tooManyPoints";
@@ -214,6 +216,14 @@ describe("a snapshot", () => {
 		shop.parts.askHead = down;
 		shop.later(3_600_000);
 		expect(await (await shop.get(candidate)).text()).toBe("green");
+	});
+
+	test("of which nobody knows yet, since there is no head either, is a 503 for every host that may have routes", async () => {
+		const shop = await aShop();
+		shop.parts.askHead = down;
+		await env.SNAPSHOTS.delete(HEAD_KEY);
+		const answer = await shop.get(candidate, "/cart");
+		expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
 	});
 
 	test("that cannot be loaded is a 503 which says when to come back, not the API's 404", async () => {

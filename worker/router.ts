@@ -10,7 +10,7 @@ import { authenticate, type KnownKeys } from "./keys";
 import { log } from "./log";
 import { evaluateAll, evaluateOne } from "./ofrep";
 import { problem } from "./problem";
-import { currentHead, type Isolate, serving } from "./snapshots";
+import { currentHead, isNewEnough, type Isolate, serving } from "./snapshots";
 import type { Sources } from "./sources";
 import { collectSystem } from "./system";
 import { within } from "./within";
@@ -33,7 +33,7 @@ export async function answer(request: Request, edge: Edge): Promise<Response> {
 	const { isolate, gateway } = edge;
 	let isApi = true;
 	try {
-		if (isolate.head.value === undefined || !isOwn(path)) await learnHosts(path, edge);
+		if (!isNewEnough(isolate, edge.sources) && (isolate.head.value === undefined || !isOwn(path))) await learnHosts(path, edge);
 		const environment = environmentOf(gateway.kept.hosts, isolate.head.value, request.url);
 		isApi = environment === undefined;
 		if (environment !== undefined) {

@@ -5,32 +5,23 @@ import type { Sources } from "../sources";
 import { TooManyPoints } from "../telemetry/tooManyPoints";
 import { within } from "../within";
 import type { Gateway, Gathered, Kept } from "./gateway";
-import { inTurn } from "./turn";
 
 /** Points on their way to the store: gathered behind the answers, and sent by whoever finds them unsent. No answer waits for it. */
 
 const POINTS_MAX = 2_000;
 const RECORD_TIMEOUT_MS = 10_000;
 
-/** Where points go, and how one who has them proceeds. */
-export interface Recorder {
-	readonly gateway: Gateway;
-	readonly sources: Sources;
-}
-
 /** Keeps points until they are sent; what finds no room is lost, and counted. */
-export async function record({ gateway, sources }: Recorder, environment: string, route: string, points: readonly Point[]): Promise<void> {
-	const { kept } = gateway;
+export function keep(kept: Kept, environment: string, route: string, points: readonly Point[]): void {
 	for (const point of points) {
 		const one = { environment, route, point };
 		if (kept.points.length < POINTS_MAX) kept.points.push(one);
 		else lose(kept, one);
 	}
-	await inTurn(kept.pointsTurn, gateway.flushAfterMs, sources, () => send(gateway, sources));
 }
 
 /** Of a rollout a number is kept, which goes with the next points; outside of one nobody waits for it. */
-function lose({ lost }: Kept, one: Gathered): void {
+export function lose({ lost }: Kept, one: Gathered): void {
 	const { environment, point } = one;
 	const count = point.metric === LOST ? point.value : 1;
 	const name = `${environment}/${point.rollout}`;
@@ -47,8 +38,8 @@ function lostPoint({ rollout, stage, served }: Point, value: number): Point {
 	return { id: null, rollout, stage, served, ...nobody, metric: LOST, value, harms: [], scored: false, first: true };
 }
 
-/** Sends what there is; returns whether more has come meanwhile that may be sent. */
-async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): Promise<boolean> {
+/** Sends what there is; returns whether the store would take more. */
+export async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): Promise<boolean> {
 	const storeOf = open(colo());
 	for (const { environment, route, point, count } of kept.lost.values())
 		kept.points.push({ environment, route, point: lostPoint(point, count) });
@@ -73,7 +64,7 @@ async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): P
 			return false;
 		}
 	}
-	return kept.points.length > 0;
+	return true;
 }
 
 /** Takes what goes to the same place as the first. */

@@ -1,10 +1,9 @@
 import type { Point } from "../../core/telemetry";
 import type { PointStore } from "../../core/wire";
 import { log } from "../log";
-import type { Sources } from "../sources";
 import { TooManyPoints } from "../telemetry/tooManyPoints";
-import { within } from "../within";
-import type { Gateway, Gathered, Kept } from "./gateway";
+import { type Wait, within } from "../within";
+import type { Gathered, Kept } from "./gateway";
 
 /** Points on their way to the store: gathered behind the answers, and sent by whoever finds them unsent. No answer waits for it. */
 
@@ -38,13 +37,19 @@ function lostPoint({ rollout, stage, served }: Point, value: number): Point {
 	return { id: null, rollout, stage, served, ...nobody, metric: LOST, value, harms: [], scored: false, first: true };
 }
 
+/** What one invocation sends: a store may take but so much of each. */
+export interface Sending {
+	readonly storeOf: (route: string) => PointStore;
+	isFirst: boolean;
+}
+
 /** Sends what there is; returns whether the store would take more. */
-export async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): Promise<boolean> {
-	const storeOf = open(colo());
+export async function send(kept: Kept, sending: Sending, wait: Wait): Promise<boolean> {
+	const { storeOf } = sending;
 	for (const { environment, route, point, count } of kept.lost.values())
 		kept.points.push({ environment, route, point: lostPoint(point, count) });
 	kept.lost.clear();
-	for (let left = kept.points.length, isFirst = true; left > 0; isFirst = false) {
+	for (let left = kept.points.length; left > 0; sending.isFirst = false) {
 		const batch = takeBatch(kept, storeOf);
 		left -= batch.length;
 		const [{ environment, route } = { environment: "", route: "" }] = batch;
@@ -53,6 +58,7 @@ export async function send({ kept, points: open }: Gateway, { colo, wait }: Sour
 			// oxlint-disable-next-line no-await-in-loop -- one after the other: a store that is slow must not get all at once
 			await within(RECORD_TIMEOUT_MS, storeOf(route).record(environment, points), wait);
 		} catch (error) {
+			const { isFirst } = sending;
 			if (error instanceof TooManyPoints && !(isFirst && batch.length === 1)) {
 				// Nothing of it was written, and another request has room for it; for less, where it had the room for itself.
 				if (isFirst) kept.batchMax = Math.max(1, batch.length >> 1);

@@ -23,6 +23,8 @@ export interface Gateway {
 	readonly comparisons: ComparisonStore | undefined;
 	/** How long the first of what is gathered waits for company. */
 	readonly flushAfterMs: number;
+	/** Where so many requests have gathered before, it waits no longer. */
+	readonly urgentFrom: number;
 }
 
 export interface Gathered {

@@ -63,9 +63,8 @@ export function endOutcomes({ duration, bytes }: Wanted, ms: number, length: num
 	return outcomes;
 }
 
-/** So many requests wait at most, and from so many on they do not wait for more. */
+/** So many requests wait at most. */
 const UNLEARNT_MAX = 1_000;
-const URGENT_FROM = 500;
 
 /**
  * Leaves an outcome to be learnt from behind an answer, with those of other requests: all at once they take a fraction of what they take one by
@@ -89,11 +88,12 @@ export function learn(of: Measured, outcomes: Outcomes, to: Learning): void {
 
 /** Learns from what has come, and sends all points, if it is nobody's turn. Never rejects. */
 export async function flush({ gateway, sources, collector }: Learning): Promise<void> {
-	const { kept, flushAfterMs: pauseMs } = gateway;
-	const isUrgent = (): boolean => kept.unlearnt.length >= URGENT_FROM;
+	const { kept, flushAfterMs: pauseMs, urgentFrom } = gateway;
+	const isUrgent = (): boolean => kept.unlearnt.length >= urgentFrom;
+	const sending = { storeOf: gateway.points(sources.colo()), isFirst: true };
 	await inTurn(kept.pointsTurn, { pauseMs, isUrgent }, sources, async () => {
 		await learnAll(kept, collector.userHashKey ?? "");
-		return (await send(gateway, sources)) && kept.points.length + kept.unlearnt.length > 0;
+		return (await send(kept, sending, sources.wait)) && kept.points.length + kept.unlearnt.length > 0;
 	});
 }
 

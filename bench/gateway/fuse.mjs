@@ -18,7 +18,9 @@ export async function measureFuse(report, tidegate, { times }) {
 	const blue = await startOrigin("blue");
 	const green = await startOrigin("green");
 	const runs = WAYS.flatMap((way) =>
-		AT_ONCE.flatMap((atOnce) => Array.from({ length: times }, (_, i) => ({ ...way, atOnce, key: `canary-${WAYS.indexOf(way)}-${atOnce}-${i}` }))),
+		AT_ONCE.flatMap((atOnce) =>
+			Array.from({ length: times }, (_, i) => ({ ...way, atOnce, key: `canary-${WAYS.indexOf(way)}-${atOnce}-${i}` })),
+		),
 	);
 	// A rollout has one fuse, and each run one of its own.
 	const routes = runs.map(({ key }) => ({ key, host: `${key}.example`, flag: key, origins: { false: blue.url, true: green.url } }));

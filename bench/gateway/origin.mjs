@@ -6,7 +6,10 @@ import { crc32 } from "node:zlib";
 
 const [name] = process.argv.slice(2);
 const CHUNK = Buffer.alloc(64 * 1_024, "x");
-const PLAIN = JSON.stringify({ origin: "either", items: Array.from({ length: 20 }, (_, i) => ({ id: i, name: `item ${i}`, price: 100 + i })) });
+const PLAIN = JSON.stringify({
+	origin: "either",
+	items: Array.from({ length: 20 }, (_, i) => ({ id: i, name: `item ${i}`, price: 100 + i })),
+});
 const TEXT = { "content-type": "text/plain" };
 const JSON_TYPE = { "content-type": "application/json" };
 

@@ -36,7 +36,12 @@ export async function measureStreams(report, tidegate, { mebibytes }) {
 		const sampling = setInterval(() => (most = Math.max(most, of.residentBytes())), SAMPLE_MS);
 		await stream(url, host, mebibytes * MIB);
 		clearInterval(sampling);
-		report.figure(`${mebibytes.toLocaleString("en")} MiB ${name}: memory`, (most - before) / MIB, "MiB above before", isPeer ? null : BAR_MIB);
+		report.figure(
+			`${mebibytes.toLocaleString("en")} MiB ${name}: memory`,
+			(most - before) / MIB,
+			"MiB above before",
+			isPeer ? null : BAR_MIB,
+		);
 		await sleep(SAMPLE_MS);
 	}
 	for (const each of [edge, bare, origin]) await each.stop();

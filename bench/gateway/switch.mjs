@@ -72,8 +72,18 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpMs }) {
 	report.figure("from the new head to the last answer of blue", took.green / 1_000, "s", FOLLOWED_BAR_S);
 	report.figure("from the overlay to the last answer of green", took["back to blue"] / 1_000, "s", FOLLOWED_BAR_S);
 	report.figure("clients that left before their answer, or in its middle", seen.left, "clients");
-	report.figure("afterwards: requests under way at the origins", sum(({ underWay }) => underWay), "requests", 0);
-	report.figure("afterwards: open connections to the origins", sum(({ sockets }) => sockets), "connections", 0);
+	report.figure(
+		"afterwards: requests under way at the origins",
+		sum(({ underWay }) => underWay),
+		"requests",
+		0,
+	);
+	report.figure(
+		"afterwards: open connections to the origins",
+		sum(({ sockets }) => sockets),
+		"connections",
+		0,
+	);
 	report.figure("afterwards: memory", (after - before) / MIB, "MiB above before", MEMORY_BAR_MIB);
 	for (const each of [edge, blue, green]) await each.stop();
 }

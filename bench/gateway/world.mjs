@@ -19,13 +19,18 @@ export const headersOf = (visitor) => ({
 	cookie: `session=0123456789abcdef; tidegate=${String(visitor).padStart(21, "v")}A`,
 });
 
-/** Where what is measured and stored goes: to a control that is a stand-in, with 50 ms for the way. */
-export async function startEdge({ head, kv }) {
+/** Where what is measured and stored goes: to a control that is a stand-in, with 50 ms for the way. `origin` answers at the binding ORIGIN as well. */
+export async function startEdge({ head, kv }, origin) {
 	const edge = (await anEdge())("edge", { USER_HASH_KEY: "bench", GATEWAY_ALLOW_PRIVATE: "1" });
-	return startWorkerd([edge, await aControl(head)], kv);
+	const serviceBindings = { ...edge.serviceBindings, ...bound(origin) };
+	return startWorkerd([{ ...edge, serviceBindings }, await aControl(head)], kv);
 }
 
+/** The Workers `bare`, which asks by `fetch`, and `bound`, which asks by a binding. */
 export async function startBare(origin) {
 	const { text } = await buildWorker("bench/workers/proxy.mjs");
-	return startWorkerd([aWorker("bare", text, { bindings: { ORIGIN: origin } })]);
+	const bindings = { ORIGIN_URL: origin };
+	return startWorkerd([aWorker("bare", text, { bindings }), aWorker("bound", text, { bindings, serviceBindings: bound(origin) })]);
 }
+
+const bound = (origin) => (origin === undefined ? {} : { ORIGIN: { external: { address: new URL(origin).host, http: {} } } });

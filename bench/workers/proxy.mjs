@@ -2,6 +2,7 @@
 export default {
 	fetch(request, env) {
 		const { pathname, search } = new URL(request.url);
-		return fetch(env.ORIGIN + pathname + search, request);
+		const url = env.ORIGIN_URL + pathname + search;
+		return env.ORIGIN ? env.ORIGIN.fetch(url, request) : fetch(url, request);
 	},
 };

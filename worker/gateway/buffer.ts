@@ -1,14 +1,17 @@
 import type { Point } from "../../core/telemetry";
 import type { PointStore } from "../../core/wire";
 import { log } from "../log";
+import type { Sources } from "../sources";
 import { TooManyPoints } from "../telemetry/tooManyPoints";
-import { type Wait, within } from "../within";
+import { within } from "../within";
 import type { Gathered, Kept } from "./gateway";
 
 /** Points on their way to the store: gathered behind the answers, and sent by whoever finds them unsent. No answer waits for it. */
 
 const POINTS_MAX = 2_000;
 const RECORD_TIMEOUT_MS = 10_000;
+/** With the time-out it is less than work behind an answer may take. */
+const SENDING_MS = 10_000;
 
 /** Keeps points until they are sent; what finds no room is lost, and counted. */
 export function keep(kept: Kept, environment: string, route: string, points: readonly Point[]): void {
@@ -44,12 +47,13 @@ export interface Sending {
 }
 
 /** Sends what there is; returns whether the store would take more. */
-export async function send(kept: Kept, sending: Sending, wait: Wait): Promise<boolean> {
+export async function send(kept: Kept, sending: Sending, { now, wait }: Pick<Sources, "now" | "wait">): Promise<boolean> {
 	const { storeOf } = sending;
 	for (const { environment, route, point, count } of kept.lost.values())
 		kept.points.push({ environment, route, point: lostPoint(point, count) });
 	kept.lost.clear();
-	for (let left = kept.points.length; left > 0; sending.isFirst = false) {
+	const untilMs = now() + SENDING_MS;
+	for (let left = kept.points.length; left > 0 && now() < untilMs; sending.isFirst = false) {
 		const batch = takeBatch(kept, storeOf);
 		left -= batch.length;
 		const [{ environment, route } = { environment: "", route: "" }] = batch;

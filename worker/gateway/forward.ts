@@ -1,6 +1,6 @@
 import { problem } from "../problem";
 import type { Edge } from "../router";
-import { type Asked, type Assignment, assign, withoutRollout } from "./assign";
+import { type Asked, type Assignment, assign, phaseOf, withoutRollout } from "./assign";
 import { type Attempt, addressOf, attempt, discard, isFailure } from "./attempt";
 import { excuseCandidate, isOpen, letsThrough, observe } from "./fuses";
 import { flagsHeader, incoming, isUpgrade } from "./headers";
@@ -79,7 +79,7 @@ export async function forward(decided: Decided): Promise<Response> {
 		tell(own, decided, { ...taken, variant: rules.variant });
 		own.set("x-tidegate-shadow", "1");
 		const init = { method: request.method, headers: own, body };
-		sources.waitUntil(compare(shadow, place, { url, init, legacy, phase: phaseOf(decided) }, measured, edge));
+		sources.waitUntil(compare(shadow, place, { url, init, legacy, phase: phaseOf(snapshot, route.flag) }, measured, edge));
 	}
 	let through: ReadableStream<Uint8Array> | undefined;
 	if (watches && response.body && !response.webSocket) {
@@ -171,11 +171,6 @@ function shadowFor({ request, asked, environment, edge }: Decided, taken: Assign
 	const rollout = flag === undefined || flag === "corrupt" ? undefined : flag.rollout;
 	if (rollout && isOpen(kept.fuses, environment, rollout.key)) return undefined;
 	return shadowOf(route, request.method, draw());
-}
-
-function phaseOf({ asked: { route, snapshot } }: Decided): string {
-	const flag = route.flag === undefined ? undefined : snapshot.flag(route.flag);
-	return (flag === undefined || flag === "corrupt" ? undefined : flag.rollout?.phase) ?? "";
 }
 
 const brokenOff = (): Response => problem(400, "The body broke off.");

@@ -93,7 +93,7 @@ export async function flush({ gateway, sources, collector }: Learning): Promise<
 	const sending = { storeOf: gateway.points(sources.colo()), isFirst: true };
 	await inTurn(kept.pointsTurn, { pauseMs, isUrgent }, sources, async () => {
 		await learnAll(kept, collector.userHashKey ?? "");
-		return (await send(kept, sending, sources.wait)) && kept.points.length + kept.unlearnt.length > 0;
+		return (await send(kept, sending, sources)) && kept.points.length + kept.unlearnt.length > 0;
 	});
 }
 

@@ -30,20 +30,21 @@ export async function attempt(ask: Ask, origin: Origin, url: string, init: Reque
 	let isOver = false;
 	try {
 		const answered = ask(origin, url, aborter ? { ...init, redirect: "manual", signal: aborter.signal } : { ...init, redirect: "manual" });
-		const response = await new Promise<Response | undefined>((done, fail) => {
+		const late = new Promise<undefined>((done) => {
 			// Not stopped once there is an answer, since that costs as much: the end of the request takes it along as well.
 			const look = (): void => {
 				if (isOver) return;
 				const leftMs = upload && upload.movedAtMs > 0 ? upload.movedAtMs + timeoutMs - now() : 0;
 				if (leftMs > 0) return void setTimeout(look, leftMs);
-				isOver = true;
 				aborter?.abort();
 				done(undefined);
 			};
 			setTimeout(look, timeoutMs);
-			answered.then((late) => (isOver ? discard(late) : done(late)), fail);
 		});
-		return response ? { kind: "answer", response } : { kind: "timeout" };
+		const response = await Promise.race([answered, late]);
+		if (response) return { kind: "answer", response };
+		void answered.then(discard, () => undefined);
+		return { kind: "timeout" };
 	} catch (error) {
 		if (upload?.broken !== undefined) return { kind: "broken" };
 		log("origin_unreachable", { route, error: String(error) });

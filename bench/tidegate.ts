@@ -66,7 +66,7 @@ export async function publishGateway({
 	revision = version,
 }: {
 	readonly version: number;
-	readonly routes: readonly Parameters<typeof aRoute>[0][];
+	readonly routes: readonly NonNullable<Parameters<typeof aRoute>[0]>[];
 	readonly rollouts: readonly { readonly key: string; readonly served: number }[];
 	/** Rollouts that the head takes back. */
 	readonly overlaid?: readonly string[];

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isQuick } from "../report.mjs";
 import { median, medianRatio, shuffled } from "../stats.mjs";
 import { load, requestText } from "./client.mjs";
 import { startOrigin } from "./origins.mjs";
@@ -7,8 +8,6 @@ import { headersOf, startBare, startEdge } from "./world.mjs";
 const BAR = 1.3;
 const CONNECTIONS = 50;
 const VISITORS = 1_000;
-/** First of all code is compiled. */
-const WARM_UP_REQUESTS = 3_000;
 /** Until what goes on behind the last answers is over. */
 const SETTLE_MS = 1_500;
 
@@ -16,26 +15,23 @@ const SETTLE_MS = 1_500;
  * CPU of workerd a request, over a Worker that does nothing but `fetch`, at full speed. Rounds are short and many, so that what slows the machine
  * for a while slows all arms.
  */
-export async function measureCpu(report, tidegate, { rounds, requests }) {
+export async function measureCpu(report, tidegate, { rounds, requests, warmUp }) {
 	const origin = await startOrigin("origin");
-	const ways = { url: origin.url, bound: { service: "ORIGIN" } };
+	const ways = isQuick ? { url: origin.url } : { url: origin.url, bound: { service: "ORIGIN" } };
 	const routes = Object.entries(ways).flatMap(([way, to]) => [
 		{ key: `plain-${way}`, host: `plain-${way}.example`, flag: undefined, origins: undefined, origin: to },
 		{ key: `guarded-${way}`, host: `guarded-${way}.example`, flag: "canary", origins: { false: to, true: to } },
 	]);
 	const published = await tidegate.publishGateway({ version: 1, routes, rollouts: [{ key: "canary", served: 50_000 }] });
 	const bare = await startBare(origin.url);
-	const arms = [
-		{ name: "bare-url", of: bare, url: bare.urls.bare, host: "bare.example" },
-		{ name: "bare-bound", of: bare, url: bare.urls.bound, host: "bare.example" },
-	];
+	const arms = Object.keys(ways).map((way) => ({ name: `bare-${way}`, of: bare, url: bare.urls[way], host: "bare.example" }));
 	for (const { key: name, host } of routes) {
 		const of = await startEdge(published, origin.url);
 		arms.push({ name, of, url: of.urls.edge, host, isGateway: true });
 	}
 	for (const arm of arms) {
 		Object.assign(arm, { costs: [], startsMs: [] });
-		await ask(arm, WARM_UP_REQUESTS);
+		await ask(arm, warmUp);
 	}
 	await sleep(SETTLE_MS);
 	for (let round = 0; round < rounds; round++) {
@@ -60,9 +56,11 @@ export async function measureCpu(report, tidegate, { rounds, requests }) {
 	report.figure("a route with one origin: CPU a request", over("plain", "url"), "× bare fetch proxy", BAR);
 	report.figure("a flag in a rollout, measured: CPU a request", over("guarded", "url"), "× bare fetch proxy", BAR);
 	report.figure("the bare proxy's", median(costsOf("bare-url")) * 1_000, "µs");
-	report.figure("a route with one origin, by a binding", over("plain", "bound"), "× bare proxy by a binding");
-	report.figure("a flag in a rollout, measured, by a binding", over("guarded", "bound"), "× bare proxy by a binding");
-	report.figure("the bare proxy's by a binding", median(costsOf("bare-bound")) * 1_000, "µs");
+	if (!isQuick) {
+		report.figure("a route with one origin, by a binding", over("plain", "bound"), "× bare proxy by a binding");
+		report.figure("a flag in a rollout, measured, by a binding", over("guarded", "bound"), "× bare proxy by a binding");
+		report.figure("the bare proxy's by a binding", median(costsOf("bare-bound")) * 1_000, "µs");
+	}
 	report.figure("measurements at full speed: lost", (100 * lost) / (points + lost), "%");
 	await Promise.all([...new Set(arms.map(({ of }) => of))].map((of) => of.stop()));
 	origin.stop();

@@ -5,7 +5,7 @@ import { headersOf, startEdge } from "./world.mjs";
 
 const BAR = 30;
 /** Long enough that a fuse which has not blown by then would be told. */
-const REQUESTS = 400;
+const REQUESTS = 300;
 const AT_ONCE = [1, 10];
 const WAYS = [
 	{ failing: "always", name: "a candidate that always fails" },

@@ -21,7 +21,7 @@ export async function measureLatency(report, tidegate, { pairs }) {
 	const routes = [{ key: "compared", host: "shop.example", flag: "canary", origins, shadow: { variant: "true" } }];
 	const edge = await startEdge(await tidegate.publishGateway({ version: 1, routes, rollouts: [{ key: "canary", served: SERVED }] }));
 	const bare = await startBare(blue.url);
-	const ways = { gateway: clients(edge.urls.edge), bare: clients(bare.urls.bare) };
+	const ways = { gateway: clients(edge.urls.edge), bare: clients(bare.urls.url) };
 
 	const taken = { gateway: [], bare: [] };
 	const underWay = [];

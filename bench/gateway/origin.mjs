@@ -27,13 +27,13 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (incoming, outgoing) =
 	underWay++;
 	outgoing.on("close", () => underWay--);
 	const { pathname, searchParams } = new URL(incoming.url, "http://origin");
-	const bytes = Number(searchParams.get("bytes"));
-	if (isFailing()) return void outgoing.writeHead(500, TEXT).end("broken");
-	if (pathname === "/wait") return void setTimeout(() => outgoing.writeHead(200, JSON_TYPE).end(PLAIN), Number(searchParams.get("ms")));
-	if (pathname === "/checked") return void outgoing.writeHead(200, TEXT).end(checked(bytes));
-	if (pathname === "/stream") return void stream(outgoing, bytes, Number(searchParams.get("pause") ?? 0));
-	if (pathname === "/upload") return void swallow(incoming, outgoing);
-	outgoing.writeHead(200, JSON_TYPE).end(PLAIN);
+	const [bytes, ms] = ["bytes", "ms"].map((each) => Number(searchParams.get(each)));
+	if (isFailing()) outgoing.writeHead(500, TEXT).end("broken");
+	else if (pathname === "/wait") setTimeout(() => outgoing.writeHead(200, JSON_TYPE).end(PLAIN), ms);
+	else if (pathname === "/checked") outgoing.writeHead(200, TEXT).end(checked(bytes));
+	else if (pathname === "/stream") void stream(outgoing, bytes, ms);
+	else if (pathname === "/upload") swallow(incoming, outgoing);
+	else outgoing.writeHead(200, JSON_TYPE).end(PLAIN);
 });
 server.on("connection", (socket) => {
 	sockets++;

@@ -9,7 +9,7 @@ const MIB = 1_024 * 1_024;
 const BAR_MIB = 32;
 const SAMPLE_MS = 50;
 /** What one more stream takes at all is there before. */
-const WARM_UP_MIB = 64;
+const WARM_UP_MIB = 32;
 const CHUNK = Buffer.alloc(64 * 1_024, "x");
 
 /** How much more memory workerd takes while a large body passes, at most. */
@@ -26,7 +26,7 @@ export async function measureStreams(report, tidegate, { mebibytes }) {
 		{ name: "downloaded", of: edge, url: edge.urls.edge, host: "plain.example", stream: download },
 		{ name: "uploaded", of: edge, url: edge.urls.edge, host: "plain.example", stream: upload },
 		{ name: "downloaded, compared", of: edge, url: edge.urls.edge, host: "compared.example", stream: download },
-		{ name: "downloaded through the bare proxy", of: bare, url: bare.urls.bare, host: "bare.example", stream: download, isPeer: true },
+		{ name: "downloaded through the bare proxy", of: bare, url: bare.urls.url, host: "bare.example", stream: download, isPeer: true },
 	];
 	for (const { name, of, url, host, stream, isPeer = false } of ways) {
 		report.progress(`${mebibytes} MiB ${name}`);

@@ -26,11 +26,11 @@ export async function startEdge({ head, kv }, origin) {
 	return startWorkerd([{ ...edge, serviceBindings }, await aControl(head)], kv);
 }
 
-/** The Workers `bare`, which asks by `fetch`, and `bound`, which asks by a binding. */
+/** The Workers `url`, which asks by `fetch`, and `bound`, which asks by a binding. */
 export async function startBare(origin) {
 	const { text } = await buildWorker("bench/workers/proxy.mjs");
 	const bindings = { ORIGIN_URL: origin };
-	return startWorkerd([aWorker("bare", text, { bindings }), aWorker("bound", text, { bindings, serviceBindings: bound(origin) })]);
+	return startWorkerd([aWorker("url", text, { bindings }), aWorker("bound", text, { bindings, serviceBindings: bound(origin) })]);
 }
 
 const bound = (origin) => (origin === undefined ? {} : { ORIGIN: { external: { address: new URL(origin).host, http: {} } } });

@@ -6,7 +6,7 @@ import { openSnapshot, type Snapshot } from "../core/flags/ruleset";
 import { type LiveRollout, pack } from "../core/flags/snapshot";
 import { bodyKey, type EnvironmentHead, type Head, HEAD_KEY } from "../core/wire";
 import { tableOf } from "../control/patterns/tables";
-import { ERROR_SIGNAL, aRollout, aState, bothArms } from "../test/workers/edge/fixture";
+import { ERROR_SIGNAL, aFlag, aRollout, aRoute, aState, bothArms, publish as publishStates } from "../test/workers/edge/fixture";
 import { sha256 } from "../worker/digest";
 
 /** All that the benchmarks import of the product: a change of its shapes fails here, in the type check. */
@@ -27,14 +27,12 @@ export const packBody = (
 	rollouts: readonly LiveRollout[] = [],
 ): { firstLine: string; body: string } => pack(aState({ environment, flags, rollouts }), tableOf);
 
-/** A rollout of all these flags, with what a guard and two limits look at. */
-export function rolloutOf(flags: readonly Flag[]): LiveRollout {
-	const signals = [
-		ERROR_SIGNAL,
-		{ ...ERROR_SIGNAL, key: "latency_ms>500", metric: "latency_ms", harm: bothArms({ op: "gt", value: 500 }) },
-	];
-	return aRollout({ flags: Object.fromEntries(flags.map(({ key, variants }) => [key, Object.keys(variants)[0] ?? ""])), signals });
-}
+/** What a guard and two limits look at. */
+const SIGNALS = [ERROR_SIGNAL, { ...ERROR_SIGNAL, key: "latency_ms>500", metric: "latency_ms", harm: bothArms({ op: "gt", value: 500 }) }];
+
+/** A rollout of all these flags. */
+export const rolloutOf = (flags: readonly Flag[]): LiveRollout =>
+	aRollout({ flags: Object.fromEntries(flags.map(({ key, variants }) => [key, Object.keys(variants)[0] ?? ""])), signals: SIGNALS });
 
 /** What control would publish of these environments: KV's content, with an SDK key each, which is `key-<environment>`. */
 export async function publish(
@@ -58,3 +56,31 @@ export async function publish(
 }
 
 export const sdkKey = (environment: string): string => `key-${environment}`;
+
+/** What control would publish of an environment with these routes, whose rollouts move a flag of their own key each. */
+export async function publishGateway({
+	version,
+	routes,
+	rollouts,
+	overlaid = [],
+	revision = version,
+}: {
+	readonly version: number;
+	readonly routes: readonly NonNullable<Parameters<typeof aRoute>[0]>[];
+	readonly rollouts: readonly { readonly key: string; readonly served: number }[];
+	/** Rollouts that the head takes back. */
+	readonly overlaid?: readonly string[];
+	readonly revision?: number;
+}): Promise<{ head: Head; kv: Record<string, string> }> {
+	const flags = [...new Set(routes.flatMap(({ flag }) => flag ?? []))].map((key) => aFlag({ key }));
+	const state = aState({
+		version,
+		flags,
+		rollouts: rollouts.map(({ key, served }) => aRollout({ key, flags: { [key]: "true" }, served, signals: SIGNALS })),
+		gateway: { routes: routes.map((route) => aRoute(route)), protections: [] },
+	});
+	const overlay = { kill: [], baseline: [...overlaid] };
+	const { head, bodies } = await publishStates([state], { revision, overlay });
+	const kv = Object.fromEntries([...bodies.values()].map((body) => [bodyKey(state.environment, version), body]));
+	return { head, kv };
+}

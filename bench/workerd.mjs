@@ -25,7 +25,9 @@ export async function anEdge() {
 			...workerOptions,
 			bindings: { ...workerOptions.bindings, ...bindings },
 			kvNamespaces: { SNAPSHOTS: "snapshots" },
-			serviceBindings: { HEAD: { name: "control", entrypoint: "Head" }, TELEMETRY: { name: "control", entrypoint: "Telemetry" } },
+			serviceBindings: Object.fromEntries(
+				["Head", "Telemetry", "Comparisons"].map((entrypoint) => [entrypoint.toUpperCase(), { name: "control", entrypoint }]),
+			),
 		});
 }
 
@@ -40,13 +42,14 @@ export async function startWorkerd(workers, kv = {}) {
 	const mf = new Miniflare(convertV4MiniflareOptions({ host: "127.0.0.1", port: 0, cf: false, log: new Log(LogLevel.ERROR), workers }));
 	await mf.ready;
 	const pids = children().filter((pid) => !before.has(pid));
-	if (Object.keys(kv).length > 0) {
+	const put = async (entries) => {
 		const store = await mf.getKVNamespace("SNAPSHOTS", "control");
-		for (const [key, value] of Object.entries(kv)) await store.put(key, value);
-	}
+		for (const [key, value] of Object.entries(entries)) await store.put(key, value);
+	};
+	if (Object.keys(kv).length > 0) await put(kv);
 	const urls = {};
 	for (const { name } of workers) urls[name] = (await mf.unsafeGetDirectURL(name)).origin;
-	return { urls, cpuMs: () => cpuMsOf(pids), stop: () => mf.dispose() };
+	return { urls, put, cpuMs: () => cpuMsOf(pids), residentBytes: () => residentBytesOf(pids), stop: () => mf.dispose() };
 }
 
 const children = () =>
@@ -61,4 +64,11 @@ function cpuMsOf(pids) {
 		for (const task of readdirSync(`/proc/${pid}/task`))
 			ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
 	return ns / 1e6;
+}
+
+/** What the processes hold of the machine's memory. */
+function residentBytesOf(pids) {
+	let kibibytes = 0;
+	for (const pid of pids) kibibytes += Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+	return kibibytes * 1_024;
 }

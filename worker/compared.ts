@@ -2,6 +2,7 @@ import { redacted } from "../core/gateway/compare";
 import type { Snapshot } from "../core/flags/ruleset";
 import type { ComparedSample } from "../core/wire";
 import type { Outcome, Sample } from "./event";
+import { phaseOf } from "./gateway/assign";
 import type { Comparing } from "./gateway/comparisons";
 import { bounded } from "./gateway/sample";
 
@@ -13,11 +14,6 @@ export function comparingOf(outcomes: readonly Outcome[], snapshot: Snapshot): C
 		const kept = isDiscrepancy && sample ? () => sampleOf(sample, redactOf(snapshot, flag)) : undefined;
 		return [{ subject: flag, phase: phaseOf(snapshot, flag), isDiscrepancy, isError: false, latencies: undefined, sample: kept }];
 	});
-}
-
-function phaseOf(snapshot: Snapshot, key: string): string {
-	const flag = snapshot.flag(key);
-	return (flag === undefined || flag === "corrupt" ? undefined : flag.rollout?.phase) ?? "";
 }
 
 /** What the routes of the flag keep out of their samples is kept out of the application's as well. */

@@ -79,8 +79,9 @@ function gatewayOf(env: Env): Gateway {
 			};
 		},
 		comparisons: env.COMPARISONS,
-		// Analytics Engine takes points at once, and so many of each invocation: nobody sends those of others for long.
-		flushAfterMs: isAnalyticsEngine ? 0 : 1_000,
+		flushAfterMs: 1_000,
+		// An invocation may write only so many points into Analytics Engine, and a request has two or three.
+		urgentFrom: isAnalyticsEngine ? POINTS_MAX / 3 : 500,
 	};
 }
 

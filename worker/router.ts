@@ -10,7 +10,7 @@ import { authenticate, type KnownKeys } from "./keys";
 import { log } from "./log";
 import { evaluateAll, evaluateOne } from "./ofrep";
 import { problem } from "./problem";
-import { currentHead, type Isolate, serving } from "./snapshots";
+import { currentHead, isNewEnough, type Isolate, serving } from "./snapshots";
 import type { Sources } from "./sources";
 import { collectSystem } from "./system";
 import { within } from "./within";
@@ -33,11 +33,12 @@ export async function answer(request: Request, edge: Edge): Promise<Response> {
 	const { isolate, gateway } = edge;
 	let isApi = true;
 	try {
-		if (isolate.head.value === undefined || !isOwn(path)) await learnHosts(path, edge);
+		const isWaiting = !isNewEnough(isolate, edge.sources);
+		if (isWaiting && (isolate.head.value === undefined || !isOwn(path))) await learnHosts(path, edge);
 		const environment = environmentOf(gateway.kept.hosts, isolate.head.value, request.url);
 		isApi = environment === undefined;
 		if (environment !== undefined) {
-			if (isOwn(path)) await currentHead(isolate, edge.sources);
+			if (isWaiting && isOwn(path)) await currentHead(isolate, edge.sources);
 			return await proxy(request, environment, edge);
 		}
 		if (!isForBrowsers(path)) return await route(request, path, edge);
@@ -123,9 +124,9 @@ function notAllowed(allow: string): Response {
 
 /** As the client wrote it: parsing the URL would be a tenth of an answer's cost. */
 function pathOf(url: string): string {
-	const from = url.indexOf("/", url.indexOf("://") + 3);
-	const end = url.slice(from).search(/[?#]/);
-	return end < 0 ? url.slice(from) : url.slice(from, from + end);
+	const path = url.slice(url.indexOf("/", url.indexOf("://") + 3));
+	const end = path.search(/[?#]/);
+	return end < 0 ? path : path.slice(0, end);
 }
 
 const isRead = ({ method }: Request): boolean => method === "GET" || method === "HEAD";

@@ -45,6 +45,9 @@ const POLL_MS = 5;
 const STALE_MS = 25_000;
 const NO_OVERRIDE: Overlay = { kill: [], baseline: [] };
 
+/** Whether the head serves as it is: mostly so, and then nobody has to wait for anything. */
+export const isNewEnough = ({ head }: Isolate, { now }: Sources): boolean => step(head, now()) === "use";
+
 /** The head, refreshed by its rule; undefined when none can be read. Never rejects. */
 export async function currentHead(isolate: Isolate, from: Sources): Promise<Head | undefined> {
 	await settle(isolate.head, from, (waiting) => refreshHead(isolate, from, waiting));

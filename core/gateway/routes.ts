@@ -30,13 +30,13 @@ export type Choice =
 /** `host` in lower case, with its port where it is none of the default ones; the path is comparable. */
 export function choose({ hosts }: Routes, host: string, pathname: string, method: string): Choice {
 	const parts = partsOf(pathname);
-	const allowed = new Set<string>();
+	const allowed: string[] = [];
 	for (const route of hosts.get(host) ?? []) {
 		if (!matchesPath(route.path, parts)) continue;
 		if (!route.methods || route.methods.includes(method)) return { kind: "route", route };
-		for (const each of route.methods) allowed.add(each);
+		allowed.push(...route.methods);
 	}
-	return allowed.size > 0 ? { kind: "no_method", allowed: [...allowed] } : { kind: "no_route" };
+	return allowed.length > 0 ? { kind: "no_method", allowed: [...new Set(allowed)] } : { kind: "no_route" };
 }
 
 /** Two routes that could take the same request with nothing to tell which: same host and path, and a method in common. */

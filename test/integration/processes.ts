@@ -8,7 +8,7 @@ export interface Running {
 	/** All that was printed so far. */
 	readonly output: () => string;
 	/** Resolves when the text has been printed. */
-	printed(text: string): Promise<void>;
+	printed(text: string, withinMs?: number): Promise<void>;
 	/** Ends the whole process group, as a crash or an operator would. */
 	end(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
 }
@@ -23,9 +23,9 @@ export function run(args: readonly string[], env: Readonly<Record<string, string
 	return {
 		child,
 		output: () => text,
-		async printed(wanted) {
+		async printed(wanted, withinMs = 30_000) {
 			for (let waited = 0; !text.includes(wanted); waited += 50) {
-				if (child.exitCode !== null || waited > 30_000) throw new Error(`"${wanted}" was not printed:\n${text}`);
+				if (child.exitCode !== null || waited > withinMs) throw new Error(`"${wanted}" was not printed:\n${text}`);
 				// oxlint-disable-next-line no-await-in-loop -- polls what the process prints
 				await new Promise((done) => setTimeout(done, 50));
 			}

@@ -62,3 +62,9 @@ export function isolated(route: PackedRoute, snapshot: Snapshot, overlay: Active
 
 /** The flags that an outcome of the route says something of. */
 export const flagsOf = ({ flag, forward }: PackedRoute): readonly string[] => (flag === undefined ? forward : [flag, ...forward]);
+
+/** Where the flag's rollout stands; empty: it is in none. */
+export function phaseOf(snapshot: Snapshot, key: string | undefined): string {
+	const flag = key === undefined ? undefined : snapshot.flag(key);
+	return (flag === undefined || flag === "corrupt" ? undefined : flag.rollout?.phase) ?? "";
+}

@@ -4,33 +4,26 @@ import { log } from "../log";
 import type { Sources } from "../sources";
 import { TooManyPoints } from "../telemetry/tooManyPoints";
 import { within } from "../within";
-import type { Gateway, Gathered, Kept } from "./gateway";
-import { inTurn } from "./turn";
+import type { Gathered, Kept } from "./gateway";
 
 /** Points on their way to the store: gathered behind the answers, and sent by whoever finds them unsent. No answer waits for it. */
 
 const POINTS_MAX = 2_000;
 const RECORD_TIMEOUT_MS = 10_000;
-
-/** Where points go, and how one who has them proceeds. */
-export interface Recorder {
-	readonly gateway: Gateway;
-	readonly sources: Sources;
-}
+/** With the time-out it is less than work behind an answer may take. */
+const SENDING_MS = 10_000;
 
 /** Keeps points until they are sent; what finds no room is lost, and counted. */
-export async function record({ gateway, sources }: Recorder, environment: string, route: string, points: readonly Point[]): Promise<void> {
-	const { kept } = gateway;
+export function keep(kept: Kept, environment: string, route: string, points: readonly Point[]): void {
 	for (const point of points) {
 		const one = { environment, route, point };
 		if (kept.points.length < POINTS_MAX) kept.points.push(one);
 		else lose(kept, one);
 	}
-	await inTurn(kept.pointsTurn, gateway.flushAfterMs, sources, () => send(gateway, sources));
 }
 
 /** Of a rollout a number is kept, which goes with the next points; outside of one nobody waits for it. */
-function lose({ lost }: Kept, one: Gathered): void {
+export function lose({ lost }: Kept, one: Gathered): void {
 	const { environment, point } = one;
 	const count = point.metric === LOST ? point.value : 1;
 	const name = `${environment}/${point.rollout}`;
@@ -47,13 +40,20 @@ function lostPoint({ rollout, stage, served }: Point, value: number): Point {
 	return { id: null, rollout, stage, served, ...nobody, metric: LOST, value, harms: [], scored: false, first: true };
 }
 
-/** Sends what there is; returns whether more has come meanwhile that may be sent. */
-async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): Promise<boolean> {
-	const storeOf = open(colo());
+/** What one invocation sends: a store may take but so much of each. */
+export interface Sending {
+	readonly storeOf: (route: string) => PointStore;
+	isFirst: boolean;
+}
+
+/** Sends what there is; returns whether the store would take more. */
+export async function send(kept: Kept, sending: Sending, { now, wait }: Pick<Sources, "now" | "wait">): Promise<boolean> {
+	const { storeOf } = sending;
 	for (const { environment, route, point, count } of kept.lost.values())
 		kept.points.push({ environment, route, point: lostPoint(point, count) });
 	kept.lost.clear();
-	for (let left = kept.points.length, isFirst = true; left > 0; isFirst = false) {
+	const untilMs = now() + SENDING_MS;
+	for (let left = kept.points.length; left > 0 && now() < untilMs; sending.isFirst = false) {
 		const batch = takeBatch(kept, storeOf);
 		left -= batch.length;
 		const [{ environment, route } = { environment: "", route: "" }] = batch;
@@ -62,6 +62,7 @@ async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): P
 			// oxlint-disable-next-line no-await-in-loop -- one after the other: a store that is slow must not get all at once
 			await within(RECORD_TIMEOUT_MS, storeOf(route).record(environment, points), wait);
 		} catch (error) {
+			const { isFirst } = sending;
 			if (error instanceof TooManyPoints && !(isFirst && batch.length === 1)) {
 				// Nothing of it was written, and another request has room for it; for less, where it had the room for itself.
 				if (isFirst) kept.batchMax = Math.max(1, batch.length >> 1);
@@ -73,7 +74,7 @@ async function send({ kept, points: open }: Gateway, { colo, wait }: Sources): P
 			return false;
 		}
 	}
-	return kept.points.length > 0;
+	return true;
 }
 
 /** Takes what goes to the same place as the first. */

@@ -36,7 +36,7 @@ export async function gather(
 	const { kept, comparisons } = gateway;
 	if (!comparisons) return;
 	for (const each of found) add(kept, environment, each);
-	await inTurn(kept.comparedTurn, gateway.flushAfterMs, sources, async () => {
+	await inTurn(kept.comparedTurn, { pauseMs: gateway.flushAfterMs }, sources, async () => {
 		const all = [...kept.compared.values()];
 		kept.compared = new Map();
 		for (const [name, ofIt] of Map.groupBy(all, (each) => each.environment)) {

@@ -1,7 +1,7 @@
 import { problem } from "../problem";
 import type { Edge } from "../router";
-import { type Asked, type Assignment, assign, withoutRollout } from "./assign";
-import { type Attempt, addressOf, attempt, isFailure } from "./attempt";
+import { type Asked, type Assignment, assign, phaseOf, withoutRollout } from "./assign";
+import { type Attempt, addressOf, attempt, discard, isFailure } from "./attempt";
 import { excuseCandidate, isOpen, letsThrough, observe } from "./fuses";
 import { flagsHeader, incoming, isUpgrade } from "./headers";
 import { type Measured, type Outcomes, endOutcomes, learn, wantedOf } from "./measure";
@@ -65,7 +65,7 @@ export async function forward(decided: Decided): Promise<Response> {
 	const ms = now() - startedAtMs;
 
 	const measured: Measured = { ...asked, environment, atMs: edge.collector.nowMs };
-	if (wanted) sources.waitUntil(learn(measured, outcomesOf({ isFailed, isRetried, isDiverted, ms }), edge));
+	if (wanted) learn(measured, outcomesOf({ isFailed, isRetried, isDiverted, ms }), edge);
 	if (attempted.kind !== "answer") return refusal(attempted.kind);
 	let { response } = attempted;
 	const place = shadow && placeFor(shadow, gateway.kept, route.key, now());
@@ -79,15 +79,15 @@ export async function forward(decided: Decided): Promise<Response> {
 		tell(own, decided, { ...taken, variant: rules.variant });
 		own.set("x-tidegate-shadow", "1");
 		const init = { method: request.method, headers: own, body };
-		sources.waitUntil(compare(shadow, place, { url, init, legacy, phase: phaseOf(decided) }, measured, edge));
+		sources.waitUntil(compare(shadow, place, { url, init, legacy, phase: phaseOf(snapshot, route.flag) }, measured, edge));
 	}
 	let through: ReadableStream<Uint8Array> | undefined;
 	if (watches && response.body && !response.webSocket) {
 		const passed = watched(response.body, response.headers, wanted.bytes);
 		through = passed.body;
 		// How the baseline's answer ends says nothing of the candidate.
-		const learnEnd = async (bytes: number | undefined): Promise<void> => {
-			if (bytes !== undefined && !isRetried) await learn(measured, endOutcomes(wanted, now() - startedAtMs, bytes), edge);
+		const learnEnd = (bytes: number | undefined): void => {
+			if (bytes !== undefined && !isRetried) learn(measured, endOutcomes(wanted, now() - startedAtMs, bytes), edge);
 		};
 		sources.waitUntil(passed.ended.then(learnEnd));
 	}
@@ -171,15 +171,6 @@ function shadowFor({ request, asked, environment, edge }: Decided, taken: Assign
 	const rollout = flag === undefined || flag === "corrupt" ? undefined : flag.rollout;
 	if (rollout && isOpen(kept.fuses, environment, rollout.key)) return undefined;
 	return shadowOf(route, request.method, draw());
-}
-
-function phaseOf({ asked: { route, snapshot } }: Decided): string {
-	const flag = route.flag === undefined ? undefined : snapshot.flag(route.flag);
-	return (flag === undefined || flag === "corrupt" ? undefined : flag.rollout?.phase) ?? "";
-}
-
-async function discard({ body }: Response): Promise<void> {
-	await body?.cancel().catch(() => undefined);
 }
 
 const brokenOff = (): Response => problem(400, "The body broke off.");

@@ -3,6 +3,7 @@ import type { Origin } from "../../core/gateway/packed";
 import type { Compared, ComparisonStore, PointStore } from "../../core/wire";
 import type { Point } from "../../core/telemetry";
 import { type Hosts, noHosts } from "./hosts";
+import type { Measured, Outcomes } from "./measure";
 import { type Turn, nobodysTurn } from "./turn";
 
 /** Asks an origin; rejects when it does not answer. */
@@ -22,6 +23,8 @@ export interface Gateway {
 	readonly comparisons: ComparisonStore | undefined;
 	/** How long the first of what is gathered waits for company. */
 	readonly flushAfterMs: number;
+	/** Where so many requests have gathered before, it waits no longer. */
+	readonly urgentFrom: number;
 }
 
 export interface Gathered {
@@ -44,6 +47,8 @@ export interface Kept {
 	readonly hosts: Hosts;
 	/** By environment and rollout. */
 	readonly fuses: Map<string, Fuse>;
+	/** Requests of which nobody has learnt yet. */
+	unlearnt: { readonly of: Measured; readonly outcomes: Outcomes }[];
 	points: Gathered[];
 	readonly lost: Map<string, Lost>;
 	readonly pointsTurn: Turn;
@@ -63,6 +68,7 @@ export interface Kept {
 export const nothingKept = (): Kept => ({
 	hosts: noHosts(),
 	fuses: new Map(),
+	unlearnt: [],
 	points: [],
 	lost: new Map(),
 	pointsTurn: nobodysTurn(),

@@ -15,8 +15,8 @@ const HOP_BY_HOP = new Set([
 	"transfer-encoding",
 	"upgrade",
 ]);
-/** What a client says of who it is, or of us: only we do. Many an origin takes an underscore for a hyphen. */
-const OURS = /^(?:x[-_](?:forwarded|tidegate)[-_].*|forwarded|x[-_]real[-_]ip)$/;
+/** Those, and what a client says of who it is, or of us: only we do. Many an origin takes an underscore for a hyphen. */
+const NOT_PASSED = new RegExp(`^(?:${[...HOP_BY_HOP].join("|")}|x[-_](?:forwarded|tidegate)[-_].*|forwarded|x[-_]real[-_]ip)$`);
 
 export interface Outgoing {
 	readonly headers: Headers;
@@ -26,24 +26,31 @@ export interface Outgoing {
 
 export const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
 
-/** The header as the origin gets it, without what is said of flags. */
+/** The header as the origin gets it, without what is said of flags. All that matters is taken from one walk: each question to the runtime costs. */
 export function outgoing(request: Request, { protocol }: URL, host: string): Outgoing {
 	const headers = new Headers(request.headers);
 	let bytes = request.url.length;
+	let connection: string | null = null;
+	let client: string | undefined;
+	let isWebSocket = false;
+	let isTraced = false;
 	for (const [name, value] of request.headers) {
 		bytes += name.length + value.length + 4;
-		if (HOP_BY_HOP.has(name) || OURS.test(name)) headers.delete(name);
+		if (NOT_PASSED.test(name)) headers.delete(name);
+		if (name === "connection") connection = value;
+		else if (name === "upgrade") isWebSocket = value.toLowerCase() === "websocket";
+		else if (name === "cf-connecting-ip") client = value;
+		else if (name === "traceparent") isTraced = isTraceparent(value);
 	}
-	for (const name of namedIn(request.headers)) headers.delete(name);
+	for (const name of namedIn(connection)) headers.delete(name);
 	// That the connection becomes another is the whole request's wish, which is passed on; the runtime does the rest.
-	if (isUpgrade(request)) headers.set("upgrade", "websocket");
+	if (isWebSocket) headers.set("upgrade", "websocket");
 
 	// Cloudflare sets it, whatever the client sent.
-	const client = request.headers.get("cf-connecting-ip");
-	if (client !== null) headers.set("x-forwarded-for", client);
+	if (client !== undefined) headers.set("x-forwarded-for", client);
 	headers.set("x-forwarded-host", host);
 	headers.set("x-forwarded-proto", protocol.slice(0, -1));
-	if (!isTraceparent(headers.get("traceparent"))) {
+	if (!isTraced) {
 		headers.set("traceparent", newTraceparent());
 		// It belongs to the trace that was none.
 		headers.delete("tracestate");
@@ -51,29 +58,31 @@ export function outgoing(request: Request, { protocol }: URL, host: string): Out
 	return { headers, bytes };
 }
 
-/** Names that Connection lists. Not all are names, and what is none would throw. */
-function namedIn(headers: Headers): string[] {
-	const listed = headers.get("connection");
-	if (listed === null) return [];
-	return listed
+/** Names that a Connection header lists. Not all are names, and what is none would throw. */
+function namedIn(connection: string | null): string[] {
+	// Mostly it names but what is dropped anyway.
+	if (connection === null || connection === "keep-alive" || connection === "close") return [];
+	return connection
 		.split(",")
 		.map((name) => name.trim().toLowerCase())
 		.filter((name) => /^[a-z0-9!#$%&'*+.^_`|~-]+$/.test(name));
 }
 
 /** W3C Trace Context: version, trace, parent, flags. A later version may have more. */
-function isTraceparent(text: string | null): boolean {
-	const found = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/.exec(text ?? "");
+function isTraceparent(text: string): boolean {
+	const found = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/.exec(text);
 	if (!found) return false;
 	const [, version = "", trace = "", parent = "", more] = found;
 	return version !== "ff" && !/^0+$/.test(trace) && !/^0+$/.test(parent) && (version !== "00" || more === undefined);
 }
 
+/** Nothing is secret about it: that no two are the same is all. */
 function newTraceparent(): string {
-	// A version 4 UUID is random but for six bits, which keep it from being all zero.
-	const [trace, parent] = [crypto.randomUUID().replaceAll("-", ""), crypto.randomUUID().replaceAll("-", "").slice(0, 16)];
-	return `00-${trace}-${parent}-01`;
+	return `00-${randomHex() + randomHex() + randomHex() + randomHex()}-${randomHex()}${randomHex(1)}-01`;
 }
+
+/** 32 bits, of which some are set, so that an id is never all zero. */
+const randomHex = (set = 0): string => (((Math.random() * 2 ** 32) | set) >>> 0).toString(16).padStart(8, "0");
 
 /** Flags as a dictionary of structured fields (RFC 8941): flag → its variant. What cannot be resolved is left out. */
 export function flagsHeader(
@@ -102,8 +111,8 @@ function member(variant: string): string {
 	return `"${ascii.replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
-/** What no origin says to a client. */
-const DROPPED = [...HOP_BY_HOP, "x-tidegate-variant"];
+/** What no origin says to a client, as far as the runtime does not drop it by itself wherever a connection ends. */
+const DROPPED = ["proxy-authenticate", "proxy-connection", "x-tidegate-variant"];
 
 /** An origin's header as the client gets it: a copy only where something of it must change. */
 export function incoming(
@@ -117,10 +126,11 @@ export function incoming(
 ): Response {
 	// The answer to an upgrade is the connection itself.
 	if (response.webSocket) return response;
-	const names = namedIn(response.headers);
-	const dropped = [...DROPPED, ...names].filter((name) => response.headers.has(name));
+	const { headers } = response;
+	const dropped = DROPPED.filter((name) => headers.has(name));
+	for (const name of namedIn(headers.get("connection"))) if (!HOP_BY_HOP.has(name) && headers.has(name)) dropped.push(name);
 	if (dropped.length === 0 && added.cookie === undefined && added.variant === undefined && added.body === undefined) return response;
-	const { status, statusText, headers } = response;
+	const { status, statusText } = response;
 	const answer = added.body
 		? new Response(added.body, { status, statusText, headers, encodeBody: "manual" })
 		: new Response(response.body, response);

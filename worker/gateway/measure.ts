@@ -1,4 +1,4 @@
-import { attribute } from "../../core/flags/attribution";
+import { type Attribution, attribute } from "../../core/flags/attribution";
 import type { Context } from "../../core/flags/match";
 import type { ActiveOverlay } from "../../core/flags/overlay";
 import type { Snapshot } from "../../core/flags/ruleset";
@@ -8,9 +8,11 @@ import type { Point } from "../../core/telemetry";
 import { log } from "../log";
 import { asCompared, pointsAt } from "../points";
 import type { Edge } from "../router";
-import { unitOf } from "../unit";
+import { knownUnit, unitOf } from "../unit";
 import { flagsOf } from "./assign";
-import { record } from "./buffer";
+import { keep, lose, send } from "./buffer";
+import type { Kept } from "./gateway";
+import { inTurn, isNobodys } from "./turn";
 
 /** Outcomes of requests as evidence. */
 
@@ -61,19 +63,51 @@ export function endOutcomes({ duration, bytes }: Wanted, ms: number, length: num
 	return outcomes;
 }
 
-/** Behind the answer. Never rejects. */
-export async function learn(of: Measured, outcomes: Outcomes, { gateway, sources, collector }: Learning): Promise<void> {
+/** So many requests wait at most. */
+const UNLEARNT_MAX = 1_000;
+
+/**
+ * Leaves an outcome to be learnt from behind an answer, with those of other requests: all at once they take a fraction of what they take one by
+ * one. Never throws.
+ */
+export function learn(of: Measured, outcomes: Outcomes, to: Learning): void {
 	if (outcomes.length === 0) return;
-	const { route, environment } = of;
-	const { userHashKey } = collector;
-	try {
-		if (userHashKey) await record({ gateway, sources }, environment, route.key, await pointsFor(of, outcomes, userHashKey));
-		else if (!gateway.kept.isWarned) {
-			gateway.kept.isWarned = true;
-			log("gateway_unmeasured", { reason: "the secret USER_HASH_KEY is not set" });
+	const { gateway, sources, collector } = to;
+	const { kept } = gateway;
+	if (!collector.userHashKey) {
+		if (!kept.isWarned) log("gateway_unmeasured", { reason: "the secret USER_HASH_KEY is not set" });
+		kept.isWarned = true;
+		return;
+	}
+	if (kept.unlearnt.length < UNLEARNT_MAX) kept.unlearnt.push({ of, outcomes });
+	else
+		for (const point of pointsOf(of, outcomes, attributionsOf(of), []))
+			lose(kept, { environment: of.environment, route: of.route.key, point });
+	if (isNobodys(kept.pointsTurn, sources.now())) sources.waitUntil(flush(to));
+}
+
+/** Learns from what has come, and sends all points, if it is nobody's turn. Never rejects. */
+export async function flush({ gateway, sources, collector }: Learning): Promise<void> {
+	const { kept, flushAfterMs: pauseMs, urgentFrom } = gateway;
+	const isUrgent = (): boolean => kept.unlearnt.length >= urgentFrom;
+	const sending = { storeOf: gateway.points(sources.colo()), isFirst: true };
+	await inTurn(kept.pointsTurn, { pauseMs, isUrgent }, sources, async () => {
+		await learnAll(kept, collector.userHashKey ?? "");
+		return (await send(kept, sending, sources)) && kept.points.length + kept.unlearnt.length > 0;
+	});
+}
+
+async function learnAll(kept: Kept, secret: string): Promise<void> {
+	const due = kept.unlearnt;
+	kept.unlearnt = [];
+	for (const { of, outcomes } of due) {
+		const { environment, route } = of;
+		try {
+			// oxlint-disable-next-line no-await-in-loop -- mostly there is nothing to wait for
+			keep(kept, environment, route.key, await pointsFor(of, outcomes, secret));
+		} catch (error) {
+			log("measurement_failed", { environment, route: route.key, error: String(error) });
 		}
-	} catch (error) {
-		log("measurement_failed", { environment, route: route.key, error: String(error) });
 	}
 }
 
@@ -82,14 +116,17 @@ export type Learning = Pick<Edge, "gateway" | "sources" | "collector">;
 
 /** Points of a user's request. */
 async function pointsFor(of: Measured, outcomes: Outcomes, secret: string): Promise<Point[]> {
-	const { flag } = eventOf(of);
 	const found = attributionsOf(of);
-	const points: Point[] = [];
-	for (const [i, each] of found.entries()) {
-		const unit = each.unit === "" ? "" : await unitOf(each.unit, secret);
-		for (const [metric, value] of outcomes) points.push(...pointsAt(each, unit, { id: null, metric, value, flag, first: i === 0 }));
-	}
-	return points;
+	const units: string[] = [];
+	for (const { unit } of found) units.push(unit === "" ? "" : (knownUnit(unit, secret) ?? (await unitOf(unit, secret))));
+	return pointsOf(of, outcomes, found, units);
+}
+
+function pointsOf(of: Measured, outcomes: Outcomes, found: readonly Attribution[], units: readonly string[]): Point[] {
+	const { flag } = eventOf(of);
+	return found.flatMap((each, i) =>
+		outcomes.flatMap(([metric, value]) => pointsAt(each, units[i] ?? "", { id: null, metric, value, flag, first: i === 0 })),
+	);
 }
 
 /**

@@ -11,12 +11,14 @@ import { hostOf } from "./hosts";
 import { ANY_VARIANT, PREVIEW_HEADER, previewOf } from "./preview";
 import { inForce, isIsolated, isLockedOut, isShed } from "./protect";
 import { tooLarge } from "./upload";
-import { visitorOf } from "./visitor";
+import { type Visitor, visitorOf } from "./visitor";
 
 const OWN = "/.tidegate/";
 const AGAIN = { "Retry-After": "1" };
 /** Long enough that those who were sent away are not all back at once. */
 const SHED = { "Retry-After": "5" };
+/** Who asks does not matter where nothing is decided by it. */
+const NOBODY: Visitor = { context: {}, cookie: undefined };
 /** They speak to proxies, and no origin is to hear of them. */
 const REFUSED = ["CONNECT", "TRACE", "TRACK"];
 
@@ -48,7 +50,8 @@ export async function proxy(request: Request, environment: string, edge: Edge): 
 	const { headers, bytes } = outgoing(request, url, host);
 	if (bytes > route.headerBytesMax) return problem(431, `The header is larger than ${route.headerBytesMax} bytes.`);
 	if (Number(request.headers.get("content-length") ?? 0) > route.bodyBytesMax) return tooLarge(route.bodyBytesMax);
-	const { context, cookie } = visitorOf(request, url, path, route);
+	const isAsked = route.flag !== undefined || route.forward.length > 0 || protections.length > 0;
+	const { context, cookie } = isAsked ? visitorOf(request, url, path, route) : NOBODY;
 	if (isLockedOut(protections, snapshot, context)) return problem(403, "This is closed for now.");
 
 	const preview = request.headers.has(PREVIEW_HEADER) ? await previewOf(request, host, gateway.previewKey, nowMs) : undefined;

@@ -3,10 +3,10 @@ import type { Comparison, Origin, PackedRoute, PackedShadow } from "../../core/g
 import { log } from "../log";
 import { within } from "../within";
 import { type Attempt, addressOf, attempt, isFailure } from "./attempt";
-import { record } from "./buffer";
+import { keep } from "./buffer";
 import { type Comparing, gather } from "./comparisons";
 import type { Kept } from "./gateway";
-import { type Learning, type Measured, type Outcomes, type Wanted, comparedPoints, endOutcomes, learn } from "./measure";
+import { type Learning, type Measured, type Outcomes, type Wanted, comparedPoints, endOutcomes, flush, learn } from "./measure";
 import { decode, sampleOf } from "./sample";
 
 /** Compare mode: the candidate answers besides, unheard by the user, and what differs is recorded. */
@@ -121,8 +121,7 @@ async function ask(
 	// Both bodies at once: the copy of the user's must not fill up while the candidate thinks.
 	const [ours, answered] = await Promise.all([
 		bodyOf(legacy.copy, comparison, route, to).then((body) => {
-			if (legacy.wanted && body instanceof Uint8Array)
-				sources.waitUntil(learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, body.length), to));
+			if (legacy.wanted && body instanceof Uint8Array) learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, body.length), to);
 			return body;
 		}),
 		attempt(gateway.ask, origin, addressOf(origin, url), init, { timeoutMs: route.timeoutMs, route: route.key, now }),
@@ -158,7 +157,9 @@ async function ask(
 async function recordCandidate(of: Measured, outcomes: Outcomes, to: Learning): Promise<void> {
 	const { userHashKey } = to.collector;
 	const points = userHashKey ? await comparedPoints(of, outcomes, userHashKey) : [];
-	if (points.length > 0) await record(to, of.environment, of.route.key, points);
+	if (points.length === 0) return;
+	keep(to.gateway.kept, of.environment, of.route.key, points);
+	await flush(to);
 }
 
 /** undefined: there is none, or it broke off. */

@@ -9,8 +9,12 @@ export const nobodysTurn = (): Turn => ({ sinceMs: 0 });
 /** Work behind an answer ends after 30 s: whose turn began earlier has been cancelled. */
 const DEAD_AFTER_MS = 35_000;
 
+export const isNobodys = ({ sinceMs }: Turn, nowMs: number): boolean => sinceMs === 0 || nowMs - sinceMs >= DEAD_AFTER_MS;
+
 /** Then another request goes on: what is under way when the time is over would be lost, and nobody would know of it. */
 const TURN_MS = 10_000;
+/** So often is looked whether the work has become urgent. */
+const LOOK_MS = 100;
 
 /**
  * Lets one request at a time do the work, piece by piece, each after a pause in which others may add to it. `work` says whether there is more.
@@ -18,17 +22,17 @@ const TURN_MS = 10_000;
  */
 export async function inTurn(
 	turn: Turn,
-	pauseMs: number,
+	{ pauseMs, isUrgent = () => false }: { readonly pauseMs: number; readonly isUrgent?: () => boolean },
 	{ now, wait }: Pick<Sources, "now" | "wait">,
 	work: () => Promise<boolean>,
 ): Promise<void> {
 	const startedAtMs = now();
-	if (turn.sinceMs !== 0 && startedAtMs - turn.sinceMs < DEAD_AFTER_MS) return;
+	if (!isNobodys(turn, startedAtMs)) return;
 	turn.sinceMs = startedAtMs;
 	try {
 		do {
 			// oxlint-disable-next-line no-await-in-loop -- others add to it meanwhile
-			if (pauseMs > 0) await wait(pauseMs);
+			for (let left = pauseMs; left > 0 && !isUrgent(); left -= LOOK_MS) await wait(Math.min(left, LOOK_MS));
 			// oxlint-disable-next-line no-await-in-loop -- one piece after the other
 			if (!(await work())) return;
 		} while (now() - startedAtMs < TURN_MS);

@@ -93,12 +93,26 @@ function place<T>(cells: T[], number: number, value: T, empty: T): void {
 const encoder = new TextEncoder();
 
 function checkSize({ indexes = [], blobs = [], doubles = [] }: AnalyticsEngineDataPoint): void {
-	const indexBytes = bytesOf(indexes);
+	const indexBytes = bytesOf(indexes, INDEX_BYTES_MAX);
 	if (indexBytes > INDEX_BYTES_MAX) throw new RangeError(`an index of ${indexBytes} bytes > limit ${INDEX_BYTES_MAX}`);
-	const blobBytes = bytesOf(blobs);
+	const blobBytes = bytesOf(blobs, BLOB_BYTES_MAX);
 	if (blobBytes > BLOB_BYTES_MAX) throw new RangeError(`a point's texts of ${blobBytes} bytes > limit ${BLOB_BYTES_MAX}`);
 	if (doubles.length > DOUBLES_MAX) throw new RangeError(`a point of ${doubles.length} numbers > limit ${DOUBLES_MAX}`);
 }
 
-const bytesOf = (texts: readonly (string | ArrayBuffer | null)[]): number =>
-	texts.reduce((sum, text) => sum + (typeof text === "string" ? encoder.encode(text).length : (text?.byteLength ?? 0)), 0);
+type Text = string | ArrayBuffer | null;
+
+/** No character takes more bytes in UTF-8, for each of its places in a text. */
+const CHARACTER_BYTES_MAX = 3;
+
+/** Counted only where it comes near the limit; otherwise some number below it. */
+function bytesOf(texts: readonly Text[], limit: number): number {
+	const most = sumOf(texts, (text) => (typeof text === "string" ? CHARACTER_BYTES_MAX * text.length : (text?.byteLength ?? 0)));
+	return most <= limit ? most : sumOf(texts, (text) => (typeof text === "string" ? encoder.encode(text).length : (text?.byteLength ?? 0)));
+}
+
+function sumOf(texts: readonly Text[], of: (text: Text) => number): number {
+	let sum = 0;
+	for (const text of texts) sum += of(text);
+	return sum;
+}

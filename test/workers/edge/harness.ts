@@ -65,6 +65,7 @@ export async function anEdge(
 		},
 		comparisons: { record: (environment, found) => parts.compare(environment, found) },
 		flushAfterMs: 0,
+		urgentFrom: 500,
 	};
 	/** The answer alone; to a path of the API's own host, or to any URL. */
 	const respond = (path: string, init: RequestInit = {}): Promise<Response> =>

@@ -50,7 +50,7 @@ export function waitsText(next: Next, now?: number): string[] {
 	return next.waitsFor.map((each) => said[each] ?? each);
 }
 
-export function approvalsText({ approvals: { needed, given, author } }: Next): string {
+function approvalsText({ approvals: { needed, given, author } }: Next): string {
 	const by = given.length > 0 ? ` (${given.join(", ")})` : "";
 	return `${given.length} of ${needed} ${needed === 1 ? "approval" : "approvals"}${by}${author === "" ? "" : `, from anybody but ${author}`}`;
 }

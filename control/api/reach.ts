@@ -7,7 +7,7 @@ import type { ApiEnv } from "./context";
 import { refuse } from "./refusals";
 
 /** Refused, unless the caller's token is of that environment, or of all. */
-export function inReach(c: Context<ApiEnv>, environment: string): void {
+function inReach(c: Context<ApiEnv>, environment: string): void {
 	const { environment: own } = c.get("caller");
 	if (own !== null && own !== environment) refuse({ kind: "forbidden", why: { reach: own, asked: environment } });
 }

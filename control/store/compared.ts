@@ -10,7 +10,7 @@ import { compareDays, compareSamples } from "./schema";
 
 const SUBJECTS_MAX = 50;
 /** Of a subject's day. */
-export const SAMPLES_MAX = 100;
+const SAMPLES_MAX = 100;
 const SAMPLE_BYTES_MAX = 16 * 1_024;
 /** Of one call: a parameter of D1 holds 2 MB. */
 const SAMPLES_BYTES_MAX = 1_500_000;

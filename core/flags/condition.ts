@@ -5,7 +5,7 @@ import { parseSemver } from "./semver";
 
 /** The conditions of rules and segments, as people write them. match.ts evaluates their packed form. */
 
-export const DEPTH_MAX = 8;
+const DEPTH_MAX = 8;
 const NODES_MAX = 200;
 
 const scalar = z.union([z.boolean(), z.string().max(1_000, "has more than 1,000 characters"), z.number()], {

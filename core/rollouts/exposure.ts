@@ -16,7 +16,7 @@ function ceilingOf({ retreated, lowered }: LiveState): number {
 }
 
 /** Who is served how much, where phases have audiences; undefined: everybody is served alike. */
-export function ringsBy(plan: Plan, state: LiveState): readonly Ring[] | undefined {
+function ringsBy(plan: Plan, state: LiveState): readonly Ring[] | undefined {
 	const rings = servedByRing(plan, state);
 	const everybody = rings.get(null);
 	const found = [...rings].filter(([segment, served]) => segment === null || everybody === undefined || served > everybody);

@@ -12,7 +12,7 @@ import { wayBackBy } from "./wayBack";
 
 /** What a rollout was approved to do. Plans are data: strategies only write phases, and the engine in decide.ts runs them all. */
 
-export const PLAN_STRATEGIES = ["phased", "canary", "percentage", "ring", "blue-green", "schedule", "compare-first"] as const;
+const PLAN_STRATEGIES = ["phased", "canary", "percentage", "ring", "blue-green", "schedule", "compare-first"] as const;
 export type PlanStrategy = (typeof PLAN_STRATEGIES)[number];
 
 const DEFAULT_HOLDBACK_PERCENT = 5;
@@ -29,7 +29,7 @@ const text = z.string().max(200);
 const flagList = z.array(flagKey, textsInList).max(50);
 
 /** A rollout's key is its plan's name and its attempt, `name.2`, within 63 characters. */
-export const planName = flagKey.max(57);
+const planName = flagKey.max(57);
 
 const POLICIES = ["hold", "rollback", "advance"] as const;
 /** What happens when something took too long. Advance leaves out a proof, and never a guard or missing evidence. */

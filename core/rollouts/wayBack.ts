@@ -8,7 +8,7 @@ import { duration } from "./durationField";
 export const STRATEGIES = ["immediate", "gradual", "feature", "targeted", "version", "full"] as const;
 export type WayBackStrategy = (typeof STRATEGIES)[number];
 
-export const DEFAULT_STAGES = [75, 50, 25, 0];
+const DEFAULT_STAGES = [75, 50, 25, 0];
 
 /** A step is waited for so long at least and at most, whatever its plan says. */
 export const STEP_MIN_MS = 1_000;

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { build } from "esbuild";
 import { type TestProjectConfiguration, defineConfig } from "vitest/config";
@@ -44,6 +45,8 @@ if (!hasClickhouse) console.error("[test:clickhouse] skipped: not installed. npm
 
 export default defineConfig({
 	test: {
+		// Most of what runs waits for a workerd beside it: on two cores one at a time would leave one of them idle.
+		maxWorkers: Math.max(3, availableParallelism() - 1),
 		projects: [
 			...(hasClickhouse ? [clickhouse] : []),
 			// Machines are slow when they are busy: a time limit finds what hangs, and measures nothing.

@@ -9,7 +9,7 @@ import { isInstalled } from "./scripts/installLocked.mjs";
 const migrations = existsSync("migrations") ? await readD1Migrations("migrations") : [];
 const controlBindings = { ADMIN_TOKEN: "test-admin-token", DEV_CLOCK: "1" };
 /** `npm run test:pairs` asks for more than there is time for here. */
-const pairs = process.env["TIDEGATE_PAIRS"] ?? "200";
+const pairs = process.env["TIDEGATE_PAIRS"] ?? "100";
 
 /** Vite transforms only the Worker under test, so the other one is bundled first. */
 async function bundleControl(): Promise<string> {

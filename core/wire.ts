@@ -78,6 +78,8 @@ export interface Compared {
 /** Control's `Comparisons` entrypoint. */
 export interface ComparisonStore {
 	record(environment: string, compared: readonly Compared[]): Promise<void>;
+	/** Of the ids of events that compare, those that it was not asked about within a day: the others are counted already. */
+	unheard(environment: string, ids: readonly string[]): Promise<readonly string[]>;
 }
 
 /** So long without a completed tick, nobody guards a rollout. */

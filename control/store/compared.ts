@@ -74,6 +74,30 @@ export async function recordCompared(db: Database, environment: string, given: r
 	]);
 }
 
+/** As many as a batch of events has. */
+const IDS_MAX = 500;
+const ID_LENGTH_MAX = 100;
+/** Beside the same event's id, by which its outcome is counted once. */
+const PREFIX = "compared/";
+
+/**
+ * Of the events, those that nobody was heard of before; from now on they were. An event is counted once although its batch is sent again,
+ * and not at all where the caller dies between this and counting it.
+ */
+export async function unheardIds(db: D1Database, environment: string, ids: readonly string[], nowMs: number): Promise<string[]> {
+	const given = ids.filter((id) => typeof id === "string" && id.length <= ID_LENGTH_MAX).slice(0, IDS_MAX);
+	if (given.length === 0) return [];
+	const { results } = await db
+		.prepare(
+			`INSERT INTO telemetry_event_ids (environment, id, at_ms)
+			SELECT DISTINCT ?1, ?2 || value, ?3 FROM json_each(?4) WHERE true
+			ON CONFLICT DO NOTHING RETURNING id`,
+		)
+		.bind(environment, PREFIX, nowMs, JSON.stringify(given))
+		.all<{ id: string }>();
+	return results.map(({ id }) => id.slice(PREFIX.length));
+}
+
 function samplesOf(rows: readonly z.infer<typeof compared>[]): { readonly subject: string; readonly sample: ComparedSample }[] {
 	const encoder = new TextEncoder();
 	let left = SAMPLES_BYTES_MAX;

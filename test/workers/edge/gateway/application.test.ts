@@ -75,6 +75,20 @@ describe("an application that compares by itself", () => {
 		expect(all(shop)).toMatchObject([{ queries: 1, samples: [] }]);
 	});
 
+	test("has an event that is sent again counted once, and none without its id told apart", async () => {
+		const shop = await aShop();
+		const heard = new Set<string>();
+		shop.parts.unheard = async (environment, ids) => ids.filter((id) => !heard.has(environment + id) && heard.add(environment + id));
+		const events = [anEvent({ id: "a" }), anEvent({ id: "b" })];
+		await shop.post("/v1/events", { events });
+		await shop.post("/v1/events", { events: [...events, anEvent({ id: "c" })] });
+		await shop.post("/v1/events", { events });
+		expect(all(shop).map(({ queries }) => queries)).toEqual([2, 1]);
+		shop.parts.unheard = down;
+		await shop.post("/v1/events", { events: [anEvent({ id: "d" }), anEvent()] });
+		expect(all(shop).map(({ queries }) => queries)).toEqual([2, 1, 1]);
+	});
+
 	test("is told of nothing that no store has, so that the same batch may come again", async () => {
 		const shop = await aShop();
 		const { record } = shop.parts;

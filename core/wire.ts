@@ -63,6 +63,7 @@ export interface ComparedSample {
 
 /** What comparing has found since it was last told, of a route, or of a flag whose application compares. */
 export interface Compared {
+	/** A route's key, or `flag/` and the flag's. */
 	readonly subject: string;
 	readonly phase: string;
 	readonly queries: number;

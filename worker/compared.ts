@@ -39,7 +39,7 @@ export function comparingOf(outcomes: readonly Outcome[], snapshot: Snapshot): T
 		const isDiscrepancy = value === 1;
 		const kept = isDiscrepancy && sample ? () => sampleOf(sample, redactOf(snapshot, flag)) : undefined;
 		const phase = phaseOf(snapshot, flag);
-		return [{ id, comparing: { subject: flag, phase, isDiscrepancy, isError: false, latencies: undefined, sample: kept } }];
+		return [{ id, comparing: { subject: `flag/${flag}`, phase, isDiscrepancy, isError: false, latencies: undefined, sample: kept } }];
 	});
 }
 

@@ -25,7 +25,11 @@ const count = z.int().min(0).max(1e9);
 const milliseconds = z.number().min(0).max(1e15);
 /** What comes from the edge is not believed to be well formed. */
 const compared = z.object({
-	subject: z.string().min(1).max(63),
+	// A route and a flag may have the same key.
+	subject: z
+		.string()
+		.regex(/^(?:flag\/)?[^/]{1,63}$/)
+		.transform((text) => (text.startsWith("flag/") ? text : `route/${text}`)),
 	phase: z.string().max(63),
 	queries: count,
 	discrepancies: count,
@@ -112,6 +116,11 @@ function samplesOf(rows: readonly z.infer<typeof compared>[]): { readonly subjec
 	);
 }
 
+export const COMPARED_KINDS = ["route", "flag"] as const;
+export type ComparedKind = (typeof COMPARED_KINDS)[number];
+/** As subjects are stored. */
+export const subjectOf = (kind: ComparedKind, key: string): string => `${kind}/${key}`;
+
 export interface ComparedDay {
 	readonly phase: string;
 	readonly queries: number;
@@ -153,7 +162,7 @@ export async function wasCompared(db: Database, environment: string, subject: st
 /** Of the last seven days, today among them: those with the most discrepancies first. */
 export async function listCompared(db: Database, environment: string, nowMs: number) {
 	const total = (column: SQLiteColumn) => sum(column).mapWith(Number);
-	return db
+	const rows = await db
 		.select({
 			subject: compareDays.subject,
 			queries: total(compareDays.queries),
@@ -169,6 +178,10 @@ export async function listCompared(db: Database, environment: string, nowMs: num
 		.groupBy(compareDays.subject)
 		.orderBy(desc(sum(compareDays.discrepancies)), asc(compareDays.subject))
 		.limit(LISTED_MAX);
+	return rows.map(({ subject, ...row }) => {
+		const kind = COMPARED_KINDS.find((each) => subject.startsWith(`${each}/`)) ?? "route";
+		return { ...row, kind, key: subject.slice(subject.indexOf("/") + 1) };
+	});
 }
 
 /** Days are real ones. */

@@ -64,6 +64,7 @@ test("a day with 1,254 queries and 3 discrepancies says exactly that", async () 
 	});
 	expect(subjects).toContainEqual({
 		subject,
+		kind: "route",
 		total_queries: 1_261,
 		discrepancies: 3,
 		errors: 0,
@@ -82,6 +83,18 @@ test("an event that compares is heard of once, beside its outcome, and in each e
 	expect(await asked([7, "x".repeat(101)])).toEqual([]);
 	await env.DB.prepare("INSERT INTO telemetry_event_ids (environment, id, at_ms) VALUES ('production', 'measured', 1)").run();
 	expect(await asked(["measured"])).toEqual(["measured"]);
+});
+
+test("a route and a flag of one key have a report each", async () => {
+	const key = newKey();
+	await record([aCompared(`flag/${key}`, { discrepancies: 1, samples: [aSample({ input: "flag" })] })]);
+	expect(await reportOf(key)).toMatchObject({ total_queries: 1, samples: [{ input: "flag" }] });
+	await record([aCompared(key, { queries: 5 })]);
+	expect(await reportOf(key)).toMatchObject({ total_queries: 5, samples: [] });
+	expect(await reportOf(key, "2026-01-31&kind=route")).toMatchObject({ total_queries: 5 });
+	expect(await reportOf(key, "2026-01-31&kind=flag")).toMatchObject({ total_queries: 1, samples: [{ input: "flag" }] });
+	await refused(404, "GET", `/api/v1/compare/${newKey()}/report?environment=production&kind=flag`);
+	await refused(422, "GET", `/api/v1/compare/${key}/report?environment=production&kind=other`);
 });
 
 describe("a report", () => {

@@ -27,14 +27,14 @@ describe("an application that compares by itself", () => {
 				environment: "production",
 				compared: [
 					{
-						subject: "green",
+						subject: "flag/green",
 						phase: "phase_1",
 						queries: 3,
 						discrepancies: 1,
 						...none,
 						samples: [{ input: '{"q":"natal"}', legacy: '{"price":1}', candidate: '{"price":2}', differences: [] }],
 					},
-					{ subject: "banner", phase: "", queries: 1, discrepancies: 1, ...none, samples: [] },
+					{ subject: "flag/banner", phase: "", queries: 1, discrepancies: 1, ...none, samples: [] },
 				],
 			},
 		]);

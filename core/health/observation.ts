@@ -1,4 +1,4 @@
-import { unscopedMetric } from "../metric";
+import { LOST_METRIC, unscopedMetric } from "../metric";
 import type { UserSums } from "../statistics/limits";
 import type { MeanSums } from "../statistics/sequences";
 
@@ -166,12 +166,10 @@ export function unattributedOf(evidence: Evidence): { readonly events: number; r
 	return { events: count(events.filter((each) => each.arm === "unattributed")), of: count(events) };
 }
 
-/** Of the gateway's outcomes, one that says by its value how many others did not arrive. */
-const LOST = "lost";
 /** Where more than this share is missing, what did arrive may not stand for it. */
 const LOST_SHARE_MAX = 0.05;
 
-const isLost = ({ metric, arm }: WindowTotal): boolean => metric === LOST && arm === "unattributed";
+const isLost = ({ metric, arm }: WindowTotal): boolean => metric === LOST_METRIC && arm === "unattributed";
 const eventsOf = ({ totals }: Evidence): WindowTotal[] =>
 	totals.filter((each) => unscopedMetric(each.metric) === each.metric && !isLost(each));
 const count = (totals: readonly WindowTotal[]): number => totals.reduce((sum, each) => sum + each.requests, 0);

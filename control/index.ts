@@ -11,7 +11,7 @@ import type { MetricsSource } from "./metrics/source";
 import type { Notifier } from "./notify/notifier";
 import { type StepCaller, stepCaller } from "./notify/stepCaller";
 import { webhook } from "./notify/webhook";
-import { recordCompared } from "./store/compared";
+import { recordCompared, unheardIds } from "./store/compared";
 import { open } from "./store/database";
 import { recordEdge } from "./store/edges";
 import { bodyOf, readHead } from "./store/publication";
@@ -103,6 +103,9 @@ export class Telemetry extends WorkerEntrypoint<Env> implements PointStore {
 export class Comparisons extends WorkerEntrypoint<Env> implements ComparisonStore {
 	async record(environment: string, compared: readonly Compared[]): Promise<void> {
 		await recordCompared(open(this.env.DB), environment, compared, realNow());
+	}
+	async unheard(environment: string, ids: readonly string[]): Promise<readonly string[]> {
+		return unheardIds(this.env.DB, environment, ids, realNow());
 	}
 }
 

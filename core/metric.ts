@@ -44,6 +44,9 @@ export const STANDARD_METRICS: readonly MetricDefinition[] = [
 	standard("satisfaction", "mean", "", "higher", { op: "lt", value: 5 }, "what a user said, from 0 to 10"),
 ];
 
+/** Of outcomes that the gateway measured and no store has taken: how many. No metric of anybody's, so that nobody's events say it. */
+export const LOST_METRIC = "lost";
+
 const RANGES: Readonly<Record<string, readonly [number, number]>> = {
 	latency_ms: [0, 86_400_000],
 	duration_ms: [0, 86_400_000],

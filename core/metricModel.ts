@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { choice } from "./flags/fieldErrors";
-import { STANDARD_METRICS, type MetricDefinition } from "./metric";
+import { LOST_METRIC, STANDARD_METRICS, type MetricDefinition } from "./metric";
 
 /** An environment's own metrics as they are written: not for the edge, which never loads zod. */
 
@@ -40,6 +40,7 @@ function checkMetric(
 ): void {
 	const refuse = (field: string, message: string): void => context.addIssue({ code: "custom", path: [field], message });
 	if (key !== undefined && isStandard(key)) refuse("key", "is a standard metric's");
+	if (key === LOST_METRIC) refuse("key", "is what the gateway counts as outcomes that did not arrive");
 	if (key !== undefined && /_(?:rate|mean|count|harm|p\d+)$/.test(key)) refuse("key", "must not end like an aggregate of criteria");
 	if (kind === "rate" && harm !== null) refuse("harm", "a rate's harm is its worse answer: say `better`");
 }

@@ -14,7 +14,7 @@ const NOT_PUBLIC_V4 = networks(
 /** Global unicast, without what stands for an IPv4 address (Teredo, 6to4) and what is for documentation. */
 const PUBLIC_V6 = networks("2000::/3");
 const NOT_PUBLIC_V6 = networks("2001::/23 2001:db8::/32 2002::/16 3fff::/20");
-const LOCAL_NAME = /(?:^|\.)(?:localhost|local|internal|lan|home\.arpa)$/;
+const LOCAL_NAME = /(?:^|\.)(?:localhost|localdomain|local|internal|intranet|private|corp|home|lan|svc|home\.arpa)$/;
 
 /**
  * Whether a host is on the public Internet, as far as its name tells; as URL writes it, that is in the one canonical way for addresses. A name

@@ -63,6 +63,7 @@ export interface ComparedSample {
 
 /** What comparing has found since it was last told, of a route, or of a flag whose application compares. */
 export interface Compared {
+	/** A route's key, or `flag/` and the flag's. */
 	readonly subject: string;
 	readonly phase: string;
 	readonly queries: number;
@@ -78,6 +79,8 @@ export interface Compared {
 /** Control's `Comparisons` entrypoint. */
 export interface ComparisonStore {
 	record(environment: string, compared: readonly Compared[]): Promise<void>;
+	/** Of the ids of events that compare, those that it was not asked about within a day: the others are counted already. */
+	unheard(environment: string, ids: readonly string[]): Promise<readonly string[]>;
 }
 
 /** So long without a completed tick, nobody guards a rollout. */

@@ -3,16 +3,43 @@ import type { Snapshot } from "../core/flags/ruleset";
 import type { ComparedSample } from "../core/wire";
 import type { Outcome, Sample } from "./event";
 import { phaseOf } from "./gateway/assign";
-import type { Comparing } from "./gateway/comparisons";
+import { type Comparing, gather } from "./gateway/comparisons";
 import { bounded } from "./gateway/sample";
+import { log } from "./log";
+import type { Edge } from "./router";
+import { within } from "./within";
 
-/** What an application has compared itself: events of the metric discrepancy that name their flag, which is what reports are of. */
-export function comparingOf(outcomes: readonly Outcome[], snapshot: Snapshot): Comparing[] {
-	return outcomes.flatMap(({ metric, flag, value, sample }) => {
+/** What an application has compared itself, by the event's id where it has one. */
+export interface Told {
+	readonly id: string | null;
+	readonly comparing: Comparing;
+}
+
+const ASK_TIMEOUT_MS = 5_000;
+
+/** Counts what was not counted before: a batch may be sent again. Never rejects. */
+export async function gatherTold(edge: Pick<Edge, "gateway" | "sources">, environment: string, told: readonly Told[]): Promise<void> {
+	const { comparisons } = edge.gateway;
+	const ids = told.flatMap(({ id }) => id ?? []);
+	let unheard: readonly string[] = [];
+	try {
+		if (comparisons && ids.length > 0) unheard = await within(ASK_TIMEOUT_MS, comparisons.unheard(environment, ids), edge.sources.wait);
+	} catch (error) {
+		log("comparisons_lost", { environment, events: ids.length, error: String(error) });
+	}
+	const isNew = new Set(unheard);
+	const counted = told.filter(({ id }) => id === null || isNew.has(id)).map(({ comparing }) => comparing);
+	if (counted.length > 0) await gather(edge, environment, counted);
+}
+
+/** Of events of the metric discrepancy that name their flag, which is what reports are of. */
+export function comparingOf(outcomes: readonly Outcome[], snapshot: Snapshot): Told[] {
+	return outcomes.flatMap(({ id, metric, flag, value, sample }) => {
 		if (metric !== "discrepancy" || flag === undefined) return [];
 		const isDiscrepancy = value === 1;
 		const kept = isDiscrepancy && sample ? () => sampleOf(sample, redactOf(snapshot, flag)) : undefined;
-		return [{ subject: flag, phase: phaseOf(snapshot, flag), isDiscrepancy, isError: false, latencies: undefined, sample: kept }];
+		const phase = phaseOf(snapshot, flag);
+		return [{ id, comparing: { subject: `flag/${flag}`, phase, isDiscrepancy, isError: false, latencies: undefined, sample: kept } }];
 	});
 }
 

@@ -3,9 +3,8 @@ import type { Point } from "../core/telemetry";
 import type { PointStore } from "../core/wire";
 import { type Audience, isVisible } from "./audience";
 import { BODY_BYTES_MAX, isJsonObject, readJson } from "./body";
-import { comparingOf } from "./compared";
+import { type Told, comparingOf } from "./compared";
 import { type Outcome, metricShapes, readEvent } from "./event";
-import type { Comparing } from "./gateway/comparisons";
 import { log } from "./log";
 import { asCompared, pointsAt } from "./points";
 import { problem } from "./problem";
@@ -38,7 +37,7 @@ export async function collect(
 	audience: Audience,
 	environment: string,
 	to: Collector,
-	tell: (found: readonly Comparing[]) => void,
+	tell: (found: readonly Told[]) => void,
 ): Promise<Response> {
 	if (!to.userHashKey) return problem(503, "Events need the edge's secret USER_HASH_KEY: set it with `wrangler secret put USER_HASH_KEY`.");
 	const body = await readJson(request);

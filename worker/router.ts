@@ -1,7 +1,7 @@
 import type { Audience } from "./audience";
+import { gatherTold } from "./compared";
 import { isForBrowsers, openToBrowsers, preflight } from "./cors";
 import { collect, type Collector } from "./events";
-import { gather } from "./gateway/comparisons";
 import type { Gateway } from "./gateway/gateway";
 import { environmentOf } from "./gateway/hosts";
 import { proxy } from "./gateway/proxy";
@@ -75,7 +75,7 @@ async function route(request: Request, path: string, edge: Edge): Promise<Respon
 	}
 	if (path === "/v1/events")
 		return posted(request, path, edge, (open, name) =>
-			collect(request, open, name, edge.collector, (found) => edge.sources.waitUntil(gather(edge, name, found))),
+			collect(request, open, name, edge.collector, (found) => edge.sources.waitUntil(gatherTold(edge, name, found))),
 		);
 	if (path === "/v1/system") return posted(request, path, edge, ({ kind }, name) => collectSystem(request, kind, name, edge.collector));
 	if (path === "/health/liveness") return isRead(request) ? liveness() : notAllowed("GET, HEAD");

@@ -27,6 +27,8 @@ const RULES: readonly Rule[] = [
 	{ path: "/gateway/routes/validate", read: "viewer", change: "viewer", reach: "named" },
 	// Whoever says where users' requests go reads them.
 	{ path: "/gateway/routes", read: "viewer", change: "admin", reach: "named" },
+	// Samples hold what users were answered.
+	{ path: "/compare", read: "operator", change: "operator", reach: "named" },
 	{ path: "/environments", read: "viewer", change: "admin", reach: "named" },
 	// They ask with a body, and change nothing.
 	{ path: "/explain", read: "viewer", change: "viewer", reach: "named" },

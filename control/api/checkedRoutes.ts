@@ -36,12 +36,16 @@ export async function plannedWrites(
 	db: Database,
 	environment: string,
 	routes: readonly Route[],
+	flags: readonly string[],
 ): Promise<readonly RouteWrite[]> {
 	const writes = orRefuse(await routesToWrite(db, environment, routes));
 	if (writes.length === 0) return writes;
 	const { role } = c.get("caller");
 	const { role: takes } = accessOf("PUT", "/api/v1/gateway/routes");
 	if (!isAtLeast(role, takes)) refuse({ kind: "forbidden", why: { role, takes, what: "a plan that changes routes" } });
+	// Its requests would go elsewhere before the rollout is started: that takes a change of the route itself, under the version that was read.
+	const others = writes.find(({ before }) => before?.config && !flags.includes(before.config.flag ?? ""));
+	if (others) refuse({ kind: "route_of_others", key: others.route.key, flag: others.before?.config?.flag, flags });
 	const tooLarge = await routesSizeRefusal(db, environment, writes);
 	return tooLarge ? refuse(tooLarge) : writes;
 }

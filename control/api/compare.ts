@@ -1,6 +1,15 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { environmentName, flagKey } from "../../core/flags/model";
-import { type ComparedDay, dayOf, listCompared, readDay, wasCompared } from "../store/compared";
+import {
+	COMPARED_KINDS,
+	type ComparedDay,
+	type ComparedKind,
+	dayOf,
+	listCompared,
+	readDay,
+	subjectOf,
+	wasCompared,
+} from "../store/compared";
 import type { Database } from "../store/database";
 import { getFlagVersion } from "../store/flags";
 import { findRoute } from "../store/gateway";
@@ -14,8 +23,11 @@ const day = z
 	});
 const count = z.int();
 
+const kind = z.enum(COMPARED_KINDS);
+
 const subject = z.object({
-	subject: z.string().describe("a route, or a flag whose application compares"),
+	subject: z.string().describe("a route's key, or that of a flag whose application compares"),
+	kind,
 	total_queries: count,
 	discrepancies: count,
 	errors: count,
@@ -57,8 +69,9 @@ comparisons.openapi(
 	async (c) => {
 		const found = await listCompared(c.get("deps").db, c.req.valid("query").environment, c.get("now"));
 		const mean = (sum: number, timed: number): number | null => (timed === 0 ? null : sum / timed);
-		const subjects = found.map(({ subject: of, queries, discrepancies, errors, legacyMs, candidateMs, timed, lastDay }) => ({
-			subject: of,
+		const subjects = found.map(({ key, kind: of, queries, discrepancies, errors, legacyMs, candidateMs, timed, lastDay }) => ({
+			subject: key,
+			kind: of,
 			total_queries: queries,
 			discrepancies,
 			errors,
@@ -77,16 +90,25 @@ comparisons.openapi(
 		summary: "What comparing found on one day (UTC), with up to 100 samples of what differs",
 		request: {
 			params: z.object({ subject: flagKey }),
-			query: z.strictObject({ environment: environmentName, date: day.optional().describe("default: today") }),
+			query: z.strictObject({
+				environment: environmentName,
+				date: day.optional().describe("default: today"),
+				kind: kind
+					.optional()
+					.describe("where a route and a flag have this key; default: the one that was compared that day, the route before the flag"),
+			}),
 		},
 		responses: { 200: { description: "the day", ...json(report) }, ...refusals(401, 404, 422) },
 	}),
 	async (c) => {
 		const { db } = c.get("deps");
-		const { environment, date = dayOf(c.get("now")) } = c.req.valid("query");
-		const { subject: of } = c.req.valid("param");
-		const { counted, samples } = await readDay(db, environment, of, date);
-		if (!counted && !(await isKnown(db, environment, of))) refuse({ kind: "not_found", what: `route or flag ${of} in ${environment}` });
+		const { environment, date = dayOf(c.get("now")), kind: only } = c.req.valid("query");
+		const { subject: key } = c.req.valid("param");
+		const kinds = only ? [only] : COMPARED_KINDS;
+		const days = await Promise.all(kinds.map((each) => readDay(db, environment, subjectOf(each, key), date)));
+		const { counted, samples } = days.find((each) => each.counted) ?? { counted: undefined, samples: [] };
+		if (!counted && !(await isKnown(db, environment, key, kinds)))
+			refuse({ kind: "not_found", what: `${kinds.join(" or ")} ${key} in ${environment}` });
 		const { phase = "", queries = 0, discrepancies = 0, errors = 0 } = counted ?? {};
 		return c.json(
 			{
@@ -111,7 +133,12 @@ function statusOf(counted: ComparedDay | undefined): z.infer<typeof report>["sta
 }
 
 /** A route or a flag that was deleted since is known by what was counted. */
-async function isKnown(db: Database, environment: string, subjectKey: string): Promise<boolean> {
-	if (await findRoute(db, environment, subjectKey)) return true;
-	return (await getFlagVersion(db, environment, subjectKey)) !== undefined || wasCompared(db, environment, subjectKey);
+async function isKnown(db: Database, environment: string, key: string, kinds: readonly ComparedKind[]): Promise<boolean> {
+	const known = await Promise.all(
+		kinds.map(async (each) => {
+			const found = each === "route" ? await findRoute(db, environment, key) : await getFlagVersion(db, environment, key);
+			return found !== undefined || wasCompared(db, environment, subjectOf(each, key));
+		}),
+	);
+	return known.includes(true);
 }

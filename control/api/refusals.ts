@@ -38,6 +38,7 @@ export type Refusal =
 	| { readonly kind: "nothing_to_confirm"; readonly check: string; readonly status: string; readonly isManual: boolean }
 	| { readonly kind: "metric_standard"; readonly key: string }
 	| { readonly kind: "route_damaged"; readonly key: string }
+	| { readonly kind: "route_of_others"; readonly key: string; readonly flag: string | undefined; readonly flags: readonly string[] }
 	| { readonly kind: "metric_damaged"; readonly key: string }
 	| { readonly kind: "webhook_damaged"; readonly id: string }
 	| { readonly kind: "unavailable"; readonly what: string }
@@ -164,6 +165,15 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(412, "Version mismatch", `the route is at version ${refusal.current} now: read it again`, {
 				currentVersion: refusal.current,
 			});
+		case "route_of_others": {
+			const goes = refusal.flag === undefined ? "leads to one origin" : `goes by flag ${refusal.flag}`;
+			return problem(
+				409,
+				"Route of others",
+				`the route ${refusal.key} is there and ${goes}, which this plan is not about (${refusal.flags.join(", ")}): its requests would go elsewhere at once; change it with PUT first, or give the plan's route another key`,
+				{ by: [`routes/${refusal.key}`] },
+			);
+		}
 		case "route_damaged":
 			return problem(500, "Route damaged", `the stored row of route ${refusal.key} cannot be read: replace it with PUT, or delete it`);
 		case "host_taken":

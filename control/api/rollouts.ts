@@ -46,7 +46,7 @@ rollouts.openapi(
 		path: "/",
 		summary: "Create a rollout from a plan; it is a draft until it is started",
 		description:
-			"A plan's routes are written with it, all or nothing; where they are not there already as it has them, it takes an admin. Until the rollout is started they lead to the baseline.",
+			"A plan's routes are written with it, all or nothing; where they are not there already as it has them, it takes an admin. One that is there and goes by no flag of the plan is not changed. Until the rollout is started they lead to the baseline.",
 		request: body(plan),
 		responses: { 201: { description: "created", ...json(detail) }, ...refusals(400, 401, 409, 413, 415, 422) },
 	}),
@@ -63,7 +63,7 @@ rollouts.openapi(
 		// Steps may go where webhooks may.
 		const refused = stepErrors(wanted.plan, wanted.errors, (url) => c.get("notifier").refusal(url));
 		await checkedPlan(db, wanted.plan, false, [...wanted.errors, ...routeErrors, ...refused]);
-		const writes = await plannedWrites(c, db, environment, wanted.routes);
+		const writes = await plannedWrites(c, db, environment, wanted.routes, wanted.plan.flags);
 		const act = actOf(c);
 		const beside =
 			writes.length > 0 ? [changedSince(db, environment, read, act.atMs), ...routesWritten(db, environment, writes, read, act)] : [];

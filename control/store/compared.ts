@@ -25,7 +25,11 @@ const count = z.int().min(0).max(1e9);
 const milliseconds = z.number().min(0).max(1e15);
 /** What comes from the edge is not believed to be well formed. */
 const compared = z.object({
-	subject: z.string().min(1).max(63),
+	// A route and a flag may have the same key.
+	subject: z
+		.string()
+		.regex(/^(?:flag\/)?[^/]{1,63}$/)
+		.transform((text) => (text.startsWith("flag/") ? text : `route/${text}`)),
 	phase: z.string().max(63),
 	queries: count,
 	discrepancies: count,
@@ -74,6 +78,30 @@ export async function recordCompared(db: Database, environment: string, given: r
 	]);
 }
 
+/** As many as a batch of events has. */
+const IDS_MAX = 500;
+const ID_LENGTH_MAX = 100;
+/** Beside the same event's id, by which its outcome is counted once. */
+const PREFIX = "compared/";
+
+/**
+ * Of the events, those that nobody was heard of before; from now on they were. An event is counted once although its batch is sent again,
+ * and not at all where the caller dies between this and counting it.
+ */
+export async function unheardIds(db: D1Database, environment: string, ids: readonly string[], nowMs: number): Promise<string[]> {
+	const given = ids.filter((id) => typeof id === "string" && id.length <= ID_LENGTH_MAX).slice(0, IDS_MAX);
+	if (given.length === 0) return [];
+	const { results } = await db
+		.prepare(
+			`INSERT INTO telemetry_event_ids (environment, id, at_ms)
+			SELECT DISTINCT ?1, ?2 || value, ?3 FROM json_each(?4) WHERE true
+			ON CONFLICT DO NOTHING RETURNING id`,
+		)
+		.bind(environment, PREFIX, nowMs, JSON.stringify(given))
+		.all<{ id: string }>();
+	return results.map(({ id }) => id.slice(PREFIX.length));
+}
+
 function samplesOf(rows: readonly z.infer<typeof compared>[]): { readonly subject: string; readonly sample: ComparedSample }[] {
 	const encoder = new TextEncoder();
 	let left = SAMPLES_BYTES_MAX;
@@ -87,6 +115,11 @@ function samplesOf(rows: readonly z.infer<typeof compared>[]): { readonly subjec
 		}),
 	);
 }
+
+export const COMPARED_KINDS = ["route", "flag"] as const;
+export type ComparedKind = (typeof COMPARED_KINDS)[number];
+/** As subjects are stored. */
+export const subjectOf = (kind: ComparedKind, key: string): string => `${kind}/${key}`;
 
 export interface ComparedDay {
 	readonly phase: string;
@@ -129,7 +162,7 @@ export async function wasCompared(db: Database, environment: string, subject: st
 /** Of the last seven days, today among them: those with the most discrepancies first. */
 export async function listCompared(db: Database, environment: string, nowMs: number) {
 	const total = (column: SQLiteColumn) => sum(column).mapWith(Number);
-	return db
+	const rows = await db
 		.select({
 			subject: compareDays.subject,
 			queries: total(compareDays.queries),
@@ -145,6 +178,10 @@ export async function listCompared(db: Database, environment: string, nowMs: num
 		.groupBy(compareDays.subject)
 		.orderBy(desc(sum(compareDays.discrepancies)), asc(compareDays.subject))
 		.limit(LISTED_MAX);
+	return rows.map(({ subject, ...row }) => {
+		const kind = COMPARED_KINDS.find((each) => subject.startsWith(`${each}/`)) ?? "route";
+		return { ...row, kind, key: subject.slice(subject.indexOf("/") + 1) };
+	});
 }
 
 /** Days are real ones. */

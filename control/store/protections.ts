@@ -1,6 +1,6 @@
 import { and, asc, eq, getTableColumns, lte, sql } from "drizzle-orm";
 import { parseInstant } from "../../core/flags/instant";
-import { type Protection, packProtection, protection } from "../../core/gateway/model";
+import { type Protection, packProtection, storedProtection } from "../../core/gateway/model";
 import type { PackedProtection } from "../../core/gateway/packed";
 import { type Result, err, ok } from "../../core/result";
 import { log } from "../log";
@@ -46,7 +46,7 @@ export function selectProtections(db: Database, environment: string) {
 
 const TOLERANT = {
 	...getTableColumns(gatewayProtections),
-	config: sql`${gatewayProtections.config}`.mapWith((text: string): Protection | undefined => parseJson(protection, text)),
+	config: sql`${gatewayProtections.config}`.mapWith((text: string): Protection | undefined => parseJson(storedProtection, text)),
 };
 
 /** Those that are in force. */

@@ -130,9 +130,9 @@ const common = {
 	until: instant.describe("it ends by itself"),
 };
 const segments = z.array(flagKey).min(1).max(20);
-const protectionBy = <K extends z.ZodType<string | undefined>>(key: K) =>
+const protectionBy = <K extends z.ZodType<string | undefined>>(key: K, object: typeof z.strictObject) =>
 	z.discriminatedUnion("kind", [
-		z.strictObject({
+		object({
 			key,
 			...common,
 			kind: z.literal("shed"),
@@ -140,12 +140,14 @@ const protectionBy = <K extends z.ZodType<string | undefined>>(key: K) =>
 			upTo: z.int().min(0).max(9).default(5).describe("of priorities up to this one"),
 			exempt: z.array(exemptPath).max(50).default(HEALTH_PATHS).describe("paths that are never refused"),
 		}),
-		z.strictObject({ key, ...common, kind: z.literal("lock_down"), segments }),
-		z.strictObject({ key, ...common, kind: z.literal("isolate"), segments }),
+		object({ key, ...common, kind: z.literal("lock_down"), segments }),
+		object({ key, ...common, kind: z.literal("isolate"), segments }),
 	]);
-export const protection = protectionBy(flagKey);
+export const protection = protectionBy(flagKey, z.strictObject);
 /** As it is put: the path of the request says which. */
-export const protectionReplacement = protectionBy(flagKey.optional());
+export const protectionReplacement = protectionBy(flagKey.optional(), z.strictObject);
+/** As it is read from where it is kept. */
+export const storedProtection = protectionBy(flagKey, z.object);
 export type Protection = z.infer<typeof protection>;
 
 const packedOrigin = (given: z.infer<typeof origin>): Origin => (typeof given === "string" ? { url: given.replace(/\/+$/, "") } : given);

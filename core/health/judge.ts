@@ -10,7 +10,8 @@ import { baselineLimits, unmeasured } from "./baseline";
 import { type VersusBaseline, type VersusControl, signalKeyOf } from "./criteria";
 import { judgeGuard, logEvidenceOf, watchGuard } from "./guard";
 import { type Level, levelOf, scoreOfLevel } from "./level";
-import { type Arm, type Evidence, ofAll, ofRing, silentArm, sumsOf, unattributedOf, usersOf } from "./observation";
+import { type Arm, type Evidence, isLosing, lostOf, ofAll, ofRing, silentArm, sumsOf, unattributedOf, usersOf } from "./observation";
+import { printNumber } from "./print";
 import { BREACH_USERS_MIN, type Judged, type Verdict, WARNING_USERS_MIN, isBeyond, judgeLimit } from "./verdict";
 
 const MINUTE_MS = 60_000;
@@ -38,6 +39,8 @@ export interface Judgement {
 	readonly control: ArmSummary;
 	/** Outcomes of the window whose context lacked what rules look at. */
 	readonly unattributed: { readonly events: number; readonly of: number };
+	/** Outcomes of the window that were measured and did not arrive. */
+	readonly lost: { readonly events: number; readonly of: number };
 	/** Limits that the candidate breaches and the control's point estimate too: the variant is not to blame for them. */
 	readonly shared: readonly string[];
 }
@@ -105,7 +108,9 @@ export function judge(
 		...unmeasured(plan, state),
 		...judgedLimits.map(({ verdict }) => verdict),
 	];
-	const verdicts = state.phase === BASELINE_PHASE ? judged.map(measuring) : isShadow(plan, state.phase) ? judged.map(comparing) : judged;
+	const inPhase = state.phase === BASELINE_PHASE ? judged.map(measuring) : isShadow(plan, state.phase) ? judged.map(comparing) : judged;
+	const lost = lostOf(evidence);
+	const verdicts = isLosing(lost) ? inPhase.map((each) => lacking(each, lost.events)) : inPhase;
 	const breached = new Set(verdicts.filter(({ status }) => status === "breached").map((each) => each.criterion));
 	const shared = judgedLimits.flatMap(({ limit: each, of }) => {
 		if (!breached.has(each.limit.text)) return [];
@@ -135,6 +140,7 @@ export function judge(
 			candidate: summaryOf(newest, "candidate", signal),
 			control: summaryOf(newest, "control", signal),
 			unattributed: unattributedOf(evidence),
+			lost,
 			shared,
 		},
 	};
@@ -150,6 +156,12 @@ interface LimitFound {
 /** Nobody is served the candidate yet: there is nothing that could be met, or missing. */
 function measuring(verdict: Verdict): Verdict {
 	return { ...verdict, status: "not_applicable", value: null, provable: null, message: "the baseline is being measured, at 0 %" };
+}
+
+/** What is met by the outcomes that arrived might not be by all of them; what is not met by those is told as ever. */
+function lacking(verdict: Verdict, lost: number): Verdict {
+	if (verdict.status !== "met") return verdict;
+	return { ...verdict, status: "no_data", message: `${verdict.message}; but ${printNumber(lost)} outcomes did not arrive` };
 }
 
 /** No user has the candidate's answer: it is held against limits, and no guard can tell who was harmed by it. */
@@ -185,8 +197,8 @@ export function armsServed(plan: Plan, state: LiveState): readonly Arm[] {
 function learn(plan: Plan, state: LiveState, evidence: Evidence, newest: Evidence, now: number): Watch {
 	const { watch } = state;
 	const minutes = Math.max(0, Math.floor((now - watch.appliedAtMs) / MINUTE_MS));
-	// Only time that could have shown harm counts: an arm that reports nothing shows none.
-	const hasData = silentArm(newest, armsServed(plan, state)) === undefined;
+	// Only time that could have shown harm counts: an arm that reports nothing, or too little, shows none.
+	const hasData = silentArm(newest, armsServed(plan, state)) === undefined && !isLosing(lostOf(evidence));
 	const exposures = watch.exposures.map((each) => ({ ...each }));
 	for (const { arm, served, units } of evidence.firstExposures) {
 		let stratum = exposures.find((each) => each.served === served);

@@ -1,4 +1,4 @@
-import { unscopedMetric } from "../metric";
+import { LOST_METRIC, unscopedMetric } from "../metric";
 import type { UserSums } from "../statistics/limits";
 import type { MeanSums } from "../statistics/sequences";
 
@@ -162,7 +162,23 @@ const isFiniteMean = ({ users, sumOfMeans, sumOfSquaredMeans }: MeanSums): boole
 
 /** Outcomes of the window that no arm can claim, and all of them. What a flag's own guards read is counted with its rollout's already. */
 export function unattributedOf(evidence: Evidence): { readonly events: number; readonly of: number } {
-	const count = (totals: readonly WindowTotal[]): number => totals.reduce((sum, each) => sum + each.requests, 0);
-	const events = evidence.totals.filter(({ metric }) => unscopedMetric(metric) === metric);
+	const events = eventsOf(evidence);
 	return { events: count(events.filter((each) => each.arm === "unattributed")), of: count(events) };
 }
+
+/** Where more than this share is missing, what did arrive may not stand for it. */
+const LOST_SHARE_MAX = 0.05;
+
+const isLost = ({ metric, arm }: WindowTotal): boolean => metric === LOST_METRIC && arm === "unattributed";
+const eventsOf = ({ totals }: Evidence): WindowTotal[] =>
+	totals.filter((each) => unscopedMetric(each.metric) === each.metric && !isLost(each));
+const count = (totals: readonly WindowTotal[]): number => totals.reduce((sum, each) => sum + each.requests, 0);
+
+/** Outcomes of the window that were measured and never stored, and all that an arm can claim with them; in which arm they were nobody knows. */
+export function lostOf(evidence: Evidence): { readonly events: number; readonly of: number } {
+	const events = evidence.totals.filter(isLost).reduce((sum, each) => sum + each.sum, 0);
+	return { events, of: events + count(eventsOf(evidence).filter(({ arm }) => arm !== "unattributed")) };
+}
+
+/** Whether a window says too little for an advance. What it proves to be harm is harm all the same. */
+export const isLosing = ({ events, of }: ReturnType<typeof lostOf>): boolean => events > of * LOST_SHARE_MAX;

@@ -13,6 +13,7 @@ export const ALERTS = {
 		phase_timeout: "a phase takes longer than it may",
 		approval_timeout: "an approval is waited for longer than it may be",
 		unattributed: "more than 5 % of the outcomes count for nothing: they lack an attribute that rules look at",
+		lost: "more than 5 % of the outcomes that the gateway measured did not arrive: nothing advances meanwhile",
 	},
 	page: {
 		no_data: "no outcome was counted for fifteen ticks in a row",

@@ -1,4 +1,5 @@
 import type { Judgement } from "../health/judge";
+import { isLosing } from "../health/observation";
 import { printNumber } from "../health/print";
 import type { Alert } from "./alert";
 
@@ -8,7 +9,7 @@ const UNATTRIBUTED_SHARE_MAX = 0.05;
 const UNATTRIBUTED_OF_MIN = 100;
 
 /** What a person should know although the engine holds. A rollback is news by itself. */
-export function concerns({ level, split, shared, unattributed, verdicts, harm }: Judgement): Alert[] {
+export function concerns({ level, split, shared, unattributed, lost, verdicts, harm }: Judgement): Alert[] {
 	const alerts: Alert[] = [];
 	if (level === "warning") {
 		const beyond = verdicts.filter((each) => each.status === "beyond").map((each) => `${each.criterion}: ${each.message}`);
@@ -28,6 +29,12 @@ export function concerns({ level, split, shared, unattributed, verdicts, harm }:
 			severity: "warn",
 			kind: "unattributed",
 			message: `${printNumber(events)} of ${printNumber(of)} outcomes lack an attribute that the flags' rules look at: send it in the event's context`,
+		});
+	if (isLosing(lost))
+		alerts.push({
+			severity: "warn",
+			kind: "lost",
+			message: `${printNumber(lost.events)} of ${printNumber(lost.of)} outcomes were measured and did not arrive: the edge's log names the reason (measurements_lost)`,
 		});
 	return alerts;
 }

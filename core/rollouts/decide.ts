@@ -1,5 +1,5 @@
 import { type Judgement, judge } from "../health/judge";
-import { type Observation, isFinite, unattributedOf } from "../health/observation";
+import { type Observation, isFinite, lostOf, unattributedOf } from "../health/observation";
 import { printNumber } from "../health/print";
 import { type Alert, raise } from "./alert";
 import { CALM, type Circumstances } from "./circumstances";
@@ -37,7 +37,8 @@ export function decide(
 	if (observation.kind === "source_error") return unreadable(plan, state, observation.message, now);
 	const unattributed = unattributedOf(observation);
 	const isQuiet = unattributed.events === unattributed.of && observation.firstHarms.length === 0;
-	if (isQuiet || !isFinite(observation)) return quiet(plan, state, unattributed.events, now);
+	if (isQuiet || !isFinite(observation))
+		return quiet(plan, state, { unattributed: unattributed.events, lost: lostOf(observation).events }, now);
 
 	const { watch, judgement } = judge(plan, state, observation, now);
 	const next: LiveState = { ...state, watch };
@@ -76,12 +77,19 @@ function learning(decision: Decision, learnt: Learnt): Decision {
 }
 
 /** The evidence is left untouched: its minutes are counted when data comes again. */
-function quiet(plan: Plan, state: LiveState, unattributed: number, now: number): Decision {
+function quiet(
+	plan: Plan,
+	state: LiveState,
+	{ unattributed, lost }: { readonly unattributed: number; readonly lost: number },
+	now: number,
+): Decision {
 	const watch: Watch = { ...state.watch, tickedAtMs: now, quietTicks: state.watch.quietTicks + 1, failedReads: 0 };
 	const why =
-		unattributed > 0
-			? `${printNumber(unattributed)} events were reported without the attributes that the flags' rules look at: send them in the event's context`
-			: `no outcome counted for ${watch.quietTicks} tick(s): are events sent, and are the flags enabled?`;
+		lost > 0
+			? `${printNumber(lost)} outcomes were measured and did not arrive: the edge's log names the reason (measurements_lost)`
+			: unattributed > 0
+				? `${printNumber(unattributed)} events were reported without the attributes that the flags' rules look at: send them in the event's context`
+				: `no outcome counted for ${watch.quietTicks} tick(s): are events sent, and are the flags enabled?`;
 	const message = `no_data: ${why}`;
 	const severities = [
 		...(watch.quietTicks >= QUIET_TICKS_WARN ? (["warn"] as const) : []),

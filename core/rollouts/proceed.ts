@@ -4,7 +4,7 @@ import { isPercentile } from "../health/criteria";
 import { doublingLeft, marginLeft } from "../health/guard";
 import { type Judgement, armsServed } from "../health/judge";
 import { SUSPICION } from "../health/level";
-import { type Evidence, ofRing, silentArm } from "../health/observation";
+import { type Evidence, isLosing, ofRing, silentArm } from "../health/observation";
 import { printNumber } from "../health/print";
 import type { Circumstances } from "./circumstances";
 import { type Decision, type HoldReason, change, hold, withReason } from "./decision";
@@ -170,6 +170,7 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 	const newest = ofRing(evidence, ring);
 	const silent = silentArm(newest, armsServed(plan, state));
 	if (silent) return ["no_data", `no_data: the ${silent} reported nothing since the tick before`, "unseen"];
+	if (isLosing(judgement.lost)) return ["no_data", lostText(judgement), "unseen"];
 	const usersMin = phase.min_users ?? plan.min_users;
 	const whose = ring === undefined ? "" : ` in ring ${ring}, ${phase.audience ?? "everybody"},`;
 	if (candidate.users < usersMin)
@@ -198,6 +199,9 @@ function firstBlocker(plan: Plan, state: LiveState, evidence: Evidence, judgemen
 	// Where nobody is served the candidate there is no harm to rule out.
 	return isLast || isFull || isShadow(plan, state.phase) ? undefined : proofLeft(plan, state, newest);
 }
+
+const lostText = ({ lost }: Judgement): string =>
+	`no_data: ${printNumber(lost.events)} of ${printNumber(lost.of)} outcomes since the tick before were measured and did not arrive`;
 
 /** What else whoever reads of a hold should know: it may be why the next one holds. */
 function besides(reason: HoldReason, { harm, verdicts }: Judgement): string {
@@ -232,6 +236,7 @@ export function measureBaseline(
 	const late = lateBy(plan, state, now);
 	const stay = (reason: HoldReason, said: string): Decision => heldBack(plan, state, [reason, said, "unseen"], { judgement }, now, late);
 	if (heldMs < (durationMs(plan.baseline_window) ?? 0) + state.extendedMs) return stay("measuring_baseline", `baseline: ${held}`);
+	if (isLosing(judgement.lost)) return stay("measuring_baseline", `baseline: ${held}, but ${lostText(judgement)}`);
 	const captured = captureBaseline(plan, evidence);
 	if ("missing" in captured) return stay("measuring_baseline", `baseline: ${held}, but ${captured.missing}`);
 	const stopped = stoppedBy(plan, state.watch, circumstances);

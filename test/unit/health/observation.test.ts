@@ -6,6 +6,7 @@ import {
 	quantileOf,
 	silentArm,
 	sumsOf,
+	lostOf,
 	unattributedOf,
 	usersOf,
 } from "../../../core/health/observation";
@@ -115,6 +116,15 @@ test("what no arm can claim is counted over all metrics, beside all there is", (
 	expect(unattributedOf({ ...seen, totals: [] })).toEqual({ events: 0, of: 0 });
 	const ofFlag = { metric: "error@checkout", arm: "control", requests: 100, sum: 0 } as const;
 	expect(unattributedOf({ ...seen, totals: [...seen.totals, lacking, ofFlag] })).toEqual({ events: 7, of: 207 });
+});
+
+test("outcomes that did not arrive are counted by what says so, over rings, and are no outcomes themselves", () => {
+	const seen = anEvidence();
+	expect(lostOf(seen)).toEqual({ events: 0, of: 200 });
+	const lost = { metric: "lost", arm: "unattributed", requests: 2, sum: 500 } as const;
+	const found = { ...seen, totals: [...seen.totals, lost, { ...lost, requests: 1, sum: 7, ring: 1 }] };
+	expect(lostOf(found)).toEqual({ events: 507, of: 707 });
+	expect(unattributedOf(found)).toEqual({ events: 0, of: 200 });
 });
 
 test("sums are found by signal and arm, and those of nobody are none", () => {

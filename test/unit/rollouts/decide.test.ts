@@ -312,6 +312,39 @@ test("outcomes that no arm can claim do not stand for an arm that is silent", ()
 	});
 });
 
+describe("outcomes that were measured and did not arrive", () => {
+	const losing = (sum: number, seen = anEvidence()) => ({
+		...seen,
+		totals: [...seen.totals, { metric: "lost", arm: "unattributed", requests: 1, sum } as const],
+	});
+
+	test("hold beyond 5 % of a window, in which nothing is met and no time counts, and somebody is warned", () => {
+		expect(decided({})).toMatchObject({ kind: "advance" });
+		const state = aState();
+		const held = decided({ state, seen: losing(11) });
+		expect(held).toMatchObject({
+			kind: "hold",
+			reason: "no_data",
+			alerts: [{ severity: "warn", kind: "lost" }],
+			state: { watch: { heldMs: state.watch.heldMs } },
+			judgement: { level: "unknown", lost: { events: 11, of: 211 } },
+		});
+		expect("message" in held && held.message).toContain("no_data: 11 of 211 outcomes");
+		expect("judgement" in held && held.judgement?.verdicts.filter(({ status }) => status === "met")).toEqual([]);
+		expect(decided({ seen: losing(10) })).toMatchObject({ kind: "advance", alerts: [] });
+	});
+
+	test("hold a window of which nothing else is there, and it says why", () => {
+		const held = decided({ seen: losing(500, anEvidence({ totals: [] })) });
+		expect(held).toMatchObject({ kind: "hold", reason: "no_data", judgement: null });
+		expect("message" in held && held.message).toContain("500 outcomes were measured and did not arrive");
+	});
+
+	test("block no rollback", () => {
+		expect(decided({ state: aState({ guard: proven }), seen: losing(500) })).toMatchObject({ kind: "roll_back", reason: "harm_proven" });
+	});
+});
+
 test("a source that fails five times in a row pauses, and never rolls back", () => {
 	let state: RolloutState = aState({ guard: proven });
 	const said: string[] = [];

@@ -31,6 +31,7 @@ export async function anEdge(
 		askHead: async (): Promise<Head> => parts.head,
 		record: async (environment: string, points: readonly Point[]): Promise<void> => void recorded.push({ environment, points }),
 		compare: async (environment: string, found: readonly Compared[]): Promise<void> => void compared.push({ environment, compared: found }),
+		unheard: async (_environment: string, ids: readonly string[]): Promise<readonly string[]> => ids,
 		/** An origin of the gateway, and what it thinks chance is. */
 		ask: down as Gateway["ask"],
 		draw: 0,
@@ -63,7 +64,10 @@ export async function anEdge(
 			const { points } = collector();
 			return () => points;
 		},
-		comparisons: { record: (environment, found) => parts.compare(environment, found) },
+		comparisons: {
+			record: (environment, found) => parts.compare(environment, found),
+			unheard: (environment, ids) => parts.unheard(environment, ids),
+		},
 		flushAfterMs: 0,
 		urgentFrom: 500,
 	};

@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import type { Compared, ComparedSample } from "../../../../core/wire";
 import { open } from "../../../../control/store/database";
-import { pruneCompared, recordCompared } from "../../../../control/store/compared";
+import { pruneCompared, recordCompared, unheardIds } from "../../../../control/store/compared";
 import { createFlag, done, newKey, pointersOf, refused } from "./harness";
 
 const db = open(env.DB);
@@ -64,6 +64,7 @@ test("a day with 1,254 queries and 3 discrepancies says exactly that", async () 
 	});
 	expect(subjects).toContainEqual({
 		subject,
+		kind: "route",
 		total_queries: 1_261,
 		discrepancies: 3,
 		errors: 0,
@@ -71,6 +72,29 @@ test("a day with 1,254 queries and 3 discrepancies says exactly that", async () 
 		new_ms: (11 * 2_280 + 20) / 1_255,
 		last_date: "2026-02-01",
 	});
+});
+
+test("an event that compares is heard of once, beside its outcome, and in each environment", async () => {
+	const [a, b] = [newKey(), newKey()];
+	const asked = (ids: readonly unknown[], environment = "production") => unheardIds(env.DB, environment, ids as string[], NOON_MS);
+	expect((await asked([a, b, b])).sort()).toEqual([a, b].sort());
+	expect(await asked([b])).toEqual([]);
+	expect(await asked([b], "staging")).toEqual([b]);
+	expect(await asked([7, "x".repeat(101)])).toEqual([]);
+	await env.DB.prepare("INSERT INTO telemetry_event_ids (environment, id, at_ms) VALUES ('production', 'measured', 1)").run();
+	expect(await asked(["measured"])).toEqual(["measured"]);
+});
+
+test("a route and a flag of one key have a report each", async () => {
+	const key = newKey();
+	await record([aCompared(`flag/${key}`, { discrepancies: 1, samples: [aSample({ input: "flag" })] })]);
+	expect(await reportOf(key)).toMatchObject({ total_queries: 1, samples: [{ input: "flag" }] });
+	await record([aCompared(key, { queries: 5 })]);
+	expect(await reportOf(key)).toMatchObject({ total_queries: 5, samples: [] });
+	expect(await reportOf(key, "2026-01-31&kind=route")).toMatchObject({ total_queries: 5 });
+	expect(await reportOf(key, "2026-01-31&kind=flag")).toMatchObject({ total_queries: 1, samples: [{ input: "flag" }] });
+	await refused(404, "GET", `/api/v1/compare/${newKey()}/report?environment=production&kind=flag`);
+	await refused(422, "GET", `/api/v1/compare/${key}/report?environment=production&kind=other`);
 });
 
 describe("a report", () => {

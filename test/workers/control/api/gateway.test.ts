@@ -336,6 +336,14 @@ describe("a protection", () => {
 		await refused(404, "DELETE", protectionAt(key));
 	});
 
+	test("of a newer control stays in force with what is known of it", async () => {
+		const key = newKey();
+		await done("PUT", protectionAt(key), { body: shed() });
+		await env.DB.prepare("UPDATE gateway_protections SET config = json_set(config, '$.newer', 1) WHERE key = ?").bind(key).run();
+		const { protections, damaged } = await done<{ protections: { key: string }[]; damaged: string[] }>("GET", PROTECTIONS);
+		expect([protections.map((each) => each.key), damaged]).toEqual([expect.arrayContaining([key]), expect.not.arrayContaining([key])]);
+	});
+
 	test("is one of 100 at most, and one that is there can still be changed", async () => {
 		const keys = Array.from({ length: 100 }, () => newKey());
 		const fill =
@@ -412,6 +420,26 @@ describe("a plan with routes", () => {
 		expect((await refused(409, "POST", PLANS, { body: taking })).type).toBe("urn:tidegate:problem:host_taken");
 		const { rollouts } = await done<{ rollouts: { name: string }[] }>("GET", `${PLANS}?environment=production&limit=1000`);
 		expect(rollouts.map(({ name }) => name)).not.toContain(taking.rollout);
+	});
+
+	test("takes no route from another flag, nor from one origin, before anything is started; a flag of its own may be changed", async () => {
+		const [{ key: flag }, { key: other }] = [await createFlag(COLOURS), await createFlag(COLOURS)];
+		for (const there of [{ flag: other, origins: ORIGINS, origin: undefined }, {}]) {
+			// oxlint-disable-next-line no-await-in-loop -- one route after the other
+			const { key, host, version } = await create(there);
+			const plan = planOf(flag, [{ key, host, origins: ORIGINS }]);
+			// oxlint-disable-next-line no-await-in-loop -- as above
+			expect(await refused(409, "POST", PLANS, { body: plan })).toMatchObject({
+				type: "urn:tidegate:problem:route_of_others",
+				detail: expect.stringContaining(
+					`the route ${key} is there and ${"flag" in there ? `goes by flag ${other}` : "leads to one origin"}`,
+				),
+			});
+			// oxlint-disable-next-line no-await-in-loop -- as above
+			await done("PUT", routeAt(key), { headers: ifMatch(version), body: { host, flag, origins: ORIGINS } });
+			// oxlint-disable-next-line no-await-in-loop -- as above
+			await done("POST", PLANS, { body: planOf(flag, [{ key, host, origins: ORIGINS, timeout: "5s" }]) });
+		}
 	});
 
 	test("takes an admin where it changes routes, and an operator where they are there", async () => {

@@ -114,6 +114,7 @@ describe("a metric", () => {
 
 	test.each<[string, Record<string, unknown>, string, string]>([
 		["a standard one's name", { key: "error" }, "/key", "standard metric"],
+		["the name of what did not arrive", { key: "lost" }, "/key", "did not arrive"],
 		["an aggregate's end", { key: "basket_p95" }, "/key", "aggregate"],
 		["a key in capitals", { key: "Basket" }, "/key", "lower-case letter"],
 		["no kind", { kind: undefined }, "/kind", "/kind: is required: rate, mean, quantile or count"],

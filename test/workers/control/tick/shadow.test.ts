@@ -91,6 +91,40 @@ describe("a plan that compares first", () => {
 		expect(liveRollout(id, plan, after.state)).not.toHaveProperty("shadow");
 	});
 
+	test("does not go live while outcomes do not arrive, which is told once, and goes on when they do", async () => {
+		const { id } = await comparing("compare-lost");
+		const losing = async (row: StoredRollout): Promise<void> => {
+			await both(row);
+			const [environment, stage] = [row.environment, "stage" in row.state ? row.state.stage : 0];
+			const nobody = { arm: "unattributed", flag: "", variant: "", unit: "" } as const;
+			const lost: Point = {
+				id: null,
+				rollout: id,
+				stage,
+				served: 0,
+				...nobody,
+				metric: "lost",
+				value: 500,
+				harms: [],
+				scored: false,
+				first: true,
+			};
+			await recordPoints(env.DB, environment, [lost], Date.now());
+		};
+		expect((await minutes(id, 5, losing)).state).toMatchObject({ status: "running", phase: 0, watch: { heldMs: 0 } });
+		const told = await env.DB.prepare("SELECT count(*) AS n FROM outbox WHERE type = 'alert.lost' AND payload LIKE ?")
+			.bind(`%${id}%`)
+			.first("n");
+		expect(told).toBe(1);
+		for (let minute = 6; minute <= 8; minute++) {
+			// oxlint-disable-next-line no-await-in-loop -- as time goes by
+			await both(await current(id));
+			// oxlint-disable-next-line no-await-in-loop -- see above
+			await tick(aTick(), START_MS + minute * MINUTE_MS);
+		}
+		expect((await current(id)).state).toMatchObject({ status: "running", phase: 1 });
+	});
+
 	test("makes no bet of its guards, and warms none up, where nobody is served", async () => {
 		const { id, state } = await comparing("compare-guards");
 		const failing = (): readonly Outcome[] => [

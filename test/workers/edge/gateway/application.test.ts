@@ -27,14 +27,14 @@ describe("an application that compares by itself", () => {
 				environment: "production",
 				compared: [
 					{
-						subject: "green",
+						subject: "flag/green",
 						phase: "phase_1",
 						queries: 3,
 						discrepancies: 1,
 						...none,
 						samples: [{ input: '{"q":"natal"}', legacy: '{"price":1}', candidate: '{"price":2}', differences: [] }],
 					},
-					{ subject: "banner", phase: "", queries: 1, discrepancies: 1, ...none, samples: [] },
+					{ subject: "flag/banner", phase: "", queries: 1, discrepancies: 1, ...none, samples: [] },
 				],
 			},
 		]);
@@ -73,6 +73,20 @@ describe("an application that compares by itself", () => {
 		const answer = await shop.post("/v1/events", { events: [anEvent({ sample }), anEvent()] }, { Authorization: `Bearer ${CLIENT_KEY}` });
 		expect(await rejected(answer)).toEqual([{ index: 0, reason: "a client key may lie in public: send samples with a server key" }]);
 		expect(all(shop)).toMatchObject([{ queries: 1, samples: [] }]);
+	});
+
+	test("has an event that is sent again counted once, and none without its id told apart", async () => {
+		const shop = await aShop();
+		const heard = new Set<string>();
+		shop.parts.unheard = async (environment, ids) => ids.filter((id) => !heard.has(environment + id) && heard.add(environment + id));
+		const events = [anEvent({ id: "a" }), anEvent({ id: "b" })];
+		await shop.post("/v1/events", { events });
+		await shop.post("/v1/events", { events: [...events, anEvent({ id: "c" })] });
+		await shop.post("/v1/events", { events });
+		expect(all(shop).map(({ queries }) => queries)).toEqual([2, 1]);
+		shop.parts.unheard = down;
+		await shop.post("/v1/events", { events: [anEvent({ id: "d" }), anEvent()] });
+		expect(all(shop).map(({ queries }) => queries)).toEqual([2, 1, 1]);
 	});
 
 	test("is told of nothing that no store has, so that the same batch may come again", async () => {

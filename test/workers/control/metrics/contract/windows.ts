@@ -49,6 +49,13 @@ export function describeWindows(name: string, watched: Watched): void {
 			});
 		});
 
+		test("how many outcomes did not arrive is the sum of what says so, whatever their number", async () => {
+			const rollout = watched.newRollout();
+			const lost = { ...aPoint({ rollout, value: 500 }), arm: "unattributed", unit: "", flag: "", variant: "", metric: "lost" } as const;
+			await watched.record([lost, { ...lost, value: 7 }]);
+			expect((await watched.reader(rollout)()).totals).toEqual([{ rollout, metric: "lost", arm: "unattributed", requests: 2, sum: 507 }]);
+		});
+
 		test("what was read never grows: what arrives later is in the next window, all of it", async () => {
 			const rollout = watched.newRollout();
 			const ask = async (after: string | null, upTo: string) => {

@@ -2,7 +2,7 @@ import { problem } from "../problem";
 import type { Edge } from "../router";
 import { type Asked, type Assignment, assign, phaseOf, withoutRollout } from "./assign";
 import { type Attempt, addressOf, attempt, discard, isFailure } from "./attempt";
-import { excuseCandidate, isOpen, letsThrough, observe } from "./fuses";
+import { isOpen, letsThrough, observe, observeBaseline } from "./fuses";
 import { flagsHeader, incoming, isUpgrade } from "./headers";
 import { type Measured, type Outcomes, endOutcomes, learn, wantedOf } from "./measure";
 import { type Shadow, canRepeat, compare, copied, placeFor, shadowOf } from "./shadow";
@@ -108,21 +108,29 @@ function wayOf({ asked, assigned, isPreviewed, environment, edge }: Decided): Wa
 async function reach(
 	ask: (to: Assignment) => Promise<Attempt>,
 	{ taken, rollout, isDiverted, baseline }: Way,
-	{ request, asked: { route }, environment, edge }: Decided,
+	{ request, asked: { route }, isPreviewed, environment, edge }: Decided,
 ): Promise<{ readonly attempted: Attempt; readonly isFailed: boolean; readonly isRetried: boolean }> {
 	const { gateway, sources } = edge;
 	const { fuses } = gateway.kept;
 	const sentAtMs = sources.now();
 	const attempted = await ask(taken);
 	const isFailed = isFailure(attempted, route.errors);
-	const isKnown = attempted.kind !== "broken" && attempted.kind !== "unclear";
-	if (rollout === undefined || isDiverted || !isKnown) return { attempted, isFailed, isRetried: false };
-	if (route.fuse) observe(fuses, environment, rollout, { isFailure: isFailed, sentAtMs, nowMs: sources.now() });
+	if (attempted.kind === "broken" || attempted.kind === "unclear") return { attempted, isFailed, isRetried: false };
+	const nowMs = sources.now();
+	if (rollout === undefined || isDiverted) {
+		const baselineOf = isDiverted ? rollout : isPreviewed ? undefined : taken.baselineOf;
+		if (route.fuse && baselineOf !== undefined) observeBaseline(fuses, environment, baselineOf, isFailed, nowMs);
+		return { attempted, isFailed, isRetried: false };
+	}
 	const other = isFailed && route.retry && isRepeatable(request) ? baseline() : undefined;
-	if (!other) return { attempted, isFailed, isRetried: false };
+	if (!other) {
+		if (route.fuse) observe(fuses, environment, rollout, { outcome: isFailed ? "alone" : "fine", sentAtMs, nowMs });
+		return { attempted, isFailed, isRetried: false };
+	}
 	if (attempted.kind === "answer") sources.waitUntil(discard(attempted.response));
 	const second = await ask(other);
-	if (route.fuse && isFailure(second, route.errors)) excuseCandidate(fuses, environment, rollout, sources.now());
+	if (route.fuse && !isFailure(second, route.errors))
+		observe(fuses, environment, rollout, { outcome: "proven", sentAtMs, nowMs: sources.now() });
 	return { attempted: second, isFailed, isRetried: true };
 }
 
@@ -165,11 +173,12 @@ function isRepeatable({ method, body, headers }: Request): boolean {
 /** The user has the candidate's answer already where the variant is the same; and a candidate whose fuse has blown is left alone. */
 function shadowFor({ request, asked, environment, edge }: Decided, taken: Assignment): Shadow | undefined {
 	const { route, snapshot } = asked;
-	const { kept, draw } = edge.gateway;
+	const { gateway, sources } = edge;
+	const { kept, draw } = gateway;
 	if (!route.shadow || taken.variant === route.shadow.variant || isUpgrade(request) || !canRepeat(request)) return undefined;
 	const flag = route.flag === undefined ? undefined : snapshot.flag(route.flag);
 	const rollout = flag === undefined || flag === "corrupt" ? undefined : flag.rollout;
-	if (rollout && isOpen(kept.fuses, environment, rollout.key)) return undefined;
+	if (rollout && isOpen(kept.fuses, environment, rollout.key, sources.now())) return undefined;
 	return shadowOf(route, request.method, draw());
 }
 

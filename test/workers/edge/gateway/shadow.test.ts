@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { FUSE_RULES } from "../../../../core/gateway/fuse";
 import type { Compared } from "../../../../core/wire";
 import { down } from "../harness";
 import { type Asked, aShop, candidate, candidates, control, failing, hanging, looksAt } from "./town";
@@ -117,11 +118,15 @@ describe("what is compared", () => {
 	test("is not asked of a candidate whose fuse has blown, nor for a user who has its answer already", async () => {
 		const shop = await aShop({ route: { shadow, retry: false } });
 		shop.answer = ({ origin }) => (origin === "green" ? failing() : Promise.resolve(new Response("blue")));
-		for (const user of candidates(10)) await shop.get(user);
+		for (const user of candidates(30)) await shop.get(user);
 		expect(all(shop)).toEqual([]);
 		const before = shop.asked.length;
 		await shop.get(control);
 		expect(shop.asked.slice(before).map(({ origin }) => origin)).toEqual(["blue"]);
+		// Nobody may be sent to it any more, so none would be the trial.
+		shop.later(FUSE_RULES.openMs);
+		await shop.get(control);
+		expect(shop.asked.at(-1)?.origin).toBe("green");
 	});
 
 	test("is status, chosen headers and the body, but for what may differ", async () => {

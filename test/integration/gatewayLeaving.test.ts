@@ -169,18 +169,37 @@ describe("an upload", () => {
 		expect(blue.got).toEqual([]);
 	});
 
-	test("to a candidate that dies in the middle of it is the candidate's failure", async () => {
-		green.handle = (incoming) => void incoming.once("data", () => incoming.socket.destroy());
+	test("that a client stalls is no failure of the candidate, and the client hears that its body did not come", async () => {
+		green.handle = (incoming) => void incoming.resume();
 		const before = await pointsNow();
-		const asking = opened("shop.example", candidate, { method: "POST", headers: { "content-length": "1000000" } });
-		asking.write("x".repeat(500_000));
-		const [answer] = (await once(asking, "response")) as [IncomingMessage];
-		answer.resume();
-		expect(answer.statusCode).toBe(502);
-		asking.destroy();
-		const errors = (await learnt(before)).filter(({ metric }) => metric === "error");
-		expect(errors.at(-1)).toMatchObject({ arm: "candidate", value: 1 });
+		for (let i = 0; i < 5; i++) {
+			const asking = opened("shop.example", candidate, { method: "POST", headers: { "content-length": "1000" } });
+			asking.write("x");
+			// oxlint-disable-next-line no-await-in-loop -- one after the other
+			const [answer] = (await once(asking, "response")) as [IncomingMessage];
+			expect(answer.statusCode).toBe(408);
+			asking.destroy();
+		}
+		green.handle = undefined;
+		expect((await learnt(before)).filter(({ metric, value }) => metric === "error" && value > 0)).toEqual([]);
+		expect((await gateway.ask("shop.example", "/", { headers: { "x-user": candidate } })).text).toContain("green");
 	});
+
+	test.each([["of a length", { "content-length": "1000000" }]] as [string, Record<string, string>][])(
+		"%s to a candidate that dies in the middle of it is the candidate's failure",
+		async (_, headers) => {
+			green.handle = (incoming) => void incoming.once("data", () => incoming.socket.destroy());
+			const before = await pointsNow();
+			const asking = opened("shop.example", candidate, { method: "POST", headers });
+			asking.write("x".repeat(500_000));
+			const [answer] = (await once(asking, "response")) as [IncomingMessage];
+			answer.resume();
+			expect(answer.statusCode).toBe(502);
+			asking.destroy();
+			const errors = (await learnt(before)).filter(({ metric }) => metric === "error");
+			expect(errors.at(-1)).toMatchObject({ arm: "candidate", value: 1 });
+		},
+	);
 });
 
 describe("an answer", () => {

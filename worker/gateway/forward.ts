@@ -6,7 +6,7 @@ import { isOpen, letsThrough, observe, observeBaseline } from "./fuses";
 import { flagsHeader, incoming, isUpgrade } from "./headers";
 import { type Measured, type Outcomes, endOutcomes, learn, wantedOf } from "./measure";
 import { type Shadow, canRepeat, compare, copied, placeFor, shadowOf } from "./shadow";
-import { keptUpload, tooLarge, uploadOf } from "./upload";
+import { type Upload, keptUpload, tooLarge, uploadOf } from "./upload";
 import { watched } from "./watch";
 
 /** A request whose way is decided. */
@@ -46,7 +46,7 @@ export async function forward(decided: Decided): Promise<Response> {
 	const upload = shadow
 		? await keptUpload(request)
 		: uploadOf(request, { bytesMax: route.bodyBytesMax, isMeasured: wanted !== undefined, now });
-	if (upload.broken) return brokenOff();
+	if (upload.broken) return unsent(upload.broken, route.bodyBytesMax);
 	const { body } = upload;
 	const watches = wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && hasBody(request);
 	const ask = (to: Assignment): Promise<Attempt> => {
@@ -60,7 +60,7 @@ export async function forward(decided: Decided): Promise<Response> {
 
 	const startedAtMs = now();
 	const { attempted, isFailed, isRetried } = await reach(ask, way, decided);
-	if (attempted.kind === "broken") return upload.broken === "too_large" ? tooLarge(route.bodyBytesMax) : brokenOff();
+	if (attempted.kind === "broken") return unsent(upload.broken, route.bodyBytesMax);
 	if (attempted.kind === "unclear") return refusal("network");
 	const ms = now() - startedAtMs;
 
@@ -182,7 +182,10 @@ function shadowFor({ request, asked, environment, edge }: Decided, taken: Assign
 	return shadowOf(route, request.method, draw());
 }
 
-const brokenOff = (): Response => problem(400, "The body broke off.");
+function unsent(broken: Upload["broken"], bytesMax: number): Response {
+	if (broken === "too_large") return tooLarge(bytesMax);
+	return broken === "stalled" ? problem(408, "The body did not come in time.") : problem(400, "The body broke off.");
+}
 
 function refusal(kind: "timeout" | "network"): Response {
 	return kind === "timeout" ? problem(504, "The origin did not answer in time.") : problem(502, "The origin could not be reached.");

@@ -5,7 +5,7 @@ import { type Attempt, addressOf, attempt, discard, isFailure } from "./attempt"
 import { isOpen, letsThrough, observe, observeBaseline } from "./fuses";
 import { flagsHeader, incoming, isUpgrade } from "./headers";
 import { type Measured, type Outcomes, endOutcomes, learn, wantedOf } from "./measure";
-import { type Shadow, canRepeat, compare, copied, placeFor, shadowOf } from "./shadow";
+import { type Shadow, canRepeat, compare, copied, isConditional, placeFor, shadowOf } from "./shadow";
 import { type Upload, keptUpload, tooLarge, uploadOf } from "./upload";
 import { watched } from "./watch";
 
@@ -179,7 +179,8 @@ function shadowFor({ request, asked, environment, edge }: Decided, taken: Assign
 	const flag = route.flag === undefined ? undefined : snapshot.flag(route.flag);
 	const rollout = flag === undefined || flag === "corrupt" ? undefined : flag.rollout;
 	if (rollout && isOpen(kept.fuses, environment, rollout.key, sources.now())) return undefined;
-	return shadowOf(route, request.method, draw());
+	const shadow = shadowOf(route, request.method, draw());
+	return shadow && !isConditional(request) ? shadow : undefined;
 }
 
 function unsent(broken: Upload["broken"], bytesMax: number): Response {

@@ -10,7 +10,7 @@ export type Attempt =
 	| { readonly kind: "network" }
 	/** The request broke off, or did not come: nobody learns anything from it. */
 	| { readonly kind: "broken" }
-	/** A connection was lost, and nobody can tell which. */
+	/** A connection was lost, and nobody can tell which, unless the client takes an answer. */
 	| { readonly kind: "unclear" };
 
 export interface Attempting {

@@ -61,11 +61,23 @@ export async function forward(decided: Decided): Promise<Response> {
 	const startedAtMs = now();
 	const { attempted, isFailed, isRetried } = await reach(ask, way, decided);
 	if (attempted.kind === "broken") return unsent(upload.broken, route.bodyBytesMax);
-	if (attempted.kind === "unclear") return refusal("network");
 	const ms = now() - startedAtMs;
 
 	const measured: Measured = { ...asked, environment, atMs: edge.collector.nowMs };
-	if (wanted) learn(measured, outcomesOf({ isFailed, isRetried, isDiverted, ms }), edge);
+	const learnOutcome = (): void => {
+		if (wanted) learn(measured, outcomesOf({ isFailed, isRetried, isDiverted, ms }), edge);
+	};
+	if (attempted.kind === "unclear") {
+		const { response, isTaken } = delivered(refusal("network"), sources.wait);
+		const learnIfTaken = async (): Promise<void> => {
+			if (!(await isTaken)) return;
+			observeAlone(way, decided, { isFailed, sentAtMs: startedAtMs });
+			learnOutcome();
+		};
+		sources.waitUntil(learnIfTaken());
+		return response;
+	}
+	learnOutcome();
 	if (attempted.kind !== "answer") return refusal(attempted.kind);
 	let { response } = attempted;
 	const place = shadow && placeFor(shadow, gateway.kept, route.key, now());
@@ -82,6 +94,7 @@ export async function forward(decided: Decided): Promise<Response> {
 		sources.waitUntil(compare(shadow, place, { url, init, legacy, phase: phaseOf(snapshot, route.flag) }, measured, edge));
 	}
 	let through: ReadableStream<Uint8Array> | undefined;
+	if (watches && response.body === null && !response.webSocket && !isRetried) learn(measured, endOutcomes(wanted, ms, 0), edge);
 	if (watches && response.body && !response.webSocket) {
 		const passed = watched(response.body, response.headers, wanted.bytes);
 		through = passed.body;
@@ -107,31 +120,41 @@ function wayOf({ asked, assigned, isPreviewed, environment, edge }: Decided): Wa
 /** Asks who is to be asked; and the baseline, where the candidate has failed what may be asked twice. */
 async function reach(
 	ask: (to: Assignment) => Promise<Attempt>,
-	{ taken, rollout, isDiverted, baseline }: Way,
-	{ request, asked: { route }, isPreviewed, environment, edge }: Decided,
+	way: Way,
+	decided: Decided,
 ): Promise<{ readonly attempted: Attempt; readonly isFailed: boolean; readonly isRetried: boolean }> {
+	const { taken, rollout, isDiverted, baseline } = way;
+	const { request, environment, edge } = decided;
+	const { route } = decided.asked;
 	const { gateway, sources } = edge;
-	const { fuses } = gateway.kept;
 	const sentAtMs = sources.now();
 	const attempted = await ask(taken);
 	const isFailed = isFailure(attempted, route.errors);
 	if (attempted.kind === "broken" || attempted.kind === "unclear") return { attempted, isFailed, isRetried: false };
-	const nowMs = sources.now();
-	if (rollout === undefined || isDiverted) {
-		const baselineOf = isDiverted ? rollout : isPreviewed ? undefined : taken.baselineOf;
-		if (route.fuse && baselineOf !== undefined) observeBaseline(fuses, environment, baselineOf, isFailed, nowMs);
-		return { attempted, isFailed, isRetried: false };
-	}
-	const other = isFailed && route.retry && isRepeatable(request) ? baseline() : undefined;
-	if (!other) {
-		if (route.fuse) observe(fuses, environment, rollout, { outcome: isFailed ? "alone" : "fine", sentAtMs, nowMs });
+	const other = isFailed && !isDiverted && route.retry && isRepeatable(request) ? baseline() : undefined;
+	if (!other || rollout === undefined) {
+		observeAlone(way, decided, { isFailed, sentAtMs });
 		return { attempted, isFailed, isRetried: false };
 	}
 	if (attempted.kind === "answer") sources.waitUntil(discard(attempted.response));
 	const second = await ask(other);
 	if (route.fuse && !isFailure(second, route.errors))
-		observe(fuses, environment, rollout, { outcome: "proven", sentAtMs, nowMs: sources.now() });
+		observe(gateway.kept.fuses, environment, rollout, { outcome: "proven", sentAtMs, nowMs: sources.now() });
 	return { attempted: second, isFailed, isRetried: true };
+}
+
+/** Tells the fuse of a request that nobody else was asked. */
+function observeAlone(
+	{ taken, rollout, isDiverted }: Way,
+	{ asked: { route }, isPreviewed, environment, edge }: Decided,
+	{ isFailed, sentAtMs }: { readonly isFailed: boolean; readonly sentAtMs: number },
+): void {
+	if (!route.fuse || isPreviewed) return;
+	const { fuses } = edge.gateway.kept;
+	const nowMs = edge.sources.now();
+	const baselineOf = isDiverted ? rollout : taken.baselineOf;
+	if (baselineOf !== undefined) observeBaseline(fuses, environment, baselineOf, isFailed, nowMs);
+	else if (rollout !== undefined) observe(fuses, environment, rollout, { outcome: isFailed ? "alone" : "fine", sentAtMs, nowMs });
 }
 
 /**
@@ -181,6 +204,28 @@ function shadowFor({ request, asked, environment, edge }: Decided, taken: Assign
 	if (rollout && isOpen(kept.fuses, environment, rollout.key, sources.now())) return undefined;
 	const shadow = shadowOf(route, request.method, draw());
 	return shadow && !isConditional(request) ? shadow : undefined;
+}
+
+/** So soon it is known that a client has left. */
+const HEARD_AFTER_MS = 100;
+
+/** An answer in two pieces: a client that left, of which nobody else knows, does not take the second. */
+function delivered(response: Response, wait: Edge["sources"]["wait"]): { readonly response: Response; readonly isTaken: Promise<boolean> } {
+	const { readable, writable } = new IdentityTransformStream();
+	const writer = writable.getWriter();
+	const write = async (): Promise<boolean> => {
+		try {
+			const body = new Uint8Array(await response.arrayBuffer());
+			await writer.write(body.subarray(0, 1));
+			await wait(HEARD_AFTER_MS);
+			await writer.write(body.subarray(1));
+			await writer.close();
+			return true;
+		} catch {
+			return false;
+		}
+	};
+	return { response: new Response(readable, response), isTaken: write() };
 }
 
 function unsent(broken: Upload["broken"], bytesMax: number): Response {

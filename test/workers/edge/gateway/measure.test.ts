@@ -100,7 +100,7 @@ describe("the end of an answer", () => {
 		expect(shop.asked[0]?.init.encodeResponseBody).toBeUndefined();
 	});
 
-	test("that nobody saw says nothing: who left, what broke off, what has no body", async () => {
+	test("that nobody saw says nothing: who left, what broke off", async () => {
 		const shop = await aShop({ rollout: { signals: ended } });
 		shop.answer = async () => new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1_000)) }));
 		const left = await shop.respondTo(candidate);
@@ -118,9 +118,19 @@ describe("the end of an answer", () => {
 		const broken = await shop.respondTo(candidate);
 		await expect(broken.text()).rejects.toThrow();
 		await shop.settled();
+		expect(shop.points().filter(({ metric }) => metric !== "error" && metric !== "latency_ms")).toEqual([]);
+	});
+
+	test("without a body is there with its header", async () => {
+		const shop = await aShop({ rollout: { signals: ended } });
 		shop.answer = async () => new Response(null, { status: 204 });
 		await shop.get(candidate);
-		expect(shop.points().filter(({ metric }) => metric !== "error" && metric !== "latency_ms")).toEqual([]);
+		const points = shop.points().map(({ metric, value }) => [metric, value]);
+		const [, [, ms] = []] = points;
+		expect(points.slice(2)).toEqual([
+			["duration_ms", ms],
+			["response_bytes", 0],
+		]);
 	});
 
 	test("of the baseline's answer in the candidate's place says nothing of the candidate", async () => {

@@ -42,6 +42,17 @@ describe("the outcome of a request", () => {
 		expect(told(shop.points())[0]).toEqual(["control", "error", error]);
 	});
 
+	test("is none of a body that cannot be read, and the request is refused", async () => {
+		const shop = await aShop();
+		const body = new ReadableStream({ start: (controller) => controller.enqueue("text") });
+		const headers = { "x-user": candidate, "content-length": "100" };
+		shop.answer = hanging;
+		const answer = await shop.answerTo(new Request("https://shop.example/", { method: "POST", body, headers }));
+		expect(answer.status).toBe(400);
+		await shop.settled();
+		expect(shop.points()).toEqual([]);
+	});
+
 	test("of a flag that nobody measures is not recorded, and of one that is measured for its own sake it is", async () => {
 		const unmeasured = await aShop({ rollout: null });
 		await unmeasured.get(candidate);

@@ -4,6 +4,7 @@ const TITLES = {
 	403: "Forbidden",
 	404: "Not Found",
 	405: "Method Not Allowed",
+	408: "Request Timeout",
 	413: "Content Too Large",
 	431: "Request Header Fields Too Large",
 	500: "Internal Server Error",

@@ -13,6 +13,8 @@ export interface Assignment {
 	readonly overlay: ActiveOverlay;
 	/** The rollout's own step chose its candidate. */
 	readonly candidateOf: string | undefined;
+	/** It chose its baseline. */
+	readonly baselineOf: string | undefined;
 }
 
 export interface Asked {
@@ -27,9 +29,9 @@ export interface Asked {
 /** undefined: nobody knows where it goes, since the flag cannot be read. */
 export function assign({ route, snapshot, overlay, context, forced }: Asked): Assignment | undefined {
 	const { flag: key, origin: only, origins = {} } = route;
-	const to = (variant: string | undefined, candidateOf?: string): Assignment | undefined => {
+	const to = (variant: string | undefined, candidateOf?: string, baselineOf?: string): Assignment | undefined => {
 		const origin = (variant !== undefined && Object.hasOwn(origins, variant) ? origins[variant] : undefined) ?? only;
-		return origin && { variant, origin, overlay, candidateOf };
+		return origin && { variant, origin, overlay, candidateOf, baselineOf };
 	};
 	if (key === undefined) return to(undefined);
 	if (forced !== undefined && Object.hasOwn(origins, forced)) return to(forced);
@@ -40,7 +42,8 @@ export function assign({ route, snapshot, overlay, context, forced }: Asked): As
 	const { variant, metadata } = resolution;
 	const { rollout } = flag;
 	const isByRollout = rollout !== undefined && metadata.rollout === rollout.key && metadata.bucket !== undefined;
-	return to(variant, isByRollout && variant === flag.names[rollout.candidate] ? rollout.key : undefined);
+	if (!isByRollout) return to(variant);
+	return variant === flag.names[rollout.candidate] ? to(variant, rollout.key) : to(variant, undefined, rollout.key);
 }
 
 /** The same with a rollout on its baseline. */

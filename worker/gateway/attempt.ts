@@ -8,9 +8,9 @@ export type Attempt =
 	| { readonly kind: "answer"; readonly response: Response }
 	| { readonly kind: "timeout" }
 	| { readonly kind: "network" }
-	/** The request broke off: nobody learns anything from it. */
+	/** The request broke off, or did not come: nobody learns anything from it. */
 	| { readonly kind: "broken" }
-	/** A connection was lost, and nobody can tell which. */
+	/** A connection was lost, and nobody can tell which, unless the client takes an answer. */
 	| { readonly kind: "unclear" };
 
 export interface Attempting {
@@ -36,6 +36,7 @@ export async function attempt(ask: Ask, origin: Origin, url: string, init: Reque
 				if (isOver) return;
 				const leftMs = upload && upload.movedAtMs > 0 ? upload.movedAtMs + timeoutMs - now() : 0;
 				if (leftMs > 0) return void setTimeout(look, leftMs);
+				if (upload?.isAwaited) upload.broken = "stalled";
 				aborter?.abort();
 				done(undefined);
 			};
@@ -44,7 +45,7 @@ export async function attempt(ask: Ask, origin: Origin, url: string, init: Reque
 		const response = await Promise.race([answered, late]);
 		if (response) return { kind: "answer", response };
 		void answered.then(discard, () => undefined);
-		return { kind: "timeout" };
+		return { kind: upload?.broken === undefined ? "timeout" : "broken" };
 	} catch (error) {
 		if (upload?.broken !== undefined) return { kind: "broken" };
 		log("origin_unreachable", { route, error: String(error) });

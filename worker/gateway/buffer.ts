@@ -10,8 +10,8 @@ import type { Gathered, Kept } from "./gateway";
 
 const POINTS_MAX = 2_000;
 const RECORD_TIMEOUT_MS = 10_000;
-/** With the time-out it is less than work behind an answer may take. */
-const SENDING_MS = 10_000;
+/** A store that is given less time to answer would seldom do. */
+const RECORD_MIN_MS = 1_000;
 
 /** Keeps points until they are sent; what finds no room is lost, and counted. */
 export function keep(kept: Kept, environment: string, route: string, points: readonly Point[]): void {
@@ -46,21 +46,23 @@ export interface Sending {
 	isFirst: boolean;
 }
 
-/** Sends what there is; returns whether the store would take more. */
-export async function send(kept: Kept, sending: Sending, { now, wait }: Pick<Sources, "now" | "wait">): Promise<boolean> {
+/** Sends what there is, as far as there is time; returns whether the store would take more. */
+export async function send(kept: Kept, sending: Sending, endsMs: number, { now, wait }: Pick<Sources, "now" | "wait">): Promise<boolean> {
 	const { storeOf } = sending;
 	for (const { environment, route, point, count } of kept.lost.values())
 		kept.points.push({ environment, route, point: lostPoint(point, count) });
 	kept.lost.clear();
-	const untilMs = now() + SENDING_MS;
-	for (let left = kept.points.length; left > 0 && now() < untilMs; sending.isFirst = false) {
+	for (let left = kept.points.length; left > 0; sending.isFirst = false) {
+		const leftMs = endsMs - now();
+		// What is not sent stays, for another request.
+		if (leftMs < RECORD_MIN_MS) return false;
 		const batch = takeBatch(kept, storeOf);
 		left -= batch.length;
 		const [{ environment, route } = { environment: "", route: "" }] = batch;
 		try {
 			const points = batch.map(({ point }) => point);
 			// oxlint-disable-next-line no-await-in-loop -- one after the other: a store that is slow must not get all at once
-			await within(RECORD_TIMEOUT_MS, storeOf(route).record(environment, points), wait);
+			await within(Math.min(RECORD_TIMEOUT_MS, leftMs), storeOf(route).record(environment, points), wait);
 		} catch (error) {
 			const { isFirst } = sending;
 			if (error instanceof TooManyPoints && !(isFirst && batch.length === 1)) {

@@ -12,6 +12,8 @@ const SUBJECTS_MAX = 200;
 /** So many control takes at once. */
 const BATCH_MAX = 50;
 const RECORD_TIMEOUT_MS = 10_000;
+/** Control that is given less time to answer would seldom do. */
+const RECORD_MIN_MS = 1_000;
 
 /** One request that was compared. */
 export interface Comparing {
@@ -32,25 +34,52 @@ export async function gather(
 	}: { readonly gateway: Pick<Gateway, "kept" | "comparisons" | "flushAfterMs">; readonly sources: Pick<Sources, "now" | "wait"> },
 	environment: string,
 	found: readonly Comparing[],
+	endsMs?: number,
 ): Promise<void> {
 	const { kept, comparisons } = gateway;
 	if (!comparisons) return;
 	for (const each of found) add(kept, environment, each);
-	await inTurn(kept.comparedTurn, { pauseMs: gateway.flushAfterMs }, sources, async () => {
+	await inTurn(kept.comparedTurn, { pauseMs: gateway.flushAfterMs, endsMs }, sources, async (untilMs) => {
 		const all = [...kept.compared.values()];
 		kept.compared = new Map();
 		for (const [name, ofIt] of Map.groupBy(all, (each) => each.environment)) {
 			for (let from = 0; from < ofIt.length; from += BATCH_MAX) {
 				const batch = ofIt.slice(from, from + BATCH_MAX).map(({ compared }) => compared);
+				const leftMs = untilMs - sources.now();
+				if (leftMs < RECORD_MIN_MS) {
+					for (const each of batch) merge(kept, name, each);
+					continue;
+				}
 				try {
 					// oxlint-disable-next-line no-await-in-loop -- environments are few, and seldom two at once
-					await within(RECORD_TIMEOUT_MS, comparisons.record(name, batch), sources.wait);
+					await within(Math.min(RECORD_TIMEOUT_MS, leftMs), comparisons.record(name, batch), sources.wait);
 				} catch (error) {
 					log("comparisons_lost", { environment: name, subjects: batch.length, error: String(error) });
 				}
 			}
 		}
-		return kept.compared.size > 0;
+		return kept.compared.size > 0 && untilMs - sources.now() >= RECORD_MIN_MS;
+	});
+}
+
+/** Puts back what there was no time to send. */
+function merge({ compared: all }: Kept, environment: string, unsent: Compared): void {
+	const { subject, phase } = unsent;
+	const name = `${environment}/${subject}/${phase}`;
+	const since = all.get(name)?.compared ?? nothing(subject, phase);
+	all.set(name, {
+		environment,
+		compared: {
+			subject,
+			phase,
+			queries: unsent.queries + since.queries,
+			discrepancies: unsent.discrepancies + since.discrepancies,
+			errors: unsent.errors + since.errors,
+			legacyMs: unsent.legacyMs + since.legacyMs,
+			candidateMs: unsent.candidateMs + since.candidateMs,
+			timed: unsent.timed + since.timed,
+			samples: [...unsent.samples, ...since.samples].slice(0, SAMPLES_MAX),
+		},
 	});
 }
 

@@ -2,11 +2,11 @@ import { problem } from "../problem";
 import type { Edge } from "../router";
 import { type Asked, type Assignment, assign, phaseOf, withoutRollout } from "./assign";
 import { type Attempt, addressOf, attempt, discard, isFailure } from "./attempt";
-import { excuseCandidate, isOpen, letsThrough, observe } from "./fuses";
+import { isOpen, letsThrough, observe, observeBaseline } from "./fuses";
 import { flagsHeader, incoming, isUpgrade } from "./headers";
 import { type Measured, type Outcomes, endOutcomes, learn, wantedOf } from "./measure";
-import { type Shadow, canRepeat, compare, copied, placeFor, shadowOf } from "./shadow";
-import { keptUpload, tooLarge, uploadOf } from "./upload";
+import { type Shadow, canRepeat, compare, copied, isConditional, placeFor, shadowOf } from "./shadow";
+import { type Upload, keptUpload, tooLarge, uploadOf } from "./upload";
 import { watched } from "./watch";
 
 /** A request whose way is decided. */
@@ -46,7 +46,7 @@ export async function forward(decided: Decided): Promise<Response> {
 	const upload = shadow
 		? await keptUpload(request)
 		: uploadOf(request, { bytesMax: route.bodyBytesMax, isMeasured: wanted !== undefined, now });
-	if (upload.broken) return brokenOff();
+	if (upload.broken) return unsent(upload.broken, route.bodyBytesMax);
 	const { body } = upload;
 	const watches = wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && hasBody(request);
 	const ask = (to: Assignment): Promise<Attempt> => {
@@ -60,12 +60,24 @@ export async function forward(decided: Decided): Promise<Response> {
 
 	const startedAtMs = now();
 	const { attempted, isFailed, isRetried } = await reach(ask, way, decided);
-	if (attempted.kind === "broken") return upload.broken === "too_large" ? tooLarge(route.bodyBytesMax) : brokenOff();
-	if (attempted.kind === "unclear") return refusal("network");
+	if (attempted.kind === "broken") return unsent(upload.broken, route.bodyBytesMax);
 	const ms = now() - startedAtMs;
 
 	const measured: Measured = { ...asked, environment, atMs: edge.collector.nowMs };
-	if (wanted) learn(measured, outcomesOf({ isFailed, isRetried, isDiverted, ms }), edge);
+	const learnOutcome = (): void => {
+		if (wanted) learn(measured, outcomesOf({ isFailed, isRetried, isDiverted, ms }), edge);
+	};
+	if (attempted.kind === "unclear") {
+		const { response, isTaken } = delivered(refusal("network"), sources.wait);
+		const learnIfTaken = async (): Promise<void> => {
+			if (!(await isTaken)) return;
+			observeAlone(way, decided, { isFailed, sentAtMs: startedAtMs });
+			learnOutcome();
+		};
+		sources.waitUntil(learnIfTaken());
+		return response;
+	}
+	learnOutcome();
 	if (attempted.kind !== "answer") return refusal(attempted.kind);
 	let { response } = attempted;
 	const place = shadow && placeFor(shadow, gateway.kept, route.key, now());
@@ -82,6 +94,7 @@ export async function forward(decided: Decided): Promise<Response> {
 		sources.waitUntil(compare(shadow, place, { url, init, legacy, phase: phaseOf(snapshot, route.flag) }, measured, edge));
 	}
 	let through: ReadableStream<Uint8Array> | undefined;
+	if (watches && response.body === null && !response.webSocket && !isRetried) learn(measured, endOutcomes(wanted, ms, 0), edge);
 	if (watches && response.body && !response.webSocket) {
 		const passed = watched(response.body, response.headers, wanted.bytes);
 		through = passed.body;
@@ -107,23 +120,41 @@ function wayOf({ asked, assigned, isPreviewed, environment, edge }: Decided): Wa
 /** Asks who is to be asked; and the baseline, where the candidate has failed what may be asked twice. */
 async function reach(
 	ask: (to: Assignment) => Promise<Attempt>,
-	{ taken, rollout, isDiverted, baseline }: Way,
-	{ request, asked: { route }, environment, edge }: Decided,
+	way: Way,
+	decided: Decided,
 ): Promise<{ readonly attempted: Attempt; readonly isFailed: boolean; readonly isRetried: boolean }> {
+	const { taken, rollout, isDiverted, baseline } = way;
+	const { request, environment, edge } = decided;
+	const { route } = decided.asked;
 	const { gateway, sources } = edge;
-	const { fuses } = gateway.kept;
 	const sentAtMs = sources.now();
 	const attempted = await ask(taken);
 	const isFailed = isFailure(attempted, route.errors);
-	const isKnown = attempted.kind !== "broken" && attempted.kind !== "unclear";
-	if (rollout === undefined || isDiverted || !isKnown) return { attempted, isFailed, isRetried: false };
-	if (route.fuse) observe(fuses, environment, rollout, { isFailure: isFailed, sentAtMs, nowMs: sources.now() });
-	const other = isFailed && route.retry && isRepeatable(request) ? baseline() : undefined;
-	if (!other) return { attempted, isFailed, isRetried: false };
+	if (attempted.kind === "broken" || attempted.kind === "unclear") return { attempted, isFailed, isRetried: false };
+	const other = isFailed && !isDiverted && route.retry && isRepeatable(request) ? baseline() : undefined;
+	if (!other || rollout === undefined) {
+		observeAlone(way, decided, { isFailed, sentAtMs });
+		return { attempted, isFailed, isRetried: false };
+	}
 	if (attempted.kind === "answer") sources.waitUntil(discard(attempted.response));
 	const second = await ask(other);
-	if (route.fuse && isFailure(second, route.errors)) excuseCandidate(fuses, environment, rollout, sources.now());
+	if (route.fuse && !isFailure(second, route.errors))
+		observe(gateway.kept.fuses, environment, rollout, { outcome: "proven", sentAtMs, nowMs: sources.now() });
 	return { attempted: second, isFailed, isRetried: true };
+}
+
+/** Tells the fuse of a request that nobody else was asked. */
+function observeAlone(
+	{ taken, rollout, isDiverted }: Way,
+	{ asked: { route }, isPreviewed, environment, edge }: Decided,
+	{ isFailed, sentAtMs }: { readonly isFailed: boolean; readonly sentAtMs: number },
+): void {
+	if (!route.fuse || isPreviewed) return;
+	const { fuses } = edge.gateway.kept;
+	const nowMs = edge.sources.now();
+	const baselineOf = isDiverted ? rollout : taken.baselineOf;
+	if (baselineOf !== undefined) observeBaseline(fuses, environment, baselineOf, isFailed, nowMs);
+	else if (rollout !== undefined) observe(fuses, environment, rollout, { outcome: isFailed ? "alone" : "fine", sentAtMs, nowMs });
 }
 
 /**
@@ -165,15 +196,42 @@ function isRepeatable({ method, body, headers }: Request): boolean {
 /** The user has the candidate's answer already where the variant is the same; and a candidate whose fuse has blown is left alone. */
 function shadowFor({ request, asked, environment, edge }: Decided, taken: Assignment): Shadow | undefined {
 	const { route, snapshot } = asked;
-	const { kept, draw } = edge.gateway;
+	const { gateway, sources } = edge;
+	const { kept, draw } = gateway;
 	if (!route.shadow || taken.variant === route.shadow.variant || isUpgrade(request) || !canRepeat(request)) return undefined;
 	const flag = route.flag === undefined ? undefined : snapshot.flag(route.flag);
 	const rollout = flag === undefined || flag === "corrupt" ? undefined : flag.rollout;
-	if (rollout && isOpen(kept.fuses, environment, rollout.key)) return undefined;
-	return shadowOf(route, request.method, draw());
+	if (rollout && isOpen(kept.fuses, environment, rollout.key, sources.now())) return undefined;
+	const shadow = shadowOf(route, request.method, draw());
+	return shadow && !isConditional(request) ? shadow : undefined;
 }
 
-const brokenOff = (): Response => problem(400, "The body broke off.");
+/** So soon it is known that a client has left. */
+const HEARD_AFTER_MS = 100;
+
+/** An answer in two pieces: a client that left, of which nobody else knows, does not take the second. */
+function delivered(response: Response, wait: Edge["sources"]["wait"]): { readonly response: Response; readonly isTaken: Promise<boolean> } {
+	const { readable, writable } = new IdentityTransformStream();
+	const writer = writable.getWriter();
+	const write = async (): Promise<boolean> => {
+		try {
+			const body = new Uint8Array(await response.arrayBuffer());
+			await writer.write(body.subarray(0, 1));
+			await wait(HEARD_AFTER_MS);
+			await writer.write(body.subarray(1));
+			await writer.close();
+			return true;
+		} catch {
+			return false;
+		}
+	};
+	return { response: new Response(readable, response), isTaken: write() };
+}
+
+function unsent(broken: Upload["broken"], bytesMax: number): Response {
+	if (broken === "too_large") return tooLarge(bytesMax);
+	return broken === "stalled" ? problem(408, "The body did not come in time.") : problem(400, "The body broke off.");
+}
 
 function refusal(kind: "timeout" | "network"): Response {
 	return kind === "timeout" ? problem(504, "The origin did not answer in time.") : problem(502, "The origin could not be reached.");

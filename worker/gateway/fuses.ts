@@ -1,4 +1,4 @@
-import { type Fuse, FUSE_RULES, excuse, lets, newFuse, observed } from "../../core/gateway/fuse";
+import { type Fuse, FUSE_RULES, type Outcome, isLeft, lets, newFuse, observed, observedBaseline } from "../../core/gateway/fuse";
 import { log } from "../log";
 
 /** The fuses of an isolate, by environment and rollout. */
@@ -16,29 +16,32 @@ export function letsThrough(fuses: Fuses, environment: string, rollout: string, 
 }
 
 /** Whether the candidate is left alone now; asks for no trial. */
-export function isOpen(fuses: Fuses, environment: string, rollout: string): boolean {
-	return (fuses.get(nameOf(environment, rollout))?.status ?? "closed") !== "closed";
+export function isOpen(fuses: Fuses, environment: string, rollout: string, nowMs: number): boolean {
+	const fuse = fuses.get(nameOf(environment, rollout));
+	return fuse !== undefined && isLeft(fuse, nowMs);
 }
 
 export function observe(
 	fuses: Fuses,
 	environment: string,
 	rollout: string,
-	{ isFailure, sentAtMs, nowMs }: { readonly isFailure: boolean; readonly sentAtMs: number; readonly nowMs: number },
+	{ outcome, sentAtMs, nowMs }: { readonly outcome: Outcome; readonly sentAtMs: number; readonly nowMs: number },
 ): void {
+	if (observed(fuseOf(fuses, environment, rollout, nowMs), outcome, nowMs, FUSE_RULES, sentAtMs))
+		log("fuse_opened", { environment, rollout });
+}
+
+export function observeBaseline(fuses: Fuses, environment: string, rollout: string, isFailure: boolean, nowMs: number): void {
+	observedBaseline(fuseOf(fuses, environment, rollout, nowMs), isFailure, nowMs);
+}
+
+function fuseOf(fuses: Fuses, environment: string, rollout: string, nowMs: number): Fuse {
 	const name = nameOf(environment, rollout);
 	let fuse = fuses.get(name);
 	if (!fuse) {
-		// Most candidates never fail: there is nothing to keep of them.
 		const [oldest] = fuses.keys();
 		if (fuses.size >= FUSES_MAX && oldest !== undefined) fuses.delete(oldest);
 		fuses.set(name, (fuse = newFuse(nowMs)));
 	}
-	if (observed(fuse, isFailure, nowMs, FUSE_RULES, sentAtMs)) log("fuse_opened", { environment, rollout });
-}
-
-/** The baseline has failed as well. */
-export function excuseCandidate(fuses: Fuses, environment: string, rollout: string, nowMs: number): void {
-	const fuse = fuses.get(nameOf(environment, rollout));
-	if (fuse) excuse(fuse, nowMs);
+	return fuse;
 }

@@ -135,7 +135,23 @@ export function incoming(
 		? new Response(added.body, { status, statusText, headers, encodeBody: "manual" })
 		: new Response(response.body, response);
 	for (const name of dropped) answer.headers.delete(name);
-	if (added.cookie !== undefined) answer.headers.append("set-cookie", added.cookie);
+	if (added.cookie !== undefined) {
+		answer.headers.append("set-cookie", added.cookie);
+		keepPrivate(answer.headers);
+	}
 	if (added.variant !== undefined) answer.headers.set("x-tidegate-variant", added.variant);
 	return answer;
+}
+
+/** Caches between here and the user, which would hand one visitor's cookie to all. */
+const SHARED_CACHES = ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"];
+
+/** A browser may keep the answer as the origin says, and nobody else. */
+function keepPrivate(headers: Headers): void {
+	for (const name of SHARED_CACHES) headers.delete(name);
+	const said = (headers.get("cache-control") ?? "").split(",").map((each) => each.trim());
+	const names = said.map((each) => each.toLowerCase());
+	if (names.includes("private") || names.includes("no-store")) return;
+	const kept = said.filter((each) => each !== "" && !/^(?:public|s-maxage|proxy-revalidate)\b/i.test(each));
+	headers.set("cache-control", ["private", ...kept].join(", "));
 }

@@ -68,9 +68,9 @@ const UNLEARNT_MAX = 1_000;
 
 /**
  * Leaves an outcome to be learnt from behind an answer, with those of other requests: all at once they take a fraction of what they take one by
- * one. Never throws.
+ * one. `endsMs`: when work behind this answer must have ended. Never throws.
  */
-export function learn(of: Measured, outcomes: Outcomes, to: Learning): void {
+export function learn(of: Measured, outcomes: Outcomes, to: Learning, endsMs?: number): void {
 	if (outcomes.length === 0) return;
 	const { gateway, sources, collector } = to;
 	const { kept } = gateway;
@@ -83,17 +83,17 @@ export function learn(of: Measured, outcomes: Outcomes, to: Learning): void {
 	else
 		for (const point of pointsOf(of, outcomes, attributionsOf(of), []))
 			lose(kept, { environment: of.environment, route: of.route.key, point });
-	if (isNobodys(kept.pointsTurn, sources.now())) sources.waitUntil(flush(to));
+	if (isNobodys(kept.pointsTurn, sources.now())) sources.waitUntil(flush(to, endsMs));
 }
 
 /** Learns from what has come, and sends all points, if it is nobody's turn. Never rejects. */
-export async function flush({ gateway, sources, collector }: Learning): Promise<void> {
+export async function flush({ gateway, sources, collector }: Learning, endsMs?: number): Promise<void> {
 	const { kept, flushAfterMs: pauseMs, urgentFrom } = gateway;
 	const isUrgent = (): boolean => kept.unlearnt.length >= urgentFrom;
 	const sending = { storeOf: gateway.points(sources.colo()), isFirst: true };
-	await inTurn(kept.pointsTurn, { pauseMs, isUrgent }, sources, async () => {
+	await inTurn(kept.pointsTurn, { pauseMs, isUrgent, endsMs }, sources, async (untilMs) => {
 		await learnAll(kept, collector.userHashKey ?? "");
-		return (await send(kept, sending, sources)) && kept.points.length + kept.unlearnt.length > 0;
+		return (await send(kept, sending, untilMs, sources)) && kept.points.length + kept.unlearnt.length > 0;
 	});
 }
 

@@ -18,6 +18,9 @@ const SHADOWING_MAX = 100;
 const SHADOWING_BYTES_MAX = 32 * 1_024 * 1_024;
 /** Work behind an answer has been cancelled by then. */
 const DEAD_AFTER_MS = 35_000;
+/** All of a comparison, so that there is time to tell of it before work behind an answer is cancelled, after 30 s. */
+const COMPARED_WITHIN_MS = 15_000;
+const ENDS_AFTER_MS = 28_000;
 const SKIPPED_LOGGED_EVERY_MS = 60_000;
 const BUCKETS = 100_000;
 
@@ -39,6 +42,10 @@ export function canRepeat(request: Request): boolean {
 	const length = request.headers.get("content-length");
 	return length !== null && Number(length) <= REQUEST_BYTES_MAX;
 }
+
+/** What asks for part of an answer, or for it on a condition that was made for another origin's. */
+const CONDITIONS = ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "range"];
+export const isConditional = ({ headers }: Request): boolean => CONDITIONS.some((name) => headers.has(name));
 
 /** A place among the shadow requests under way; given back when it is over. */
 export interface Place {
@@ -97,11 +104,12 @@ export interface Pair {
 /** Runs behind the answer. Never rejects. */
 export async function compare(shadow: Shadow, place: Place, pair: Pair, of: Measured, to: Learning): Promise<void> {
 	const { route, environment } = of;
+	const endsMs = to.sources.now() + ENDS_AFTER_MS;
 	try {
 		const found = await ask(shadow, pair, of, to).finally(() => to.gateway.kept.shadowing.delete(place));
 		if (!found) return;
 		const { outcomes, ...comparing } = found;
-		await Promise.all([recordCandidate(of, outcomes, to), gather(to, environment, [comparing])]);
+		await Promise.all([recordCandidate(of, outcomes, to, endsMs), gather(to, environment, [comparing], endsMs)]);
 	} catch (error) {
 		log("shadow_failed", { route: route.key, error: String(error) });
 	}
@@ -118,13 +126,16 @@ async function ask(
 	const { now } = sources;
 	const { route } = of;
 	const startedAtMs = now();
+	const timeoutMs = Math.min(route.timeoutMs, COMPARED_WITHIN_MS);
+	const untilMs = startedAtMs + timeoutMs;
 	// Both bodies at once: the copy of the user's must not fill up while the candidate thinks.
 	const [ours, answered] = await Promise.all([
-		bodyOf(legacy.copy, comparison, route, to).then((body) => {
-			if (legacy.wanted && body instanceof Uint8Array) learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, body.length), to);
+		bodyOf(legacy.copy, comparison, untilMs, to).then((body) => {
+			if (legacy.wanted && body instanceof Uint8Array)
+				learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, body.length), to, startedAtMs + ENDS_AFTER_MS);
 			return body;
 		}),
-		attempt(gateway.ask, origin, addressOf(origin, url), init, { timeoutMs: route.timeoutMs, route: route.key, now }),
+		attempt(gateway.ask, origin, addressOf(origin, url), init, { timeoutMs, route: route.key, now }),
 	]);
 	const candidateMs = now() - startedAtMs;
 	if (ours === "broken") {
@@ -132,11 +143,11 @@ async function ask(
 		return undefined;
 	}
 	const one = { status: legacy.status, headers: namesIn(legacy.headers, comparison), body: ours };
-	const candidate = await candidateOf(answered, { isWanted: legacy.copy !== null, comparison, route }, to);
+	const candidate = await candidateOf(answered, { isWanted: legacy.copy !== null, comparison, untilMs }, to);
 	// Where the user's was not kept, since it was too large or nobody asks for it, there is nothing to hold the candidate's against.
 	const differences: readonly Difference[] = candidate
 		? compareAnswers(comparison, one, candidate, decode)
-		: [{ at: "answer", legacy: one.status, candidate: answered.kind === "timeout" ? "none in time" : "none" }];
+		: [{ at: "answer", legacy: one.status, candidate: answered.kind === "timeout" || now() >= untilMs ? "none in time" : "none" }];
 	const isError = !candidate || isFailure(answered, route.errors);
 	const isDiscrepancy = differences.length > 0;
 	const isTimed = candidate !== undefined && !legacy.isError && !isError;
@@ -154,18 +165,18 @@ async function ask(
 	};
 }
 
-async function recordCandidate(of: Measured, outcomes: Outcomes, to: Learning): Promise<void> {
+async function recordCandidate(of: Measured, outcomes: Outcomes, to: Learning, endsMs: number): Promise<void> {
 	const { userHashKey } = to.collector;
 	const points = userHashKey ? await comparedPoints(of, outcomes, userHashKey) : [];
 	if (points.length === 0) return;
 	keep(to.gateway.kept, of.environment, of.route.key, points);
-	await flush(to);
+	await flush(to, endsMs);
 }
 
 /** undefined: there is none, or it broke off. */
 async function candidateOf(
 	answered: Attempt,
-	{ isWanted, comparison, route }: { readonly isWanted: boolean; readonly comparison: Comparison; readonly route: PackedRoute },
+	{ isWanted, comparison, untilMs }: { readonly isWanted: boolean; readonly comparison: Comparison; readonly untilMs: number },
 	to: Learning,
 ): Promise<Answer | undefined> {
 	if (answered.kind !== "answer") return undefined;
@@ -176,7 +187,7 @@ async function candidateOf(
 		await discard(response.body);
 		return { status, headers, body: null };
 	}
-	const body = await bodyOf(response.body ?? EMPTY, comparison, route, to);
+	const body = await bodyOf(response.body ?? EMPTY, comparison, untilMs, to);
 	return body === "broken" ? undefined : { status, headers, body };
 }
 
@@ -184,13 +195,13 @@ async function candidateOf(
 async function bodyOf(
 	body: Copy,
 	{ bodyBytesMax }: Comparison,
-	{ timeoutMs }: PackedRoute,
-	{ sources }: Learning,
+	untilMs: number,
+	{ sources: { now, wait } }: Learning,
 ): Promise<Uint8Array | "broken" | null> {
 	if (body === null || body instanceof Uint8Array) return body;
 	const reader = body.getReader();
 	try {
-		return await within(timeoutMs, read(reader, bodyBytesMax), sources.wait);
+		return await within(Math.max(0, untilMs - now()), read(reader, bodyBytesMax), wait);
 	} catch {
 		await reader.cancel().catch(() => undefined);
 		return "broken";

@@ -11,11 +11,13 @@ const PIECE_BYTES = 64 * 1_024;
 export interface Upload {
 	readonly body: ReadableStream<Uint8Array> | ArrayBuffer | null;
 	/** Why it did not get to its end, where that is no fault of the origin's. */
-	broken: "too_large" | "client_gone" | undefined;
+	broken: "too_large" | "client_gone" | "stalled" | undefined;
 	/** It streams as the runtime does it, which tells a client that left from an origin that did by nothing. */
 	readonly isOpaque: boolean;
 	/** When the last piece of it went out; 0: nobody looks. */
 	movedAtMs: number;
+	/** It is the client that the next piece is waited for, and not the origin that takes none. */
+	isAwaited: boolean;
 	/** Set by whoever asks the origin, which must not take what it got for all of it. */
 	breakOff: () => void;
 }
@@ -25,6 +27,7 @@ const passing = (body: Upload["body"], isOpaque: boolean): Upload => ({
 	broken: undefined,
 	isOpaque,
 	movedAtMs: 0,
+	isAwaited: false,
 	breakOff: () => undefined,
 });
 
@@ -64,23 +67,30 @@ async function copy(
 	bytesMax: number,
 	now: () => number,
 ): Promise<void> {
-	const reader = body.getReader({ mode: "byob" });
 	const writer = to.getWriter();
 	let left = bytesMax;
 	let buffer = new ArrayBuffer(PIECE_BYTES);
+	let reader: ReadableStreamBYOBReader;
 	const giveUp = async (broken: Upload["broken"], error: unknown): Promise<void> => {
 		upload.broken = broken;
 		upload.breakOff();
 		await writer.abort(error).catch(() => undefined);
 	};
+	try {
+		reader = body.getReader({ mode: "byob" });
+	} catch (error) {
+		return giveUp("client_gone", error);
+	}
 	for (;;) {
 		let piece: ReadableStreamReadResult<Uint8Array>;
+		upload.isAwaited = true;
 		try {
 			// oxlint-disable-next-line no-await-in-loop -- a stream comes piece by piece
 			piece = await reader.read(new Uint8Array(buffer));
 		} catch (error) {
 			return giveUp("client_gone", error);
 		}
+		upload.isAwaited = false;
 		if (piece.done) return writer.close().catch(() => undefined);
 		left -= piece.value.byteLength;
 		if (left < 0) {

@@ -1,8 +1,20 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { FUSE_RULES, type Fuse, excuse, lets, newFuse, observed } from "../../../core/gateway/fuse";
+import {
+	FUSE_RULES,
+	type Fuse,
+	type Outcome,
+	isLeft,
+	lets,
+	newFuse,
+	observed as observedAs,
+	observedBaseline,
+} from "../../../core/gateway/fuse";
 
-const { openMs, trialOf, trials, inARow, requests, windowMs } = FUSE_RULES;
+const { openMs, trialOf, trials, inARow, requests, windowMs, known } = FUSE_RULES;
+/** Of requests that could be asked of the baseline as well, which did not fail. */
+const observed = (fuse: Fuse, isFailure: boolean, nowMs: number, rules = FUSE_RULES, sentAtMs = nowMs): boolean =>
+	observedAs(fuse, isFailure ? "proven" : "fine", nowMs, rules, sentAtMs);
 
 function opened(): Fuse {
 	const fuse = newFuse(0);
@@ -74,16 +86,96 @@ describe("a fuse", () => {
 		expect(fuse.status).toBe("half_open");
 	});
 
-	test("knows nothing of the candidate once the baseline has failed as well", () => {
+	test("whose time is over leaves nobody alone, even where no request comes that would try the candidate", () => {
 		const fuse = opened();
-		excuse(fuse, 1);
-		expect([fuse.status, lets(fuse, 1)]).toEqual(["closed", true]);
-		for (let i = 1; i < inARow; i++) expect(observed(fuse, true, 1)).toBe(false);
+		expect([isLeft(fuse, openMs - 1), isLeft(fuse, openMs)]).toEqual([true, false]);
+		lets(fuse, openMs);
+		expect([isLeft(fuse, openMs), isLeft(fuse, 2 * openMs)]).toEqual([true, false]);
+		expect(isLeft(newFuse(0), 0)).toBe(false);
 	});
 
 	test("keeps no more than its last requests, however many come", () => {
 		const fuse = newFuse(0);
-		for (let i = 0; i < 10_000; i++) observed(fuse, i % 3 === 0, i);
-		expect([fuse.atMs.length, fuse.failed.length]).toEqual([requests, requests]);
+		for (let i = 0; i < 10_000; i++) {
+			observed(fuse, i % 3 === 0, i);
+			observedBaseline(fuse, i % 3 === 0, i);
+		}
+		for (const { atMs, outcomes } of [fuse.candidate, fuse.baseline]) expect([atMs.length, outcomes.length]).toEqual([requests, requests]);
+	});
+});
+
+describe("failures that nobody else could be asked of", () => {
+	/** Requests of both arms in turn, each of which fails at its share; returns those of the candidate until the fuse opened. */
+	function runs(candidate: (n: number) => Outcome, baseline: (n: number) => boolean, count = 2_000): number | undefined {
+		const fuse = newFuse(0);
+		for (let n = 0; n < count; n++) {
+			observedBaseline(fuse, baseline(n), n * 10);
+			if (observedAs(fuse, candidate(n), n * 10)) return n + 1;
+		}
+		return undefined;
+	}
+
+	test("open it within 30 requests where the baseline does well", () => {
+		for (const isFailing of [() => true, (n: number) => n % 2 === 0, (n: number) => n % 4 < 2, (n: number) => n % 3 !== 2])
+			expect(
+				runs(
+					(n) => (isFailing(n) ? "alone" : "fine"),
+					() => false,
+				),
+			).toBeLessThanOrEqual(30);
+	});
+
+	test("do not where the baseline fails as often, or nearly", () => {
+		for (const every of [1, 2, 3]) {
+			const isFailing = (n: number): boolean => n % every === 0;
+			expect(runs((n) => (isFailing(n) ? "alone" : "fine"), isFailing)).toBeUndefined();
+		}
+		expect(
+			runs(
+				(n) => (n % 10 < 7 ? "alone" : "fine"),
+				(n) => n % 10 < 5,
+			),
+		).toBeUndefined();
+	});
+
+	test("do not by some of them, however many of them are in a row", () => {
+		const fuse = newFuse(0);
+		for (let i = 0; i < 200; i++) {
+			observedBaseline(fuse, false, i);
+			observedAs(fuse, i % requests < 9 ? "alone" : "fine", i);
+		}
+		expect(fuse.status).toBe("closed");
+	});
+
+	test("open it where nobody knows how the baseline does, once all of the last requests have failed", () => {
+		const fuse = newFuse(0);
+		observedAs(fuse, "fine", 0);
+		for (let i = 1; i < known; i++) observedBaseline(fuse, false, 0);
+		for (let i = 1; i < requests; i++) expect(observedAs(fuse, "alone", i)).toBe(false);
+		expect(observedAs(fuse, "alone", requests)).toBe(true);
+	});
+
+	test("together with those that the baseline was spared open it as soon as either alone would", () => {
+		expect(
+			runs(
+				(n) => (n % 2 === 0 ? (n % 4 === 0 ? "alone" : "proven") : "fine"),
+				() => false,
+			),
+		).toBeLessThanOrEqual(30);
+		expect(
+			runs(
+				(n) => (n % 2 === 0 ? "alone" : "proven"),
+				() => true,
+			),
+		).toBeLessThanOrEqual(30);
+	});
+
+	test("are no failed trial where the baseline fails at every second request", () => {
+		const fuse = opened();
+		for (let i = 0; i < known; i++) observedBaseline(fuse, i % 2 === 0, openMs);
+		lets(fuse, openMs);
+		expect(observedAs(fuse, "alone", openMs)).toBe(false);
+		expect(fuse.status).toBe("half_open");
+		expect(observedAs(fuse, "proven", openMs)).toBe(true);
 	});
 });

@@ -54,6 +54,7 @@ describe("a candidate that fails", () => {
 	])("%s is asked by no more than 30 requests from its first failure to the fuse, however well it did before", async (_, isFailing) => {
 		const shop = await aShop({ route: { retry: false } });
 		for (const user of candidates(40)) expect((await shop.get(user)).status).toBe(200);
+		for (let i = 0; i < FUSE_RULES.known; i++) await shop.get(control);
 		let n = 0;
 		shop.answer = async ({ origin }) => (origin === "green" && isFailing(n++) ? failing() : new Response(origin));
 		for (const user of candidates(100)) await shop.get(user);
@@ -71,7 +72,7 @@ describe("a candidate that fails", () => {
 	test("is tried again by one request of ten after a minute, and comes back with three that go well", async () => {
 		const shop = await aShop({ route: { retry: false } });
 		shop.answer = async ({ origin }) => (origin === "green" ? failing() : new Response("blue"));
-		for (const user of candidates(10)) await shop.get(user);
+		for (const user of candidates(30)) await shop.get(user);
 		shop.later(FUSE_RULES.openMs);
 		shop.answer = async ({ origin }) => new Response(origin);
 		const served: string[] = [];
@@ -83,7 +84,7 @@ describe("a candidate that fails", () => {
 	test("leaves the baseline's own users, and other rollouts, alone", async () => {
 		const shop = await aShop({ route: { retry: false } });
 		shop.answer = async ({ origin }) => (origin === "green" ? failing() : new Response("blue"));
-		for (const user of candidates(10)) await shop.get(user);
+		for (const user of candidates(30)) await shop.get(user);
 		const before = shop.points().length;
 		expect(await (await shop.get(control)).text()).toBe("blue");
 		expect(told(shop.points().slice(before))).toEqual([
@@ -98,6 +99,62 @@ describe("a candidate that fails", () => {
 		for (const user of candidates(50)) expect((await shop.get(user)).status).toBe(500);
 		shop.answer = async ({ origin }) => new Response(origin);
 		expect(await (await shop.get(candidate)).text()).toBe("green");
+	});
+
+	test("is left within 30 requests though the baseline fails at every fourth as well", async () => {
+		const shop = await aShop();
+		let n = 0;
+		shop.answer = async ({ origin, url }) => {
+			if (origin === "green") n++;
+			return origin === "green" || url.endsWith("/both") ? failing() : new Response(origin);
+		};
+		for (const [i, user] of candidates(400).entries()) await shop.get(user, i % 4 === 3 ? "/both" : "/");
+		expect(n).toBeLessThanOrEqual(30);
+	});
+
+	test("stays left when a slow request comes to its end at which the baseline fails as well", async () => {
+		const shop = await aShop();
+		let end: () => void = () => undefined;
+		const slow = new Promise<void>((done) => (end = done));
+		shop.answer = async ({ origin, url }) => {
+			if (origin === "green" && url.endsWith("/slow")) await slow;
+			return origin === "green" || url.endsWith("/slow") ? failing() : new Response(origin);
+		};
+		const late = shop.respondTo(candidate, "/slow");
+		for (const user of candidates(10)) await shop.get(user);
+		end();
+		expect((await late).status).toBe(500);
+		await shop.settled();
+		const before = shop.asked.length;
+		for (const user of candidates(10)) await shop.get(user);
+		expect(shop.asked.slice(before).every(({ origin }) => origin === "blue")).toBe(true);
+	});
+
+	test("is not left for requests that are not repeated and fail on the baseline as often, so nobody is its harm for that", async () => {
+		for (const init of [{ method: "POST", body: "order" }, {}]) {
+			const shop = await aShop({ route: { retry: false } });
+			shop.answer = failing;
+			for (const user of candidates(40)) {
+				await shop.get(control, "/orders", init);
+				await shop.get(user, "/orders", init);
+			}
+			shop.answer = async ({ origin }) => new Response(origin);
+			const before = shop.points().length;
+			for (const user of candidates(30)) expect(await (await shop.get(user)).text()).toBe("green");
+			expect(
+				shop
+					.points()
+					.slice(before)
+					.filter(({ metric, value }) => metric === "error" && value > 0),
+			).toEqual([]);
+		}
+	});
+
+	test("is not left for the few requests of one client that cannot be repeated", async () => {
+		const shop = await aShop();
+		shop.answer = async ({ init, origin }) => (init.method === "POST" ? failing() : new Response(origin));
+		for (let i = 0; i < FUSE_RULES.inARow; i++) await shop.get(candidate, "/orders", { method: "POST", body: "order" });
+		for (const user of candidates(30)) expect(await (await shop.get(user)).text()).toBe("green");
 	});
 
 	test("keeps its users where the route has no fuse", async () => {

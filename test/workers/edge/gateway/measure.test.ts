@@ -42,6 +42,17 @@ describe("the outcome of a request", () => {
 		expect(told(shop.points())[0]).toEqual(["control", "error", error]);
 	});
 
+	test("is none of a body that cannot be read, and the request is refused", async () => {
+		const shop = await aShop();
+		const body = new ReadableStream({ start: (controller) => controller.enqueue("text") });
+		const headers = { "x-user": candidate, "content-length": "100" };
+		shop.answer = hanging;
+		const answer = await shop.answerTo(new Request("https://shop.example/", { method: "POST", body, headers }));
+		expect(answer.status).toBe(400);
+		await shop.settled();
+		expect(shop.points()).toEqual([]);
+	});
+
 	test("of a flag that nobody measures is not recorded, and of one that is measured for its own sake it is", async () => {
 		const unmeasured = await aShop({ rollout: null });
 		await unmeasured.get(candidate);
@@ -100,7 +111,7 @@ describe("the end of an answer", () => {
 		expect(shop.asked[0]?.init.encodeResponseBody).toBeUndefined();
 	});
 
-	test("that nobody saw says nothing: who left, what broke off, what has no body", async () => {
+	test("that nobody saw says nothing: who left, what broke off", async () => {
 		const shop = await aShop({ rollout: { signals: ended } });
 		shop.answer = async () => new Response(new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1_000)) }));
 		const left = await shop.respondTo(candidate);
@@ -118,9 +129,19 @@ describe("the end of an answer", () => {
 		const broken = await shop.respondTo(candidate);
 		await expect(broken.text()).rejects.toThrow();
 		await shop.settled();
+		expect(shop.points().filter(({ metric }) => metric !== "error" && metric !== "latency_ms")).toEqual([]);
+	});
+
+	test("without a body is there with its header", async () => {
+		const shop = await aShop({ rollout: { signals: ended } });
 		shop.answer = async () => new Response(null, { status: 204 });
 		await shop.get(candidate);
-		expect(shop.points().filter(({ metric }) => metric !== "error" && metric !== "latency_ms")).toEqual([]);
+		const points = shop.points().map(({ metric, value }) => [metric, value]);
+		const [, [, ms] = []] = points;
+		expect(points.slice(2)).toEqual([
+			["duration_ms", ms],
+			["response_bytes", 0],
+		]);
 	});
 
 	test("of the baseline's answer in the candidate's place says nothing of the candidate", async () => {

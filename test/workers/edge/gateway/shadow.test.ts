@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { FUSE_RULES } from "../../../../core/gateway/fuse";
 import type { Compared } from "../../../../core/wire";
+import { gather } from "../../../../worker/gateway/comparisons";
 import { down } from "../harness";
 import { type Asked, aShop, candidate, candidates, control, failing, hanging, looksAt } from "./town";
 
@@ -117,11 +119,54 @@ describe("what is compared", () => {
 	test("is not asked of a candidate whose fuse has blown, nor for a user who has its answer already", async () => {
 		const shop = await aShop({ route: { shadow, retry: false } });
 		shop.answer = ({ origin }) => (origin === "green" ? failing() : Promise.resolve(new Response("blue")));
-		for (const user of candidates(10)) await shop.get(user);
+		for (const user of candidates(30)) await shop.get(user);
 		expect(all(shop)).toEqual([]);
 		const before = shop.asked.length;
 		await shop.get(control);
 		expect(shop.asked.slice(before).map(({ origin }) => origin)).toEqual(["blue"]);
+		// Nobody may be sent to it any more, so none would be the trial.
+		shop.later(FUSE_RULES.openMs);
+		await shop.get(control);
+		expect(shop.asked.at(-1)?.origin).toBe("green");
+	});
+
+	test("is no request for a part of an answer, or on a condition that the other origin knows nothing of", async () => {
+		const shop = await aShop({ route: { shadow } });
+		shop.answer = async ({ origin, headers }) =>
+			headers.get("if-none-match") === `"${origin}"` ? new Response(null, { status: 304 }) : new Response("same");
+		for (const name of ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "range"])
+			await shop.get(control, "/", { headers: { [name]: '"blue"' } });
+		expect(shop.asked.every(({ origin }) => origin === "blue")).toBe(true);
+		expect(all(shop)).toEqual([]);
+	});
+
+	test("has one deadline for all of it: a candidate that begins and hangs is an error and a discrepancy as one that never begins", async () => {
+		const shop = await aShop({ route: { shadow, timeout: "1s" }, rollout: { served: 0, shadow: true } });
+		const begun = async (): Promise<Response> => {
+			await scheduler.wait(700);
+			return new Response(new ReadableStream({ start: (c) => c.enqueue(new Uint8Array(1)), pull: () => new Promise(() => undefined) }));
+		};
+		for (const green of [hanging, begun]) {
+			const before = all(shop).length;
+			shop.answer = ({ origin }) => (origin === "green" ? green() : Promise.resolve(new Response("blue")));
+			await shop.get(control);
+			const [one] = all(shop).slice(before);
+			expect(one).toMatchObject({ queries: 1, errors: 1, discrepancies: 1 });
+			expect(one?.samples[0]?.differences).toEqual([{ at: "answer", legacy: 200, candidate: "none in time" }]);
+		}
+		const found = shop.points().filter(({ arm }) => arm === "candidate");
+		expect(found.filter(({ metric, value }) => metric === "error" && value === 1)).toHaveLength(2);
+		expect(found.filter(({ metric, value }) => metric === "discrepancy" && value === 1)).toHaveLength(2);
+	});
+
+	test("stays, and is told by the next request, where there was no time left to tell of it", async () => {
+		const shop = await aShop();
+		const sources = { now: () => Date.now(), wait: (ms: number) => scheduler.wait(ms) };
+		const found = { subject: "shop", phase: "", isDiscrepancy: true, isError: false, latencies: undefined, sample: undefined };
+		await gather({ gateway: shop.gateway, sources }, "production", [found], Date.now() + 500);
+		expect(shop.compared).toEqual([]);
+		await gather({ gateway: shop.gateway, sources }, "production", [found]);
+		expect(all(shop)).toMatchObject([{ queries: 2, discrepancies: 2 }]);
 	});
 
 	test("is status, chosen headers and the body, but for what may differ", async () => {

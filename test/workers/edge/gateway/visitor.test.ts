@@ -33,6 +33,23 @@ describe("a visitor without an account", () => {
 		expect((await shop.send(`${SHOP}/`)).headers.getSetCookie()).toEqual(["session=1", expect.stringMatching(/^__Host-tidegate=/)]);
 	});
 
+	test("does not get another's cookie from a shared cache: an answer that sets it is private", async () => {
+		const shop = await aShop(visitors);
+		for (const [said, expected] of [
+			["public, max-age=60, s-maxage=600", "private, max-age=60"],
+			["", "private"],
+			["no-store", "no-store"],
+			["private, max-age=5", "private, max-age=5"],
+		]) {
+			shop.answer = async () =>
+				new Response("", { headers: { "cdn-cache-control": "max-age=60", ...(said ? { "cache-control": said } : {}) } });
+			const first = await shop.send(`${SHOP}/`);
+			expect([first.headers.get("cache-control"), first.headers.get("cdn-cache-control")]).toEqual([expected, null]);
+			const again = await shop.send(`${SHOP}/`, { headers: { cookie: `__Host-tidegate=${cookieIn(first)}` } });
+			expect([again.headers.get("cache-control"), again.headers.get("cdn-cache-control")]).toEqual([said || null, "max-age=60"]);
+		}
+	});
+
 	test("is one whose cookie is of our own making: any other is replaced", async () => {
 		const shop = await aShop(visitors);
 		const forged = [

@@ -135,6 +135,20 @@ routes:
 		});
 		expect(differences.filter(({ path }) => path.startsWith("/routes/shop/origins"))).toHaveLength(1);
 	});
+
+	test("says on its first attempt too what it would change in routes, and once it is applied what it has changed", async () => {
+		const shadow = { variant: "green", sample: 100, compare: { ignore: ["$.at"] } };
+		const there = { ...shop, timeout: "5s", origins: { blue: "https://blue.example.com", green: "https://green.example.com" }, shadow };
+		const control = await standIn(({ method, path }) => {
+			if (method === "POST") return { status: 201, body: { ...told, plan: { phases: [] }, state: null, health: null } };
+			return { body: path.includes("/gateway/routes") ? { routes: [there], damaged: [] } : { rollouts: [], damaged: [] } };
+		});
+		const { out } = await tidegate(["plan", "diff", "-"], { env: control.env, stdin });
+		expect(out).toContain("has no attempt yet");
+		expect(out).toMatch(/\/routes\/shop\/shadow\s+\{.*\$\.at.*\}\s+–/);
+		const { exit, err } = await tidegate(["plan", "apply", "-"], { env: control.env, stdin });
+		expect([exit, err]).toEqual([EXIT.ok, expect.stringMatching(/changed: \/routes\/shop\/shadow, from .*\$\.at.* to –/)]);
+	});
 });
 
 test("import says which routes it has left out", async () => {

@@ -199,17 +199,19 @@ describe("protect", () => {
 	const answered = { key: "shed", kind: "shed", share: 50, upTo: 5, untilMs: Date.now() + 3_600_000 };
 
 	test.each<[argv: string, path: string, body: object]>([
-		["shed --share 12.5 --for 30m --host shop.example.com", "shed", { kind: "shed", share: 12.5, host: "shop.example.com" }],
+		["shed --share 12.5 --for 30m", "shed", { kind: "shed", share: 12.5 }],
+		["shed --share 50% --host Shop.example.com:8443", "shed-shop.example.com-8443", { share: 50, host: "shop.example.com:8443" }],
+		["shed --share 5 --up-to 3 --exempt /health,/pay/*", "shed", { kind: "shed", share: 5, upTo: 3, exempt: ["/health", "/pay/*"] }],
+		["shed --share 5 --host shop.example.com --key flood", "flood", { kind: "shed", share: 5, host: "shop.example.com" }],
 		["lock-down --segments staff,auditors", "lock-down", { kind: "lock_down", segments: ["staff", "auditors"] }],
 		["isolate --segments enterprise --for 7d", "isolate", { kind: "isolate", segments: ["enterprise"] }],
 	])("%s is put with its end", async (argv, key, body) => {
-		const control = await standIn(() => ({ body: answered }));
+		const control = await standIn(({ method }) => (method === "PUT" ? { body: answered } : problem("forbidden", 403, "")));
 		const before = Date.now();
 		expect(await tidegate(["protect", ...argv.split(" "), "--reason", "flood"], { env: control.env })).toMatchObject({ exit: EXIT.ok });
-		expect(control.received).toMatchObject([
-			{ method: "PUT", path: `/api/v1/gateway/protections/${key}?environment=production&reason=flood`, body },
-		]);
-		const { until } = (control.received[0] as { readonly body: { readonly until: string } }).body;
+		const puts = control.received.filter(({ method }) => method === "PUT");
+		expect(puts).toMatchObject([{ path: `/api/v1/gateway/protections/${key}?environment=production&reason=flood`, body }]);
+		const { until } = (puts[0] as { readonly body: { readonly until: string } }).body;
 		expect(Date.parse(until)).toBeGreaterThan(before);
 	});
 
@@ -218,6 +220,10 @@ describe("protect", () => {
 		["shed --share all", "--share takes percent"],
 		["shed --share 101", "--share takes percent"],
 		["shed --share 5 --for ever", "--for takes a duration"],
+		["shed --share 5 --up-to 10", "--up-to takes a priority from 0 to 9"],
+		["shed --share 5 --host http://shop.example.com", "--host takes a host without http://"],
+		["shed --share 5 --exempt /a,", "--exempt takes paths"],
+		["shed --share 5 --key Flood", "--key, of at most 63"],
 		["shed --share 5 --for 0m", "--for takes a duration"],
 		["lock-down", "--segments takes keys"],
 		["isolate --segments a,,b", "--segments takes keys"],
@@ -228,6 +234,32 @@ describe("protect", () => {
 		expect(err).toContain(says);
 	});
 
+	test("says which one it replaces, and of a host that no route has that nothing is protected", async () => {
+		const control = await standIn(({ method, path }) => {
+			if (path.includes("/routes")) return { body: { routes: [shop], damaged: [] } };
+			const before = { ...answered, key: "shed-shop.exmaple.com", share: 20, host: "shop.exmaple.com" };
+			return { body: method === "PUT" ? { ...before, share: 50 } : { protections: [answered, before], damaged: [] } };
+		});
+		const argv = ["protect", "shed", "--share", "50", "--host", "shop.exmaple.com"];
+		const { exit, out, err } = await tidegate(argv, { env: control.env });
+		expect(exit).toBe(EXIT.ok);
+		expect(out).toMatch(
+			/shed 50 % up to priority 5, shop\.exmaple\.com\nit replaces shed 20 % up to priority 5, shop\.exmaple\.com, until /,
+		);
+		expect(err).toContain("this protects nothing: did you mean shop.example.com?");
+	});
+
+	test("tells what control refuses by its options", async () => {
+		const errors = [
+			{ pointer: "/segments/0", message: "there is no segment stuff" },
+			{ pointer: "/until", message: "is more than 7 days ahead" },
+		];
+		const control = await standIn(({ method }) => (method === "PUT" ? problem("invalid", 422, "", { errors }) : { body: {} }));
+		const { exit, err } = await tidegate(["protect", "isolate", "--segments", "stuff", "--for", "9d"], { env: control.env });
+		expect(exit).toBe(EXIT.failure);
+		expect(err).toContain("--segments: there is no segment stuff\n--for: is more than 7 days ahead");
+	});
+
 	test("list shows what is in force and how long still, and off lifts it", async () => {
 		const control = await standIn(({ method }) =>
 			method === "GET" ? { body: { protections: [answered], damaged: [] } } : { status: 204 },
@@ -235,6 +267,8 @@ describe("protect", () => {
 		expect((await tidegate(["protect", "list"], { env: control.env })).out).toMatch(/shed\s+shed\s+50 % up to priority 5\s+all hosts/);
 		expect(await tidegate(["protect", "off", "shed"], { env: control.env })).toMatchObject({ exit: EXIT.ok });
 		expect(control.received[1]).toMatchObject({ method: "DELETE", path: "/api/v1/gateway/protections/shed?environment=production" });
+		await tidegate(["protect", "off", "shed", "--host", "shop.example.com"], { env: control.env });
+		expect(control.received[2]?.path).toBe("/api/v1/gateway/protections/shed-shop.example.com?environment=production");
 	});
 });
 

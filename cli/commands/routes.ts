@@ -32,10 +32,11 @@ export const routesGet: Command = {
 	about: "One route, as routes put takes it",
 	options: ["environment"],
 	examples: ["tidegate routes get shop > shop.json"],
+	notes: "Its version, and when it was written: routes list --json.",
 	async run({ args: [key = ""], control, environment }) {
 		const found = await control().get(`/gateway/routes/${encodeURIComponent(key)}`, route, { environment });
-		const written = Object.entries(found).filter(([name]) => Object.hasOwn(routeSchema.shape, name));
-		return { json: found, text: JSON.stringify(Object.fromEntries(written), null, 2) };
+		const written = Object.fromEntries(Object.entries(found).filter(([name]) => Object.hasOwn(routeSchema.shape, name)));
+		return { json: written, text: JSON.stringify(written, null, 2) };
 	},
 };
 

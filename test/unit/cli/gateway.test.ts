@@ -27,6 +27,7 @@ describe("routes", () => {
 		const { out } = await tidegate(["routes", "get", "shop"], { env: control.env });
 		const { environment: _e, version: _v, updatedAtMs: _u, warnings: _w, ...written } = shop;
 		expect(JSON.parse(out)).toEqual(written);
+		expect(JSON.parse((await tidegate(["routes", "get", "shop", "--json"], { env: control.env })).out)).toEqual(written);
 	});
 
 	test("are created where there is none, replaced at the version that was looked at, and warnings are told", async () => {
@@ -291,7 +292,65 @@ test("compare shows a day's report, and how answers differ", async () => {
 	const control = await standIn(() => ({ body: report }));
 	const { exit, out } = await tidegate(["compare", "shop", "--date", "2026-01-31"], { env: control.env });
 	expect(exit).toBe(EXIT.ok);
-	expect(control.received).toMatchObject([{ path: "/api/v1/compare/shop/report?environment=production&date=2026-01-31" }]);
+	expect(control.received.map(({ path }) => path)).toContain("/api/v1/compare/shop/report?environment=production&date=2026-01-31");
 	for (const shown of ["phase compare: discrepancies", "1254", "GET /9", "and 2 more"]) expect(out).toContain(shown);
 	expect(out).not.toContain("GET /10");
+});
+
+describe("compare", () => {
+	const report = { phase: null, date: "2026-01-31", total_queries: 9, discrepancies: 3, errors: 0, status: "discrepancies" };
+	const route = { ...shop, shadow: { ...shop.shadow, compare: { ignore: ["$.origin"] } } };
+	const reported = (samples: readonly object[], more: object = {}) =>
+		standIn(({ path }) => ({
+			body: path.includes("/gateway/routes") ? { routes: [route], damaged: [] } : { ...report, ...more, samples },
+		}));
+	const sample = (legacy: string, candidate: string, input = "GET /cart") => ({
+		input,
+		legacy_result: legacy,
+		new_result: candidate,
+		match: false,
+	});
+
+	test("shows what differs and counts, and what differs alike once", async () => {
+		const [blue, green] = ['{"origin":"blue","price":42,"more":"x"}', '{"origin":"green","price":43,"more":"x"}'];
+		const { env } = await reported([sample(blue, green), sample(blue, green), sample(blue, blue.replace("42", "44"))]);
+		const { out } = await tidegate(["compare", "shop"], { env });
+		expect(out).toMatch(/GET \/cart\s+2\s+\$\.price\s+42\s+43\n/);
+		expect(out).toMatch(/GET \/cart\s+1\s+\$\.price\s+42\s+44\n/);
+		expect(out).not.toContain("$.origin");
+	});
+
+	test("shows long answers from shortly before the character where they part", async () => {
+		const same = "a".repeat(500);
+		const { env } = await reported([sample(`${same}left`, `${same}right`), sample("alike", "alike", "GET /status")]);
+		const { out } = await tidegate(["compare", "shop"], { env });
+		expect(out).toMatch(/…a{12}left\s+…a{12}right\n/);
+		expect(out).toMatch(/GET \/status\s+1\s+not the body/);
+	});
+
+	test("of a flag without data names the route that compares, and says that a day is still to come", async () => {
+		const { env } = await reported([], { status: "no_data", date: "2999-01-31" });
+		const { err } = await tidegate(["compare", "store", "--date", "2999-01-31"], { env });
+		expect(err).toContain("2999-01-31 is still to come");
+		expect(err).toContain("tidegate compare shop");
+	});
+
+	test("tells what is wrong with --date by that name", async () => {
+		const errors = [{ pointer: "?date=", message: "takes a day, as in 2026-01-31" }];
+		const { env } = await standIn(() => problem("invalid", 422, "", { errors }));
+		expect(await tidegate(["compare", "shop", "--date", "soon"], { env })).toMatchObject({
+			exit: EXIT.failure,
+			err: expect.stringContaining("--date: takes a day"),
+		});
+	});
+});
+
+test("of a long line an excerpt shows what is around the mistake, with the mark below it", async () => {
+	const stdin = `{"key": "shop", "context": {${Array.from({ length: 200 }, (_, i) => `"a${i}": "x-a"`).join(", ")}}, "hots": "x"}`;
+	const errors = [{ pointer: "/hots", message: "unknown field" }];
+	const control = await standIn(({ method }) => (method === "GET" ? missing() : problem("invalid", 422, "", { errors })));
+	const { err } = await tidegate(["routes", "put", "-f", "-"], { env: control.env, stdin });
+	const [, shown = "", mark = ""] = err.split("\n").slice(1);
+	expect(shown.length).toBeLessThan(200);
+	expect(shown.slice(mark.indexOf("^"))).toMatch(/^"hots"/);
 });

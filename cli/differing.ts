@@ -52,8 +52,13 @@ function inJson(legacy: string, candidate: string, { ignore = [], tolerance = {}
 	// Of what is no JSON, or was cut short, the whole is told.
 	return found
 		.filter(({ at }) => at !== "body")
-		.map(({ at, legacy: ours, candidate: theirs }) => ({ at, ...aligned(JSON.stringify(ours) ?? "–", JSON.stringify(theirs) ?? "–") }));
+		.map(({ at, legacy: ours, candidate: theirs }) => ({
+			at: onOneLine(at),
+			...aligned(JSON.stringify(ours) ?? "–", JSON.stringify(theirs) ?? "–"),
+		}));
 }
+
+const onOneLine = (text: string): string => text.replaceAll(/\s/g, " ");
 
 /** Both from shortly before the first character in which they differ. */
 function aligned(legacy: string, candidate: string): { readonly legacy: string; readonly candidate: string } {
@@ -61,7 +66,7 @@ function aligned(legacy: string, candidate: string): { readonly legacy: string; 
 	while (first < legacy.length && legacy[first] === candidate[first]) first++;
 	const from = legacy.length > CHARACTERS || candidate.length > CHARACTERS ? Math.max(0, first - BEFORE) : 0;
 	const cut = (text: string): string => {
-		const shown = text.slice(from, from + CHARACTERS);
+		const shown = onOneLine(text.slice(from, from + CHARACTERS));
 		return `${from > 0 ? "…" : ""}${shown}${from + CHARACTERS < text.length ? "…" : ""}`;
 	};
 	return { legacy: cut(legacy), candidate: cut(candidate) };

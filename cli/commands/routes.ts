@@ -58,7 +58,7 @@ export const routesValidate: Command = {
 			.control()
 			.send(write, validated)
 			.catch((error: unknown) => {
-				throw inFile(error, read, routeSchema);
+				throw inFile(error, read, routeSchema, call.environment);
 			});
 		for (const warning of found.warnings) call.note(warning);
 		return { json: found, text: `${read.name} is a route that ${call.environment} can take` };
@@ -82,7 +82,7 @@ export const routesPut: Command = {
 		const write = await writeOf(control, call, key, source.value);
 		if (call.options["dry-run"]) return wouldSend(control, [write]);
 		const put = await control.send(write, route).catch((error: unknown) => {
-			throw inFile(error, read, routeSchema);
+			throw inFile(error, read, routeSchema, call.environment);
 		});
 		for (const warning of put.warnings) call.note(warning);
 		return { json: put, text: `${put.key} routes ${put.host}${put.path} in ${call.environment} within 10 s (version ${put.version})` };

@@ -52,6 +52,7 @@ describe("routes", () => {
 		const { exit, err } = await tidegate(["routes", "put", "-f", "-"], { env: control.env, stdin: "key: shop\nhots: x\n" });
 		expect(exit).toBe(EXIT.failure);
 		expect(err).toContain('stdin:2:1: /hots: unknown field: did you mean "host"?');
+		expect(err).toContain("control refuses - for production");
 	});
 
 	test.each([
@@ -353,4 +354,10 @@ test("of a long line an excerpt shows what is around the mistake, with the mark 
 	const [, shown = "", mark = ""] = err.split("\n").slice(1);
 	expect(shown.length).toBeLessThan(200);
 	expect(shown.slice(mark.indexOf("^"))).toMatch(/^"hots"/);
+});
+
+test("routes preview-header asks for the host that is missing, and for one without a scheme", async () => {
+	expect((await tidegate(["routes", "preview-header"], { stdin: "s3cret" })).err).toContain("--host is required");
+	const { exit, err } = await tidegate(["routes", "preview-header", "--host", "https://shop.example.com"], { stdin: "s3cret" });
+	expect([exit, err]).toEqual([EXIT.usage, expect.stringContaining("takes a host without http://")]);
 });

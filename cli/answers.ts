@@ -308,7 +308,13 @@ export const route = z.looseObject({
 	methods: z.array(z.string()).optional(),
 	origin: origin.optional(),
 	flag: z.string().optional(),
-	shadow: z.looseObject({ variant: z.string(), sample: z.number() }).optional(),
+	shadow: z
+		.looseObject({
+			variant: z.string(),
+			sample: z.number(),
+			compare: z.looseObject({ ignore: z.array(z.string()).optional(), tolerance: z.record(z.string(), z.number()).optional() }).optional(),
+		})
+		.optional(),
 	version: z.number(),
 	warnings: z.array(z.string()),
 });

@@ -52,6 +52,13 @@ export const OPTIONS = {
 	days: { type: "string", takes: "<count>", about: "of the last so many days" },
 	share: { type: "string", takes: "<percent>", about: "of requests" },
 	for: { type: "string", takes: "<duration>", about: "how long (default 1h)" },
+	"up-to": { type: "string", takes: "<0-9>", about: "of a shed: the highest priority of which requests are refused (default 5)" },
+	exempt: {
+		type: "string",
+		takes: "</a,/b/*>",
+		about: "of a shed: paths never refused, in place of /health, /health/*, /healthz, /livez, /readyz",
+	},
+	key: { type: "string", takes: "<key>", about: "what the protection is called (default: its kind, and the host that it is for)" },
 	host: { type: "string", takes: "<host>", about: "the host it is about" },
 	variant: { type: "string", takes: "<variant>", about: "the variant that is forced (default: none, it is only shown)" },
 	date: { type: "string", takes: "<day>", about: "as in 2026-01-31 (default: today, UTC)" },
@@ -118,7 +125,8 @@ function absent({ type, multiple }: Option): unknown {
 }
 
 function unknownOption(rawName: string, name: string): string {
-	const likely = nearest(name, Object.keys(OPTIONS));
+	const begun = Object.keys(OPTIONS).filter((each) => name.length > 2 && each.startsWith(name));
+	const likely = begun.length === 1 ? begun[0] : nearest(name, Object.keys(OPTIONS));
 	return `there is no option ${rawName}${likely === undefined ? ": --help shows those there are" : `: did you mean --${likely}?`}`;
 }
 

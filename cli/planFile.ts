@@ -141,12 +141,17 @@ export function inFile(
 	error: unknown,
 	{ name, text, source }: Pick<PlanFile, "name" | "text" | "source">,
 	schema: z.ZodType = plan,
+	environment?: string,
 ): unknown {
 	const errors = problemIn(error)?.errors;
 	if (!(error instanceof Stop) || errors === undefined) return error;
 	const mistakes = errors.map((each) => placed(each, source, schema));
-	return new Stop(error.exit, `control refuses ${name}\n${printMistakes({ name, text, mistakes })}`, {
-		...error.details,
-		errors: mistakes,
-	});
+	return new Stop(
+		error.exit,
+		`control refuses ${name}${environment === undefined ? "" : ` for ${environment}`}\n${printMistakes({ name, text, mistakes })}`,
+		{
+			...error.details,
+			errors: mistakes,
+		},
+	);
 }

@@ -76,9 +76,16 @@ function within(node: Node | null, character: number): number {
 
 const startOf = (node: Node | null): number => node?.range?.[0] ?? 0;
 
-/** The line, with a mark below the place. */
-export function excerpt(text: string, { line, column }: Position): string {
-	const shown = (text.split("\n")[line - 1] ?? "").replace("\r", "");
+/** JSON is often one long line. */
+const EXCERPT_CHARACTERS = 160;
+
+/** The line, or what is around the place of a long one, with a mark below the place. */
+export function excerpt(text: string, { line, column: whole }: Position): string {
+	const full = (text.split("\n")[line - 1] ?? "").replace("\r", "");
+	const from = Math.max(0, Math.min(whole - EXCERPT_CHARACTERS / 2, full.length - EXCERPT_CHARACTERS));
+	const [before, after] = [from > 0 ? "…" : "", from + EXCERPT_CHARACTERS < full.length ? "…" : ""];
+	const shown = `${before}${full.slice(from, from + EXCERPT_CHARACTERS)}${after}`;
+	const column = whole - from + before.length;
 	const gutter = `${line} | `;
 	// Tabs stay, so that the mark stands below its place.
 	const blank = shown.slice(0, column - 1).replace(/[^\t]/g, " ");

@@ -20,6 +20,7 @@ const ALSO_CALLED: Readonly<Record<string, string>> = {
 	"rollout status": "rollout show",
 	"rollout stop": "rollout pause",
 	"rollout abort": "rollout cancel",
+	"routes show": "routes get",
 };
 
 function withinGroup(first: string, second: string, group: readonly string[]): readonly string[] {

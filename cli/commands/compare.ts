@@ -1,5 +1,7 @@
-import { type CompareReport, compareReport } from "../answers";
+import { type CompareReport, type Route, compareReport, routes } from "../answers";
 import type { Command } from "../command";
+import { differing } from "../differing";
+import { inOptions } from "../inOptions";
 import { type Colour, type Paint, pairs, table } from "../output";
 
 export const compare: Command = {
@@ -8,19 +10,42 @@ export const compare: Command = {
 	about: "What comparing found on one day, of a route, or of a flag whose application compares",
 	options: ["environment", "date"],
 	examples: ["tidegate compare shop", "tidegate compare shop --date 2026-01-31 --json | jq .discrepancies"],
-	notes: "Without --date it is today's (UTC). Only what differs is kept as a sample, at most 100 a day.",
-	async run({ args: [subject = ""], control, environment, options, paint }) {
+	notes:
+		"Without --date it is today's (UTC). Only what differs is kept as a sample, at most 100 a day; those that differ alike are shown once. --json has both answers whole.",
+	async run({ args: [subject = ""], control: open, environment, options, paint, note, world }) {
+		const control = open();
 		const query = { environment, date: options.date };
-		const found = await control().get(`/compare/${encodeURIComponent(subject)}/report`, compareReport, query);
-		return { json: found, text: reportText(subject, found, paint) };
+		const [found, there] = await Promise.all([
+			control.get(`/compare/${encodeURIComponent(subject)}/report`, compareReport, query).catch((error: unknown) => {
+				throw inOptions(error, { date: "date" });
+			}),
+			// They say what may differ; the report is told without them too.
+			control.get("/gateway/routes", routes, { environment }).catch(() => undefined),
+		]);
+		if (found.status === "no_data") for (const hint of hintsFor(subject, found.date, there?.routes ?? [], world.now())) note(hint);
+		const comparing = there?.routes.find(({ key }) => key === subject)?.shadow?.compare;
+		return { json: found, text: reportText(subject, found, comparing, paint) };
 	},
 };
 
 const COLOURS: Readonly<Record<string, Colour>> = { match: "green", discrepancies: "red", errors: "yellow", no_data: "dim" };
 const SHOWN = 10;
-const CHARACTERS = 60;
+const PARTS_SHOWN = 3;
 
-function reportText(subject: string, found: CompareReport, paint: Paint): string {
+/** Why there may be nothing. */
+function hintsFor(subject: string, date: string, there: readonly Route[], nowMs: number): string[] {
+	const today = new Date(nowMs).toISOString().slice(0, 10);
+	const routed = there.filter(({ key, flag, shadow }) => key !== subject && flag === subject && shadow).map(({ key }) => key);
+	const commands = routed.map((key) => `tidegate compare ${key}`).join(", ");
+	return [
+		...(date > today ? [`${date} is still to come: days are UTC, and today is ${today}`] : []),
+		...(routed.length > 0
+			? [`of a flag it is what its application compares; what the gateway compares is told of a route: ${commands}`]
+			: []),
+	];
+}
+
+function reportText(subject: string, found: CompareReport, comparing: NonNullable<Route["shadow"]>["compare"], paint: Paint): string {
 	const { date, phase, status, total_queries: total, discrepancies, errors, samples } = found;
 	const head = pairs(
 		[
@@ -32,9 +57,14 @@ function reportText(subject: string, found: CompareReport, paint: Paint): string
 		paint,
 	);
 	if (samples.length === 0) return head;
-	const rows = samples.slice(0, SHOWN).map((each) => [each.input, short(each.legacy_result), short(each.new_result)]);
-	const more = samples.length > SHOWN ? `\nand ${samples.length - SHOWN} more: --json shows them whole` : "";
-	return `${head}\n\n${table(["ASKED", "LEGACY", "NEW"], rows, paint)}${more}`;
+	const kinds = differing(samples, comparing);
+	const rows = kinds.slice(0, SHOWN).flatMap(({ input, parts, times }) =>
+		parts.slice(0, PARTS_SHOWN).map(({ at, legacy, candidate }, i) => {
+			const isSame = legacy === candidate && at === "";
+			const place = isSame ? "not the body" : at === "" ? "body" : at;
+			return [i === 0 ? input : "", i === 0 ? String(times) : "", place, legacy, candidate];
+		}),
+	);
+	const more = kinds.length > SHOWN ? `\nand ${kinds.length - SHOWN} more: --json shows them whole` : "";
+	return `${head}\n\n${table(["ASKED", "TIMES", "WHERE", "LEGACY", "NEW"], rows, paint)}${more}`;
 }
-
-const short = (text: string): string => (text.length > CHARACTERS ? `${text.slice(0, CHARACTERS)}…` : text);

@@ -59,8 +59,12 @@ export const difference: Command = {
 		const control = call.control();
 		const newest = await newestAttempt(control, file);
 		const { rollout } = file.plan;
-		if (!newest)
-			return { json: { rollout, against: null, differences: [] }, text: `${rollout} has no attempt yet: tidegate plan apply ${file.name}` };
+		if (!newest) {
+			const differences = await routeDifferences(control, file);
+			const none = `${rollout} has no attempt yet: tidegate plan apply ${file.name}`;
+			const text = differences.length === 0 ? none : `${none}\n\nroutes that it changes\n\n${differenceTable(differences, call.paint)}`;
+			return { json: { rollout, against: null, differences }, text };
+		}
 		const approved = newest.plan as Readonly<Record<string, unknown>> | null;
 		const { defaults } = await settingsOf(control, file.plan.environment);
 		const { metrics: _own, ...wanted } = withDefaults(file.plan, fieldsOf(file.written), defaults);
@@ -85,7 +89,7 @@ export const apply: Command = {
 		"tidegate plan apply checkout.yaml --start --at 2026-03-01T08:00:00Z --manual",
 	],
 	notes:
-		"Each time it makes a new attempt, with other users. Routes of the plan are written with it, which takes an admin where they change.",
+		"Each time it makes a new attempt, with other users. Routes of the plan are written with it, over those that are there, which takes an admin where they change: it says what has changed, and plan diff what would.",
 	async run(call) {
 		const { start: isStarted } = call.options;
 		const stray = START_OPTIONS.find((each) => call.given.includes(each));
@@ -97,9 +101,14 @@ export const apply: Command = {
 		const create: Write = { method: "POST", path: "/rollouts", body: file.written };
 		const start = (id: string): Write => commandWrite(id, "start", call.options.reason, fields);
 		if (call.options["dry-run"]) return wouldSend(control, isStarted ? [create, start(await nextId(control, file))] : [create]);
+		const changed = await routeDifferences(control, file);
 		const draft = await control.send(create, detail).catch((error: unknown) => {
 			throw inFile(error, file);
 		});
+		for (const { path, before, after } of changed)
+			call.note(
+				before === undefined && after !== undefined ? `written: ${path}` : `changed: ${path}, from ${shown(before)} to ${shown(after)}`,
+			);
 		const there = file.routes.map(({ key }) => `, its route ${key} is there`).join("");
 		if (!isStarted) return { json: draft, text: `${draft.id} is a draft${there}: tidegate rollout start ${draft.id}` };
 		const started = await tell(call.world, control, start(draft.id)).catch((error: unknown) => {
@@ -212,7 +221,12 @@ async function attempts(control: Control, wanted: string, environment?: string):
 
 function differencesText({ id, status }: Detail, differences: ReturnType<typeof diff>, paint: Paint): string {
 	if (differences.length === 0) return `nothing differs from ${id} (${status})`;
-	const show = (value: unknown): string => (value === undefined ? "–" : JSON.stringify(value));
-	const rows = differences.map(({ path, before, after }) => [path, paint("red", show(before)), paint("green", show(after))]);
-	return `against ${id} (${status})\n\n${table(["FIELD", "THERE", "HERE"], rows, paint)}`;
+	return `against ${id} (${status})\n\n${differenceTable(differences, paint)}`;
+}
+
+const shown = (value: unknown): string => (value === undefined ? "–" : JSON.stringify(value));
+
+function differenceTable(differences: ReturnType<typeof diff>, paint: Paint): string {
+	const rows = differences.map(({ path, before, after }) => [path, paint("red", shown(before)), paint("green", shown(after))]);
+	return table(["FIELD", "THERE", "HERE"], rows, paint);
 }

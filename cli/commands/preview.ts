@@ -28,8 +28,9 @@ export const routesPreview: Command = {
 	],
 	notes: `The secret is the edge's GATEWAY_PREVIEW_KEY: it is read from ${VARIABLE}, else from stdin, and nothing is sent. Without --variant the header chooses none, and only shows which one there is. It is good for at most 24h.`,
 	async run({ options, world }) {
+		if (options.host === undefined) throw usageError("--host is required: the host of the requests, as in shop.example.com");
 		const host = hostSchema.safeParse(options.host);
-		if (!host.success) throw usageError("--host takes the host of the requests, as in shop.example.com");
+		if (!host.success) throw usageError(`--host ${host.error.issues[0]?.message ?? ""}`);
 		const variant = options.variant ?? ANY_VARIANT;
 		if (variant.length > VARIANT_CHARACTERS_MAX || !/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(variant))
 			throw usageError("--variant takes a variant's name, of characters that a header may hold");

@@ -32,10 +32,11 @@ export const routesGet: Command = {
 	about: "One route, as routes put takes it",
 	options: ["environment"],
 	examples: ["tidegate routes get shop > shop.json"],
+	notes: "Its version, and when it was written: routes list --json.",
 	async run({ args: [key = ""], control, environment }) {
 		const found = await control().get(`/gateway/routes/${encodeURIComponent(key)}`, route, { environment });
-		const written = Object.entries(found).filter(([name]) => Object.hasOwn(routeSchema.shape, name));
-		return { json: found, text: JSON.stringify(Object.fromEntries(written), null, 2) };
+		const written = Object.fromEntries(Object.entries(found).filter(([name]) => Object.hasOwn(routeSchema.shape, name)));
+		return { json: written, text: JSON.stringify(written, null, 2) };
 	},
 };
 
@@ -57,7 +58,7 @@ export const routesValidate: Command = {
 			.control()
 			.send(write, validated)
 			.catch((error: unknown) => {
-				throw inFile(error, read, routeSchema);
+				throw inFile(error, read, routeSchema, call.environment);
 			});
 		for (const warning of found.warnings) call.note(warning);
 		return { json: found, text: `${read.name} is a route that ${call.environment} can take` };
@@ -81,7 +82,7 @@ export const routesPut: Command = {
 		const write = await writeOf(control, call, key, source.value);
 		if (call.options["dry-run"]) return wouldSend(control, [write]);
 		const put = await control.send(write, route).catch((error: unknown) => {
-			throw inFile(error, read, routeSchema);
+			throw inFile(error, read, routeSchema, call.environment);
 		});
 		for (const warning of put.warnings) call.note(warning);
 		return { json: put, text: `${put.key} routes ${put.host}${put.path} in ${call.environment} within 10 s (version ${put.version})` };

@@ -37,7 +37,7 @@ export const host = z
 	.string()
 	.max(253)
 	.transform((text) => text.toLowerCase())
-	.refine(isHost, "takes a host, as in shop.example.com, and no port that is the default one");
+	.refine(isHost, "takes a host without http://, as in shop.example.com, and no port that is the default one");
 const origin = z.union([
 	z
 		.string()
@@ -131,18 +131,22 @@ const common = {
 };
 const segments = z.array(flagKey).min(1).max(20);
 const protectionBy = <K extends z.ZodType<string | undefined>>(key: K, object: typeof z.strictObject) =>
-	z.discriminatedUnion("kind", [
-		object({
-			key,
-			...common,
-			kind: z.literal("shed"),
-			share: percent.describe("percent of requests that are refused"),
-			upTo: z.int().min(0).max(9).default(5).describe("of priorities up to this one"),
-			exempt: z.array(exemptPath).max(50).default(HEALTH_PATHS).describe("paths that are never refused"),
-		}),
-		object({ key, ...common, kind: z.literal("lock_down"), segments }),
-		object({ key, ...common, kind: z.literal("isolate"), segments }),
-	]);
+	z.discriminatedUnion(
+		"kind",
+		[
+			object({
+				key,
+				...common,
+				kind: z.literal("shed"),
+				share: percent.describe("percent of requests that are refused"),
+				upTo: z.int().min(0).max(9).default(5).describe("of priorities up to this one"),
+				exempt: z.array(exemptPath).max(50).default(HEALTH_PATHS).describe("paths that are never refused"),
+			}),
+			object({ key, ...common, kind: z.literal("lock_down"), segments }),
+			object({ key, ...common, kind: z.literal("isolate"), segments }),
+		],
+		{ error: ({ code }) => (code === "invalid_union" ? "takes shed, lock_down or isolate" : undefined) },
+	);
 export const protection = protectionBy(flagKey, z.strictObject);
 /** As it is put: the path of the request says which. */
 export const protectionReplacement = protectionBy(flagKey.optional(), z.strictObject);

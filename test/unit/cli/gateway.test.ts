@@ -27,6 +27,7 @@ describe("routes", () => {
 		const { out } = await tidegate(["routes", "get", "shop"], { env: control.env });
 		const { environment: _e, version: _v, updatedAtMs: _u, warnings: _w, ...written } = shop;
 		expect(JSON.parse(out)).toEqual(written);
+		expect(JSON.parse((await tidegate(["routes", "get", "shop", "--json"], { env: control.env })).out)).toEqual(written);
 	});
 
 	test("are created where there is none, replaced at the version that was looked at, and warnings are told", async () => {
@@ -51,6 +52,7 @@ describe("routes", () => {
 		const { exit, err } = await tidegate(["routes", "put", "-f", "-"], { env: control.env, stdin: "key: shop\nhots: x\n" });
 		expect(exit).toBe(EXIT.failure);
 		expect(err).toContain('stdin:2:1: /hots: unknown field: did you mean "host"?');
+		expect(err).toContain("control refuses - for production");
 	});
 
 	test.each([
@@ -135,6 +137,20 @@ routes:
 		});
 		expect(differences.filter(({ path }) => path.startsWith("/routes/shop/origins"))).toHaveLength(1);
 	});
+
+	test("says on its first attempt too what it would change in routes, and once it is applied what it has changed", async () => {
+		const shadow = { variant: "green", sample: 100, compare: { ignore: ["$.at"] } };
+		const there = { ...shop, timeout: "5s", origins: { blue: "https://blue.example.com", green: "https://green.example.com" }, shadow };
+		const control = await standIn(({ method, path }) => {
+			if (method === "POST") return { status: 201, body: { ...told, plan: { phases: [] }, state: null, health: null } };
+			return { body: path.includes("/gateway/routes") ? { routes: [there], damaged: [] } : { rollouts: [], damaged: [] } };
+		});
+		const { out } = await tidegate(["plan", "diff", "-"], { env: control.env, stdin });
+		expect(out).toContain("has no attempt yet");
+		expect(out).toMatch(/\/routes\/shop\/shadow\s+\{.*\$\.at.*\}\s+–/);
+		const { exit, err } = await tidegate(["plan", "apply", "-"], { env: control.env, stdin });
+		expect([exit, err]).toEqual([EXIT.ok, expect.stringMatching(/changed: \/routes\/shop\/shadow, from .*\$\.at.* to –/)]);
+	});
 });
 
 test("import says which routes it has left out", async () => {
@@ -185,17 +201,19 @@ describe("protect", () => {
 	const answered = { key: "shed", kind: "shed", share: 50, upTo: 5, untilMs: Date.now() + 3_600_000 };
 
 	test.each<[argv: string, path: string, body: object]>([
-		["shed --share 12.5 --for 30m --host shop.example.com", "shed", { kind: "shed", share: 12.5, host: "shop.example.com" }],
+		["shed --share 12.5 --for 30m", "shed", { kind: "shed", share: 12.5 }],
+		["shed --share 50% --host Shop.example.com:8443", "shed-shop.example.com-8443", { share: 50, host: "shop.example.com:8443" }],
+		["shed --share 5 --up-to 3 --exempt /health,/pay/*", "shed", { kind: "shed", share: 5, upTo: 3, exempt: ["/health", "/pay/*"] }],
+		["shed --share 5 --host shop.example.com --key flood", "flood", { kind: "shed", share: 5, host: "shop.example.com" }],
 		["lock-down --segments staff,auditors", "lock-down", { kind: "lock_down", segments: ["staff", "auditors"] }],
 		["isolate --segments enterprise --for 7d", "isolate", { kind: "isolate", segments: ["enterprise"] }],
 	])("%s is put with its end", async (argv, key, body) => {
-		const control = await standIn(() => ({ body: answered }));
+		const control = await standIn(({ method }) => (method === "PUT" ? { body: answered } : problem("forbidden", 403, "")));
 		const before = Date.now();
 		expect(await tidegate(["protect", ...argv.split(" "), "--reason", "flood"], { env: control.env })).toMatchObject({ exit: EXIT.ok });
-		expect(control.received).toMatchObject([
-			{ method: "PUT", path: `/api/v1/gateway/protections/${key}?environment=production&reason=flood`, body },
-		]);
-		const { until } = (control.received[0] as { readonly body: { readonly until: string } }).body;
+		const puts = control.received.filter(({ method }) => method === "PUT");
+		expect(puts).toMatchObject([{ path: `/api/v1/gateway/protections/${key}?environment=production&reason=flood`, body }]);
+		const { until } = (puts[0] as { readonly body: { readonly until: string } }).body;
 		expect(Date.parse(until)).toBeGreaterThan(before);
 	});
 
@@ -204,6 +222,10 @@ describe("protect", () => {
 		["shed --share all", "--share takes percent"],
 		["shed --share 101", "--share takes percent"],
 		["shed --share 5 --for ever", "--for takes a duration"],
+		["shed --share 5 --up-to 10", "--up-to takes a priority from 0 to 9"],
+		["shed --share 5 --host http://shop.example.com", "--host takes a host without http://"],
+		["shed --share 5 --exempt /a,", "--exempt takes paths"],
+		["shed --share 5 --key Flood", "--key, of at most 63"],
 		["shed --share 5 --for 0m", "--for takes a duration"],
 		["lock-down", "--segments takes keys"],
 		["isolate --segments a,,b", "--segments takes keys"],
@@ -214,6 +236,32 @@ describe("protect", () => {
 		expect(err).toContain(says);
 	});
 
+	test("says which one it replaces, and of a host that no route has that nothing is protected", async () => {
+		const control = await standIn(({ method, path }) => {
+			if (path.includes("/routes")) return { body: { routes: [shop], damaged: [] } };
+			const before = { ...answered, key: "shed-shop.exmaple.com", share: 20, host: "shop.exmaple.com" };
+			return { body: method === "PUT" ? { ...before, share: 50 } : { protections: [answered, before], damaged: [] } };
+		});
+		const argv = ["protect", "shed", "--share", "50", "--host", "shop.exmaple.com"];
+		const { exit, out, err } = await tidegate(argv, { env: control.env });
+		expect(exit).toBe(EXIT.ok);
+		expect(out).toMatch(
+			/shed 50 % up to priority 5, shop\.exmaple\.com\nit replaces shed 20 % up to priority 5, shop\.exmaple\.com, until /,
+		);
+		expect(err).toContain("this protects nothing: did you mean shop.example.com?");
+	});
+
+	test("tells what control refuses by its options", async () => {
+		const errors = [
+			{ pointer: "/segments/0", message: "there is no segment stuff" },
+			{ pointer: "/until", message: "is more than 7 days ahead" },
+		];
+		const control = await standIn(({ method }) => (method === "PUT" ? problem("invalid", 422, "", { errors }) : { body: {} }));
+		const { exit, err } = await tidegate(["protect", "isolate", "--segments", "stuff", "--for", "9d"], { env: control.env });
+		expect(exit).toBe(EXIT.failure);
+		expect(err).toContain("--segments: there is no segment stuff\n--for: is more than 7 days ahead");
+	});
+
 	test("list shows what is in force and how long still, and off lifts it", async () => {
 		const control = await standIn(({ method }) =>
 			method === "GET" ? { body: { protections: [answered], damaged: [] } } : { status: 204 },
@@ -221,6 +269,8 @@ describe("protect", () => {
 		expect((await tidegate(["protect", "list"], { env: control.env })).out).toMatch(/shed\s+shed\s+50 % up to priority 5\s+all hosts/);
 		expect(await tidegate(["protect", "off", "shed"], { env: control.env })).toMatchObject({ exit: EXIT.ok });
 		expect(control.received[1]).toMatchObject({ method: "DELETE", path: "/api/v1/gateway/protections/shed?environment=production" });
+		await tidegate(["protect", "off", "shed", "--host", "shop.example.com"], { env: control.env });
+		expect(control.received[2]?.path).toBe("/api/v1/gateway/protections/shed-shop.example.com?environment=production");
 	});
 });
 
@@ -243,7 +293,71 @@ test("compare shows a day's report, and how answers differ", async () => {
 	const control = await standIn(() => ({ body: report }));
 	const { exit, out } = await tidegate(["compare", "shop", "--date", "2026-01-31"], { env: control.env });
 	expect(exit).toBe(EXIT.ok);
-	expect(control.received).toMatchObject([{ path: "/api/v1/compare/shop/report?environment=production&date=2026-01-31" }]);
+	expect(control.received.map(({ path }) => path)).toContain("/api/v1/compare/shop/report?environment=production&date=2026-01-31");
 	for (const shown of ["phase compare: discrepancies", "1254", "GET /9", "and 2 more"]) expect(out).toContain(shown);
 	expect(out).not.toContain("GET /10");
+});
+
+describe("compare", () => {
+	const report = { phase: null, date: "2026-01-31", total_queries: 9, discrepancies: 3, errors: 0, status: "discrepancies" };
+	const route = { ...shop, shadow: { ...shop.shadow, compare: { ignore: ["$.origin"] } } };
+	const reported = (samples: readonly object[], more: object = {}) =>
+		standIn(({ path }) => ({
+			body: path.includes("/gateway/routes") ? { routes: [route], damaged: [] } : { ...report, ...more, samples },
+		}));
+	const sample = (legacy: string, candidate: string, input = "GET /cart") => ({
+		input,
+		legacy_result: legacy,
+		new_result: candidate,
+		match: false,
+	});
+
+	test("shows what differs and counts, and what differs alike once", async () => {
+		const [blue, green] = ['{"origin":"blue","price":42,"more":"x"}', '{"origin":"green","price":43,"more":"x"}'];
+		const { env } = await reported([sample(blue, green), sample(blue, green), sample(blue, blue.replace("42", "44"))]);
+		const { out } = await tidegate(["compare", "shop"], { env });
+		expect(out).toMatch(/GET \/cart\s+2\s+\$\.price\s+42\s+43\n/);
+		expect(out).toMatch(/GET \/cart\s+1\s+\$\.price\s+42\s+44\n/);
+		expect(out).not.toContain("$.origin");
+	});
+
+	test("shows long answers from shortly before the character where they part", async () => {
+		const same = "a".repeat(500);
+		const { env } = await reported([sample(`${same}left`, `${same}right`), sample("alike", "alike", "GET /status")]);
+		const { out } = await tidegate(["compare", "shop"], { env });
+		expect(out).toMatch(/…a{12}left\s+…a{12}right\n/);
+		expect(out).toMatch(/GET \/status\s+1\s+not the body/);
+	});
+
+	test("of a flag without data names the route that compares, and says that a day is still to come", async () => {
+		const { env } = await reported([], { status: "no_data", date: "2999-01-31" });
+		const { err } = await tidegate(["compare", "store", "--date", "2999-01-31"], { env });
+		expect(err).toContain("2999-01-31 is still to come");
+		expect(err).toContain("tidegate compare shop");
+	});
+
+	test("tells what is wrong with --date by that name", async () => {
+		const errors = [{ pointer: "?date=", message: "takes a day, as in 2026-01-31" }];
+		const { env } = await standIn(() => problem("invalid", 422, "", { errors }));
+		expect(await tidegate(["compare", "shop", "--date", "soon"], { env })).toMatchObject({
+			exit: EXIT.failure,
+			err: expect.stringContaining("--date: takes a day"),
+		});
+	});
+});
+
+test("of a long line an excerpt shows what is around the mistake, with the mark below it", async () => {
+	const stdin = `{"key": "shop", "context": {${Array.from({ length: 200 }, (_, i) => `"a${i}": "x-a"`).join(", ")}}, "hots": "x"}`;
+	const errors = [{ pointer: "/hots", message: "unknown field" }];
+	const control = await standIn(({ method }) => (method === "GET" ? missing() : problem("invalid", 422, "", { errors })));
+	const { err } = await tidegate(["routes", "put", "-f", "-"], { env: control.env, stdin });
+	const [, shown = "", mark = ""] = err.split("\n").slice(1);
+	expect(shown.length).toBeLessThan(200);
+	expect(shown.slice(mark.indexOf("^"))).toMatch(/^"hots"/);
+});
+
+test("routes preview-header asks for the host that is missing, and for one without a scheme", async () => {
+	expect((await tidegate(["routes", "preview-header"], { stdin: "s3cret" })).err).toContain("--host is required");
+	const { exit, err } = await tidegate(["routes", "preview-header", "--host", "https://shop.example.com"], { stdin: "s3cret" });
+	expect([exit, err]).toEqual([EXIT.usage, expect.stringContaining("takes a host without http://")]);
 });

@@ -43,13 +43,29 @@ test("its report has the fields that reports have", () => {
 
 describe("examples/gateway", () => {
 	const textOf = (file: string): string => readFileSync(join("examples/gateway", file), "utf8");
-	const { flags } = readImport(imported.parse(JSON.parse(textOf("flags.json"))), "production");
+	const { flags, segments } = readImport(imported.parse(JSON.parse(textOf("flags.json"))), "production");
 
 	test("has a plan whose route goes by the flag that flags.json brings along", () => {
 		const read = readPlan("shop.yaml", textOf("shop.yaml"), []);
 		if ("mistakes" in read) throw new Error(JSON.stringify(read.mistakes));
 		expect(read.plan.flags).toEqual(flags.map(({ key }) => key));
 		expect(read.routes.flatMap((each) => checkRoute(each, FLAGS, anywhere))).toEqual([]);
+	});
+
+	test("brings the segments that the protections of the documentation name, with what its route knows of a request", () => {
+		const { context } = route.parse(parse(textOf("compare.yaml")));
+		const named = [...text.matchAll(/--segments (\S+)/g)].flatMap(([, keys = ""]) => keys.split(","));
+		expect(new Set(named)).toEqual(new Set(segments.map(({ key }) => key)));
+		for (const { segment } of segments) expect(segment).toMatchObject({ when: { attribute: Object.keys(context)[0] } });
+	});
+
+	test("leaves the routes of other examples alone", () => {
+		const keys = ["gateway/shop.yaml", "blue-green.yaml", "compare-first.yaml"].flatMap((file) => {
+			const read = readPlan(file, readFileSync(join("examples", file), "utf8"), []);
+			return "routes" in read ? read.routes.map(({ key }) => key) : [];
+		});
+		expect(keys).toHaveLength(3);
+		expect(new Set(keys).size).toBe(3);
 	});
 
 	test("has the same route in compare mode", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { fieldErrors } from "../../../core/flags/fieldErrors";
 import { checkProtection, checkRoute } from "../../../core/gateway/check";
 import { changesTwice, packProtection, packRoute, protection, route, storedRoute } from "../../../core/gateway/model";
 
@@ -119,6 +120,11 @@ describe("a protection", () => {
 			segments: ["staff"],
 			untilMs,
 		});
+	});
+
+	test.each([{ kind: "flood" }, {}])("of %j is told the kinds that there are", (given) => {
+		const { error } = protection.safeParse({ key: "flood", until, ...given });
+		expect(fieldErrors(error?.issues ?? [], given)).toEqual([{ pointer: "/kind", message: "takes shed, lock_down or isolate" }]);
 	});
 
 	test.each<[what: string, nowMs: number, pointers: readonly string[]]>([

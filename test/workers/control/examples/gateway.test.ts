@@ -90,7 +90,7 @@ describe("blue-green", () => {
 		expect(after.version).toBeGreaterThan(green.version);
 		expect(requestsOf({ ...after, overlay: { kill: new Map(), baseline: new Map() } }, "shop.example.com")).toEqual({ [BLUE]: ALL });
 		await expectAudited(id);
-		expect((await auditOf("routes/production/shop")).map(({ action }) => action)).toEqual(["route.created"]);
+		expect((await auditOf("routes/production/green-stack")).map(({ action }) => action)).toEqual(["route.created"]);
 	});
 
 	test("leaves everybody on green at its end, those too who were kept on blue, and the route as it is", async () => {

@@ -50,7 +50,9 @@ function clients(url) {
 	const idle = [];
 	return {
 		async ask(text) {
-			const connection = idle.pop() ?? openConnection(url);
+			let connection = idle.pop();
+			while (connection && !connection.isOpen()) connection = idle.pop();
+			connection ??= openConnection(url);
 			const startedAtMs = performance.now();
 			const { status } = await connection.ask(text);
 			const ms = performance.now() - startedAtMs;

@@ -18,6 +18,8 @@ const SHADOWING_MAX = 100;
 const SHADOWING_BYTES_MAX = 32 * 1_024 * 1_024;
 /** Work behind an answer has been cancelled by then. */
 const DEAD_AFTER_MS = 35_000;
+/** After the user's answer: one that is still on its way out must not share the isolate with the candidate's. */
+const BEHIND_MS = 10;
 const SKIPPED_LOGGED_EVERY_MS = 60_000;
 const BUCKETS = 100_000;
 
@@ -79,7 +81,8 @@ const EMPTY = new Uint8Array();
 
 export interface Pair {
 	readonly url: URL;
-	readonly init: RequestInit;
+	/** Made only when it is needed: nothing of it is to hold up the user's answer. */
+	readonly init: () => RequestInit;
 	/** The user's answer: its body is the copy. */
 	readonly legacy: {
 		readonly status: number;
@@ -117,20 +120,18 @@ async function ask(
 	const { gateway, sources } = to;
 	const { now } = sources;
 	const { route } = of;
+	await sources.wait(BEHIND_MS);
+	const ours = await bodyOf(legacy.copy, comparison, route, to);
+	if (ours === "broken") return undefined;
+	if (legacy.wanted && ours) learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, ours.length), to);
+	const asked = init();
 	const startedAtMs = now();
-	// Both bodies at once: the copy of the user's must not fill up while the candidate thinks.
-	const [ours, answered] = await Promise.all([
-		bodyOf(legacy.copy, comparison, route, to).then((body) => {
-			if (legacy.wanted && body instanceof Uint8Array) learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, body.length), to);
-			return body;
-		}),
-		attempt(gateway.ask, origin, addressOf(origin, url), init, { timeoutMs: route.timeoutMs, route: route.key, now }),
-	]);
+	const answered = await attempt(gateway.ask, origin, addressOf(origin, url), asked, {
+		timeoutMs: route.timeoutMs,
+		route: route.key,
+		now,
+	});
 	const candidateMs = now() - startedAtMs;
-	if (ours === "broken") {
-		if (answered.kind === "answer") await discard(answered.response.body);
-		return undefined;
-	}
 	const one = { status: legacy.status, headers: namesIn(legacy.headers, comparison), body: ours };
 	const candidate = await candidateOf(answered, { isWanted: legacy.copy !== null, comparison, route }, to);
 	// Where the user's was not kept, since it was too large or nobody asks for it, there is nothing to hold the candidate's against.
@@ -148,7 +149,7 @@ async function ask(
 		isError,
 		latencies: isTimed ? { legacyMs: legacy.ms, candidateMs } : undefined,
 		sample: isDiscrepancy
-			? () => sampleOf({ method: String(init.method), pathname: url.pathname }, comparison, one, candidate, differences)
+			? () => sampleOf({ method: String(asked.method), pathname: url.pathname }, comparison, one, candidate, differences)
 			: undefined,
 		outcomes: [["discrepancy", Number(isDiscrepancy)], ["error", Number(isError)], ["latency_ms", candidateMs], ...end],
 	};

@@ -17,7 +17,7 @@ if (!canMeasureCpu) {
 }
 await measureCpu(report, tidegate, isQuick ? { rounds: 3, requests: 50, warmUp: 50 } : { rounds: 200, requests: 100, warmUp: 3_000 });
 await measureStreams(report, tidegate, { mebibytes: isQuick ? 32 : 1_024 });
-await measureLatency(report, tidegate, { pairs: isQuick ? 25 : 2_000 });
+await measureLatency(report, tidegate, isQuick ? { pairs: 25, compiled: 50 } : { pairs: 2_000, compiled: 3_000 });
 await measureFuse(report, tidegate, { times: isQuick ? 1 : 20 });
 const run = isQuick ? { seconds: 0, warmUpRequests: 50, idleMs: 2_000 } : { seconds: 60, warmUpRequests: LEVEL_REQUESTS, idleMs: 8_000 };
 await measureSwitch(report, tidegate, run);

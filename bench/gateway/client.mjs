@@ -52,6 +52,8 @@ export function openConnection(url) {
 				open = { done, fail };
 				socket.write(text);
 			}),
+		/** The server closes what was idle for a while. */
+		isOpen: () => !socket.destroyed,
 		close: () => socket.destroy(),
 	};
 }

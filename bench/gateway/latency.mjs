@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { median, quantile, shuffled } from "../stats.mjs";
-import { openConnection, requestText } from "./client.mjs";
+import { load, openConnection, requestText } from "./client.mjs";
 import { startOrigin } from "./origins.mjs";
 import { headersOf, startBare, startEdge } from "./world.mjs";
 
@@ -9,20 +9,23 @@ const EVERY_MS = 20;
 const ORIGIN_MS = 50;
 const PATH = `/wait?ms=${ORIGIN_MS}`;
 const WARM_UP = 50;
+const CONNECTIONS = 20;
 const VISITORS = 1_000;
 /** As the first phase of most plans: all others are compared. */
 const SERVED = 5_000;
 
 /** How much later an answer comes than the bare proxy's: one request every 20 ms, whether others have been answered or not. */
-export async function measureLatency(report, tidegate, { pairs }) {
+export async function measureLatency(report, tidegate, { pairs, compiled }) {
 	const blue = await startOrigin("blue");
 	const green = await startOrigin("green");
 	const origins = { false: blue.url, true: green.url };
 	const routes = [{ key: "compared", host: "shop.example", flag: "canary", origins, shadow: { variant: "true" } }];
 	const edge = await startEdge(await tidegate.publishGateway({ version: 1, routes, rollouts: [{ key: "canary", served: SERVED }] }));
 	const bare = await startBare(blue.url);
+	for (const url of [edge.urls.edge, bare.urls.url]) await warmUp(url, compiled);
 	const ways = { gateway: clients(edge.urls.edge), bare: clients(bare.urls.url) };
 
+	const { requests: before } = await green.state();
 	const taken = { gateway: [], bare: [] };
 	const underWay = [];
 	const startedAtMs = performance.now();
@@ -36,7 +39,7 @@ export async function measureLatency(report, tidegate, { pairs }) {
 		}
 	}
 	await Promise.all(underWay);
-	const { requests } = await green.state();
+	const requests = (await green.state()).requests - before;
 	const differences = taken.gateway.map((ms, pair) => ms - taken.bare[pair]);
 	report.figure("measured, in a rollout and compared: median paired difference", median(differences), "ms over the bare proxy", BAR_MS);
 	report.figure("the same, p95 of the differences", quantile(differences, 0.95), "ms over the bare proxy");
@@ -45,12 +48,23 @@ export async function measureLatency(report, tidegate, { pairs }) {
 	for (const each of [...Object.values(ways), edge, bare, blue, green]) await each.stop();
 }
 
+/** So many requests at full speed, until the code is compiled as it is where there is traffic. */
+async function warmUp(url, amount) {
+	let asked = 0;
+	const next = () => (asked++ < amount ? requestText({ host: "shop.example", headers: headersOf(asked % VISITORS) }) : undefined);
+	await load(url, CONNECTIONS, next, ({ status }) => {
+		if (status !== 200) throw new Error(`${url}: ${status}`);
+	});
+}
+
 /** As many connections as it takes for none to wait. */
 function clients(url) {
 	const idle = [];
 	return {
 		async ask(text) {
-			const connection = idle.pop() ?? openConnection(url);
+			let connection = idle.pop();
+			while (connection && !connection.isOpen()) connection = idle.pop();
+			connection ??= openConnection(url);
 			const startedAtMs = performance.now();
 			const { status } = await connection.ask(text);
 			const ms = performance.now() - startedAtMs;

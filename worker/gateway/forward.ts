@@ -87,10 +87,12 @@ export async function forward(decided: Decided): Promise<Response> {
 		const pair = copied(response, rules.comparison);
 		response = pair.response;
 		const legacy = { status, headers, copy: pair.copy, startedAtMs, ms, isError: isFailed, wanted };
-		const own = new Headers(decided.headers);
-		tell(own, decided, { ...taken, variant: rules.variant });
-		own.set("x-tidegate-shadow", "1");
-		const init = { method: request.method, headers: own, body };
+		const init = (): RequestInit => {
+			const own = new Headers(decided.headers);
+			tell(own, decided, { ...taken, variant: rules.variant });
+			own.set("x-tidegate-shadow", "1");
+			return { method: request.method, headers: own, body };
+		};
 		sources.waitUntil(compare(shadow, place, { url, init, legacy, phase: phaseOf(snapshot, route.flag) }, measured, edge));
 	}
 	let through: ReadableStream<Uint8Array> | undefined;

@@ -18,7 +18,10 @@ const SHADOWING_MAX = 100;
 const SHADOWING_BYTES_MAX = 32 * 1_024 * 1_024;
 /** Work behind an answer has been cancelled by then. */
 const DEAD_AFTER_MS = 35_000;
-/** All of a comparison, so that there is time to tell of it before work behind an answer is cancelled, after 30 s. */
+/** After the user's answer: one that is still on its way out must not share the isolate with the candidate's. */
+const BEHIND_MS = 10;
+/** The user's body, then the candidate: so that there is time to tell of it before work behind an answer is cancelled, after 30 s. */
+const USERS_WITHIN_MS = 10_000;
 const COMPARED_WITHIN_MS = 15_000;
 const ENDS_AFTER_MS = 28_000;
 const SKIPPED_LOGGED_EVERY_MS = 60_000;
@@ -86,7 +89,8 @@ const EMPTY = new Uint8Array();
 
 export interface Pair {
 	readonly url: URL;
-	readonly init: RequestInit;
+	/** Made only when it is needed: nothing of it is to hold up the user's answer. */
+	readonly init: () => RequestInit;
 	/** The user's answer: its body is the copy. */
 	readonly legacy: {
 		readonly status: number;
@@ -106,7 +110,7 @@ export async function compare(shadow: Shadow, place: Place, pair: Pair, of: Meas
 	const { route, environment } = of;
 	const endsMs = to.sources.now() + ENDS_AFTER_MS;
 	try {
-		const found = await ask(shadow, pair, of, to).finally(() => to.gateway.kept.shadowing.delete(place));
+		const found = await ask(shadow, pair, of, to, endsMs).finally(() => to.gateway.kept.shadowing.delete(place));
 		if (!found) return;
 		const { outcomes, ...comparing } = found;
 		await Promise.all([recordCandidate(of, outcomes, to, endsMs), gather(to, environment, [comparing], endsMs)]);
@@ -121,27 +125,21 @@ async function ask(
 	{ url, init, legacy, phase }: Pair,
 	of: Measured,
 	to: Learning,
+	endsMs: number,
 ): Promise<(Comparing & { readonly outcomes: Outcomes }) | undefined> {
 	const { gateway, sources } = to;
 	const { now } = sources;
 	const { route } = of;
+	await sources.wait(BEHIND_MS);
+	const ours = await bodyOf(legacy.copy, comparison, now() + USERS_WITHIN_MS, to);
+	if (ours === "broken") return undefined;
+	if (legacy.wanted && ours) learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, ours.length), to, endsMs);
+	const asked = init();
 	const startedAtMs = now();
 	const timeoutMs = Math.min(route.timeoutMs, COMPARED_WITHIN_MS);
 	const untilMs = startedAtMs + timeoutMs;
-	// Both bodies at once: the copy of the user's must not fill up while the candidate thinks.
-	const [ours, answered] = await Promise.all([
-		bodyOf(legacy.copy, comparison, untilMs, to).then((body) => {
-			if (legacy.wanted && body instanceof Uint8Array)
-				learn(of, endOutcomes(legacy.wanted, now() - legacy.startedAtMs, body.length), to, startedAtMs + ENDS_AFTER_MS);
-			return body;
-		}),
-		attempt(gateway.ask, origin, addressOf(origin, url), init, { timeoutMs, route: route.key, now }),
-	]);
+	const answered = await attempt(gateway.ask, origin, addressOf(origin, url), asked, { timeoutMs, route: route.key, now });
 	const candidateMs = now() - startedAtMs;
-	if (ours === "broken") {
-		if (answered.kind === "answer") await discard(answered.response.body);
-		return undefined;
-	}
 	const one = { status: legacy.status, headers: namesIn(legacy.headers, comparison), body: ours };
 	const candidate = await candidateOf(answered, { isWanted: legacy.copy !== null, comparison, untilMs }, to);
 	// Where the user's was not kept, since it was too large or nobody asks for it, there is nothing to hold the candidate's against.
@@ -159,7 +157,7 @@ async function ask(
 		isError,
 		latencies: isTimed ? { legacyMs: legacy.ms, candidateMs } : undefined,
 		sample: isDiscrepancy
-			? () => sampleOf({ method: String(init.method), pathname: url.pathname }, comparison, one, candidate, differences)
+			? () => sampleOf({ method: String(asked.method), pathname: url.pathname }, comparison, one, candidate, differences)
 			: undefined,
 		outcomes: [["discrepancy", Number(isDiscrepancy)], ["error", Number(isError)], ["latency_ms", candidateMs], ...end],
 	};

@@ -122,9 +122,9 @@ describe("a protection", () => {
 		});
 	});
 
-	test.each([{ kind: "flood" }, {}])("of %j is told the kinds that there are", (given) => {
-		const { error } = protection.safeParse({ key: "flood", until, ...given });
-		expect(fieldErrors(error?.issues ?? [], given)).toEqual([{ pointer: "/kind", message: "takes shed, lock_down or isolate" }]);
+	test.each([{ kind: "flood" }, {}])("of %j is told the kinds that there are", (written) => {
+		const { error } = protection.safeParse({ key: "flood", until, ...written });
+		expect(fieldErrors(error?.issues ?? [], written)).toEqual([{ pointer: "/kind", message: "takes shed, lock_down or isolate" }]);
 	});
 
 	test.each<[what: string, nowMs: number, pointers: readonly string[]]>([

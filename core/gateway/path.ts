@@ -9,7 +9,9 @@ const REST = "*";
  */
 export function comparable(path: string): string {
 	if (!path.includes("%")) return path;
-	return path.replaceAll(/%([0-9A-Fa-f]{2})/g, (escape: string, hex: string) => {
+	return path.replaceAll(/%([0-9A-Fa-f]{2})?/g, (escape: string, hex: string | undefined) => {
+		// One that escapes nothing stands for itself: beside a digit that is escaped, it would come to escape something.
+		if (hex === undefined) return "%25";
 		const character = String.fromCharCode(Number.parseInt(hex, 16));
 		return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase();
 	});

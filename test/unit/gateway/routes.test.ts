@@ -46,6 +46,7 @@ describe("a path", () => {
 		["/a/b", "/a%2Fb", false],
 		["/a/b", "/a/%2562", false],
 		["/a/%", "/a/%", true],
+		["/%2F", "/%%32F", false],
 	])("%s and a request of %s: %s", (path, request, matches) =>
 		expect(matchesPath(parsePath(path) ?? [], partsOf(comparable(request)))).toBe(matches),
 	);

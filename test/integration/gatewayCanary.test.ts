@@ -222,11 +222,16 @@ test("a day of 1,254 compared requests, of which 3 differ, is reported as exactl
 	);
 	// They are evidence too, which comes in its own time: one of them keeps the plan from going live.
 	interface Shown {
-		readonly health: { readonly judgement: { readonly verdicts: readonly { readonly criterion: string; readonly status: string }[] } };
+		/** Null before anything was judged. */
+		readonly health: {
+			readonly judgement: { readonly verdicts: readonly { readonly criterion: string; readonly status: string }[] } | null;
+		};
 	}
 	await eventually(async () => {
 		await tick();
 		const { health } = await control<Shown>("GET", `/rollouts/${id}`);
-		return health.judgement.verdicts.some(({ criterion, status }) => criterion === "discrepancy_rate <= 0%" && status === "beyond");
+		return (
+			health.judgement?.verdicts.some(({ criterion, status }) => criterion === "discrepancy_rate <= 0%" && status === "beyond") ?? false
+		);
 	});
 }, 60_000);

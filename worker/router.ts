@@ -29,22 +29,24 @@ const PROBE_MS = 400;
 
 /** Answers any request; what nobody expected becomes a 500 that says nothing. */
 export async function answer(request: Request, edge: Edge): Promise<Response> {
-	const path = pathOf(request.url);
-	const { isolate, gateway } = edge;
+	const { url } = request;
+	const { isolate, sources, gateway } = edge;
 	let isApi = true;
 	try {
-		const isWaiting = !isNewEnough(isolate, edge.sources);
-		if (isWaiting && (isolate.head.value === undefined || !isOwn(path))) await learnHosts(path, edge);
-		const environment = environmentOf(gateway.kept.hosts, isolate.head.value, request.url);
+		const isWaiting = !isNewEnough(isolate, sources);
+		if (isWaiting && (isolate.head.value === undefined || !isOwn(pathOf(url)))) await learnHosts(pathOf(url), edge);
+		const environment = environmentOf(gateway.kept.hosts, isolate.head.value, url);
 		isApi = environment === undefined;
 		if (environment !== undefined) {
-			if (isWaiting && isOwn(path)) await currentHead(isolate, edge.sources);
-			return await proxy(request, environment, edge);
+			if (isWaiting && isOwn(pathOf(url))) await currentHead(isolate, sources);
+			return await proxy(request, url, environment, edge);
 		}
+		const path = pathOf(url);
 		if (!isForBrowsers(path)) return await route(request, path, edge);
 		if (request.method === "OPTIONS") return preflight();
 		return openToBrowsers(await route(request, path, edge));
 	} catch (error) {
+		const path = pathOf(url);
 		log("unexpected_error", {
 			method: request.method,
 			path,

@@ -23,29 +23,30 @@ export async function measureCpu(report, tidegate, { rounds, requests, warmUp })
 		{ key: `guarded-${way}`, host: `guarded-${way}.example`, flag: "canary", origins: { false: to, true: to } },
 	]);
 	const published = await tidegate.publishGateway({ version: 1, routes, rollouts: [{ key: "canary", served: 50_000 }] });
-	const bare = await startBare(origin.url);
-	const arms = Object.keys(ways).map((way) => ({ name: `bare-${way}`, of: bare, url: bare.urls[way], host: "bare.example" }));
+	const arms = [];
+	for (const way of Object.keys(ways)) {
+		const of = await startBare(origin.url);
+		arms.push({ name: `bare-${way}`, of, url: of.urls[way], host: "bare.example" });
+	}
 	for (const { key: name, host } of routes) {
 		const of = await startEdge(published, origin.url);
 		arms.push({ name, of, url: of.urls.edge, host, isGateway: true });
 	}
 	for (const arm of arms) {
-		Object.assign(arm, { costs: [], startsMs: [] });
+		arm.startsMs = [];
 		await ask(arm, warmUp);
 	}
 	await sleep(SETTLE_MS);
 	for (let round = 0; round < rounds; round++) {
 		if (round % 20 === 0) report.progress(`CPU: round ${round + 1} of ${rounds}`);
 		for (const arm of shuffled(arms)) {
-			const cpuMs = arm.of.cpuMs();
-			arm.startsMs.push(cpuMs);
+			arm.startsMs.push(arm.of.cpuMs());
 			await ask(arm, requests);
-			arm.costs.push((arm.of.cpuMs() - cpuMs) / requests);
 		}
 	}
 	await sleep(SETTLE_MS);
-	// What goes on behind the answers is theirs as well: each has a process of its own, which is idle until its next round.
-	for (const arm of arms.filter(({ isGateway }) => isGateway)) {
+	// What goes on behind the answers is theirs as well: each arm has a process of its own, and nothing else to do until its next round.
+	for (const arm of arms) {
 		const endsMs = [...arm.startsMs.slice(1), arm.of.cpuMs()];
 		arm.costs = arm.startsMs.map((startMs, round) => (endsMs[round] - startMs) / requests);
 	}
@@ -62,7 +63,7 @@ export async function measureCpu(report, tidegate, { rounds, requests, warmUp })
 		report.figure("the bare proxy's by a binding", median(costsOf("bare-bound")) * 1_000, "µs");
 	}
 	report.figure("measurements at full speed: lost", (100 * lost) / (points + lost), "%");
-	await Promise.all([...new Set(arms.map(({ of }) => of))].map((of) => of.stop()));
+	await Promise.all(arms.map(({ of }) => of.stop()));
 	origin.stop();
 }
 

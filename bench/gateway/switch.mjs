@@ -28,7 +28,7 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 	const green = await startOrigin("green");
 	const routes = [{ key: "shop", host: HOST, flag: "shop", origins: { false: blue.url, true: green.url } }];
 	const states = {
-		blue: { version: 1, routes, rollouts: [], revision: 1 },
+		blue: { version: 1, routes, rollouts: [{ key: "shop", served: 0 }], revision: 1 },
 		green: { version: 2, routes, rollouts: [{ key: "shop", served: 100_000 }], revision: 2 },
 		// An overlay comes first, with the head; the snapshot that absorbs it later.
 		"back to blue": { version: 2, routes, rollouts: [{ key: "shop", served: 100_000 }], revision: 3, overlaid: ["shop"] },
@@ -44,9 +44,10 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 	};
 
 	report.progress(`switch: ${warmUpRequests} requests before`);
+	let before = 0;
+	const sampling = setInterval(() => (before = Math.max(before, edge.residentBytes())), POLL_MS);
 	await using(edge.urls.edge, (users) => users.haveAsked(warmUpRequests));
-	await sleep(idleMs);
-	const before = edge.residentBytes();
+	clearInterval(sampling);
 
 	const took = {};
 	const seen = await using(edge.urls.edge, async (users) => {
@@ -77,9 +78,9 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 	report.figure("clients that left before their answer, or in its middle", seen.left, "clients");
 	report.figure("afterwards: requests under way at an origin", most("underWay"), "requests", 0);
 	report.figure("afterwards: connections that an origin has, kept alive", most("sockets"), "connections", KEPT_MAX);
-	// Garbage is collected late, through the bare proxy as well: there is no level before so many requests.
+	// Garbage is collected late, behind the bare proxy as well: there is no level before so many requests.
 	const isLevel = warmUpRequests >= LEVEL_REQUESTS;
-	report.figure("afterwards: memory", (after - before) / MIB, "MiB above before", isLevel ? MEMORY_BAR_MIB : null);
+	report.figure("afterwards: memory", (after - before) / MIB, "MiB above the most before", isLevel ? MEMORY_BAR_MIB : null);
 	for (const each of [edge, blue, green]) await each.stop();
 }
 

@@ -2,6 +2,7 @@ import type { ActiveOverlay } from "../../core/flags/overlay";
 import { evaluate } from "../../core/flags/evaluate";
 import type { Context } from "../../core/flags/match";
 import type { Snapshot } from "../../core/flags/ruleset";
+import { PREVIEW_HEADER } from "./preview";
 
 /** Of one connection, not of the message (RFC 9110 §7.6.1). */
 const HOP_BY_HOP = new Set([
@@ -22,46 +23,48 @@ export interface Outgoing {
 	readonly headers: Headers;
 	/** Of the request line and the header as they came. */
 	readonly bytes: number;
+	/** Of the body, as far as it is announced. */
+	readonly bodyBytes: number;
+	readonly hasPreview: boolean;
 }
 
 export const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
 
 /** The header as the origin gets it, without what is said of flags. All that matters is taken from one walk: each question to the runtime costs. */
-export function outgoing(request: Request, { protocol }: URL, host: string): Outgoing {
+export function outgoing(request: Request, { href, protocol }: URL, host: string): Outgoing {
 	const headers = new Headers(request.headers);
-	let bytes = request.url.length;
-	let connection: string | null = null;
-	let client: string | undefined;
-	let isWebSocket = false;
-	let isTraced = false;
-	for (const [name, value] of request.headers) {
-		bytes += name.length + value.length + 4;
+	const seen = { bytes: href.length, bodyBytes: 0, connection: "", client: "", hasPreview: false, isWebSocket: false, isTraced: false };
+	// An iterator would cost as much again.
+	request.headers.forEach((value, name) => {
+		seen.bytes += name.length + value.length + 4;
 		if (NOT_PASSED.test(name)) headers.delete(name);
-		if (name === "connection") connection = value;
-		else if (name === "upgrade") isWebSocket = value.toLowerCase() === "websocket";
-		else if (name === "cf-connecting-ip") client = value;
-		else if (name === "traceparent") isTraced = isTraceparent(value);
-	}
-	for (const name of namedIn(connection)) headers.delete(name);
+		if (name === "connection") seen.connection = value;
+		else if (name === "upgrade") seen.isWebSocket = value.toLowerCase() === "websocket";
+		else if (name === "cf-connecting-ip") seen.client = value;
+		else if (name === "traceparent") seen.isTraced = isTraceparent(value);
+		else if (name === "content-length") seen.bodyBytes = Number(value);
+		else if (name === PREVIEW_HEADER) seen.hasPreview = true;
+	});
+	for (const name of namedIn(seen.connection)) headers.delete(name);
 	// That the connection becomes another is the whole request's wish, which is passed on; the runtime does the rest.
-	if (isWebSocket) headers.set("upgrade", "websocket");
+	if (seen.isWebSocket) headers.set("upgrade", "websocket");
 
 	// Cloudflare sets it, whatever the client sent.
-	if (client !== undefined) headers.set("x-forwarded-for", client);
+	if (seen.client !== "") headers.set("x-forwarded-for", seen.client);
 	headers.set("x-forwarded-host", host);
 	headers.set("x-forwarded-proto", protocol.slice(0, -1));
-	if (!isTraced) {
+	if (!seen.isTraced) {
 		headers.set("traceparent", newTraceparent());
 		// It belongs to the trace that was none.
 		headers.delete("tracestate");
 	}
-	return { headers, bytes };
+	return { headers, bytes: seen.bytes, bodyBytes: seen.bodyBytes, hasPreview: seen.hasPreview };
 }
 
 /** Names that a Connection header lists. Not all are names, and what is none would throw. */
-function namedIn(connection: string | null): string[] {
+function namedIn(connection: string): string[] {
 	// Mostly it names but what is dropped anyway.
-	if (connection === null || connection === "keep-alive" || connection === "close") return [];
+	if (connection === "" || connection === "keep-alive" || connection === "close") return [];
 	return connection
 		.split(",")
 		.map((name) => name.trim().toLowerCase())
@@ -78,11 +81,16 @@ function isTraceparent(text: string): boolean {
 
 /** Nothing is secret about it: that no two are the same is all. */
 function newTraceparent(): string {
-	return `00-${randomHex() + randomHex() + randomHex() + randomHex()}-${randomHex()}${randomHex(1)}-01`;
+	return `00-${randomHex()}${randomHex()}${randomHex()}${randomHex()}-${randomHex()}${randomHex(1)}-01`;
 }
 
+const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /** 32 bits, of which some are set, so that an id is never all zero. */
-const randomHex = (set = 0): string => (((Math.random() * 2 ** 32) | set) >>> 0).toString(16).padStart(8, "0");
+function randomHex(set = 0): string {
+	const bits = (Math.random() * 2 ** 32) | set;
+	return `${BYTES[bits >>> 24]}${BYTES[(bits >>> 16) & 255]}${BYTES[(bits >>> 8) & 255]}${BYTES[bits & 255]}`;
+}
 
 /** Flags as a dictionary of structured fields (RFC 8941): flag → its variant. What cannot be resolved is left out. */
 export function flagsHeader(
@@ -128,7 +136,7 @@ export function incoming(
 	if (response.webSocket) return response;
 	const { headers } = response;
 	const dropped = DROPPED.filter((name) => headers.has(name));
-	for (const name of namedIn(headers.get("connection"))) if (!HOP_BY_HOP.has(name) && headers.has(name)) dropped.push(name);
+	for (const name of namedIn(headers.get("connection") ?? "")) if (!HOP_BY_HOP.has(name) && headers.has(name)) dropped.push(name);
 	if (dropped.length === 0 && added.cookie === undefined && added.variant === undefined && added.body === undefined) return response;
 	const { status, statusText } = response;
 	const answer = added.body

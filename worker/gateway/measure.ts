@@ -12,7 +12,7 @@ import { knownUnit, unitOf } from "../unit";
 import { flagsOf } from "./assign";
 import { keep, lose, send } from "./buffer";
 import type { Kept } from "./gateway";
-import { inTurn, isNobodys } from "./turn";
+import { inTurn, isFree } from "./turn";
 
 /** Outcomes of requests as evidence. */
 
@@ -83,7 +83,7 @@ export function learn(of: Measured, outcomes: Outcomes, to: Learning, endsMs?: n
 	else
 		for (const point of pointsOf(of, outcomes, attributionsOf(of), []))
 			lose(kept, { environment: of.environment, route: of.route.key, point });
-	if (isNobodys(kept.pointsTurn, sources.now())) sources.waitUntil(flush(to, endsMs));
+	if (isFree(kept.pointsTurn, sources.now(), kept.unlearnt.length >= gateway.urgentFrom)) sources.waitUntil(flush(to, endsMs));
 }
 
 /** Learns from what has come, and sends all points, if it is nobody's turn. Never rejects. */

@@ -8,7 +8,7 @@ import { assign, isolated } from "./assign";
 import { forward } from "./forward";
 import { outgoing } from "./headers";
 import { hostOf } from "./hosts";
-import { ANY_VARIANT, PREVIEW_HEADER, previewOf } from "./preview";
+import { ANY_VARIANT, previewOf } from "./preview";
 import { inForce, isIsolated, isLockedOut, isShed } from "./protect";
 import { tooLarge } from "./upload";
 import { type Visitor, visitorOf } from "./visitor";
@@ -23,9 +23,9 @@ const NOBODY: Visitor = { context: {}, cookie: undefined };
 const REFUSED = ["CONNECT", "TRACE", "TRACK"];
 
 /** Proxies a request to a host that has routes: whole, but for what is below /.tidegate/. The isolate's head is known to be new enough. */
-export async function proxy(request: Request, environment: string, edge: Edge): Promise<Response> {
+export async function proxy(request: Request, href: string, environment: string, edge: Edge): Promise<Response> {
 	const { gateway, sources, isolate } = edge;
-	const url = new URL(request.url);
+	const url = new URL(href);
 	const host = hostOf(url);
 	const path = comparable(url.pathname);
 	if (path.startsWith(OWN)) return path === `${OWN}health` ? liveness() : nothing();
@@ -47,14 +47,14 @@ export async function proxy(request: Request, environment: string, edge: Edge): 
 	const protections = inForce(routes.protections, host, nowMs);
 	if (protections.length > 0 && isShed(protections, route, path, gateway.draw()))
 		return problem(503, "Too many requests: try again.", SHED);
-	const { headers, bytes } = outgoing(request, url, host);
+	const { headers, bytes, bodyBytes, hasPreview } = outgoing(request, url, host);
 	if (bytes > route.headerBytesMax) return problem(431, `The header is larger than ${route.headerBytesMax} bytes.`);
-	if (Number(request.headers.get("content-length") ?? 0) > route.bodyBytesMax) return tooLarge(route.bodyBytesMax);
+	if (bodyBytes > route.bodyBytesMax) return tooLarge(route.bodyBytesMax);
 	const isAsked = route.flag !== undefined || route.forward.length > 0 || protections.length > 0;
 	const { context, cookie } = isAsked ? visitorOf(request, url, path, route) : NOBODY;
 	if (isLockedOut(protections, snapshot, context)) return problem(403, "This is closed for now.");
 
-	const preview = request.headers.has(PREVIEW_HEADER) ? await previewOf(request, host, gateway.previewKey, nowMs) : undefined;
+	const preview = hasPreview ? await previewOf(request, host, gateway.previewKey, nowMs) : undefined;
 	const overlay = isIsolated(protections, snapshot, context) ? isolated(route, snapshot, open.overlay) : open.overlay;
 	const asked = { route, snapshot, overlay, context, forced: preview === ANY_VARIANT ? undefined : preview };
 	const assigned = assign(asked);

@@ -187,6 +187,16 @@ describe("a store of outcomes", () => {
 		expect(shop.points().some(({ metric }) => metric === "lost")).toBe(true);
 	});
 
+	test("gets what has gathered as soon as it is much, and all of it once", async () => {
+		const shop = await aShop();
+		Object.assign(shop.gateway, { flushAfterMs: 2_000, urgentFrom: 5 });
+		for (let i = 0; i < 5; i++) await shop.respondTo(candidate);
+		await expect.poll(() => shop.points().length).toBe(10);
+		for (let i = 0; i < 2; i++) await shop.respondTo(candidate);
+		await shop.settled();
+		expect(shop.points()).toHaveLength(14);
+	});
+
 	test("that takes fewer at once gets fewer, and none is lost", async () => {
 		const shop = await aShop();
 		const taken: Point[] = [];

@@ -11,7 +11,11 @@ const controlBindings = { ADMIN_TOKEN: "test-admin-token", DEV_CLOCK: "1" };
 /** `npm run test:pairs` asks for more than there is time for here. */
 const pairs = process.env["TIDEGATE_PAIRS"] ?? "100";
 
-/** Vite transforms only the Worker under test, so the other one is bundled first. */
+let bundled: Promise<string> | undefined;
+
+/** Vite transforms only the Worker under test, so the other one is bundled first: once, since a runtime that starts would read half a file otherwise. */
+const controlBundle = (): Promise<string> => (bundled ??= bundleControl());
+
 async function bundleControl(): Promise<string> {
 	const outfile = ".tmp/vitest/control.mjs";
 	await build({
@@ -97,7 +101,7 @@ export default defineConfig({
 								{
 									name: "tidegate-control",
 									modules: true,
-									scriptPath: await bundleControl(),
+									scriptPath: await controlBundle(),
 									compatibilityDate: readConfig({ config: "control/wrangler.toml" }).compatibility_date ?? "",
 									bindings: controlBindings,
 									kvNamespaces: { SNAPSHOTS: "snapshots" },

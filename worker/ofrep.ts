@@ -1,4 +1,5 @@
 import { hashText } from "../core/flags/bucket";
+import { hexOf } from "../core/flags/hex";
 import type { Reason, Resolution } from "../core/flags/evaluate";
 import type { Context } from "../core/flags/match";
 import type { FlagValue } from "../core/flags/model";
@@ -99,7 +100,7 @@ function etagOf({ serving, kind }: Audience, environment: string, text: string):
 	const { snapshot, overlay, isStale } = serving;
 	const { version, publishedAtMs } = snapshot.header;
 	const all = JSON.stringify([environment, kind, version, publishedAtMs, [...overlay.kill], [...overlay.baseline], isStale, text]);
-	return `"${ETAG_SEEDS.map((seed) => hashText(all, seed).toString(16).padStart(8, "0")).join("")}"`;
+	return `"${ETAG_SEEDS.map((seed) => hexOf(hashText(all, seed))).join("")}"`;
 }
 
 /** Weak comparison, for whoever compresses on the way weakens the tag. */

@@ -1,3 +1,4 @@
+import { readHex } from "./hex";
 import { murmur3 } from "./murmur3";
 
 const NEWLINE = 10;
@@ -58,13 +59,4 @@ function compareKey(bytes: Uint8Array, line: number, key: string): number {
 		// A wanted key that itself holds a TAB goes on here: it is no line's key, and sorts after this one.
 		if (found === TAB) return key.length - i;
 	}
-}
-
-function readHex(bytes: Uint8Array, from: number): number {
-	let value = 0;
-	for (let i = from; i < from + HASH_DIGITS; i++) {
-		const c = bytes[i] ?? 0;
-		value = value * 16 + (c < 58 ? c - 48 : c - 87);
-	}
-	return value;
 }

@@ -1,4 +1,5 @@
 import { hashText } from "./bucket";
+import { hexOf, readHex } from "./hex";
 
 /**
  * The listed keys of a segment, as the edge searches them: 64-bit hashes as 16 hex digits each, sorted, without a separator.
@@ -11,7 +12,7 @@ const HALF = 8;
 const [HIGH_SEED, LOW_SEED] = [0x5e9_0a75, 0x7f4_a7c1];
 
 export function hashDigits(key: string): string {
-	return hex(hashText(key, HIGH_SEED)) + hex(hashText(key, LOW_SEED));
+	return hexOf(hashText(key, HIGH_SEED)) + hexOf(hashText(key, LOW_SEED));
 }
 
 /** Sorted, each once. */
@@ -34,15 +35,4 @@ export function isListed(bytes: Uint8Array, key: string): boolean {
 		else to = middle;
 	}
 	return false;
-}
-
-const hex = (hash: number): string => hash.toString(16).padStart(HALF, "0");
-
-function readHex(bytes: Uint8Array, from: number): number {
-	let value = 0;
-	for (let i = from; i < from + HALF; i++) {
-		const digit = bytes[i] ?? 0;
-		value = value * 16 + (digit < 58 ? digit - 48 : digit - 87);
-	}
-	return value;
 }

@@ -2,6 +2,7 @@ import type { PackedGateway } from "../gateway/packed";
 import type { Signal } from "../health/signal";
 import type { MetricShape } from "../metric";
 import { BUCKETS, hashText, seedOf } from "./bucket";
+import { hexOf } from "./hex";
 import type { Flag, FlagValue, Serve } from "./model";
 import { type PackedCondition, packCondition } from "./packedCondition";
 import type { PatternTable } from "./pattern";
@@ -200,7 +201,7 @@ export function pack(
 	}
 	lines.sort(([a], [b]) => compare(a, b));
 	const firstLine = JSON.stringify(header);
-	const hash = (key: string, json: string): string => hashText(json, hashText(key, state.version)).toString(16).padStart(8, "0");
+	const hash = (key: string, json: string): string => hexOf(hashText(json, hashText(key, state.version)));
 	const body = lines.map(([key, json]) => `${key}\t${hash(key, json)}\t${json}\n`).join("");
 	return { firstLine, body: `${firstLine}\n${body}` };
 }

@@ -38,7 +38,11 @@ export async function gather(
 ): Promise<void> {
 	const { kept, comparisons } = gateway;
 	if (!comparisons) return;
-	for (const each of found) add(kept, environment, each);
+	for (const each of found) {
+		const known = kept.compared.get(nameOf(environment, each))?.compared;
+		if (known || kept.compared.size < SUBJECTS_MAX) add(kept, environment, once(each, (known?.samples.length ?? 0) < SAMPLES_MAX));
+		else log("comparisons_lost", { environment, subject: each.subject });
+	}
 	await inTurn(kept.comparedTurn, { pauseMs: gateway.flushAfterMs, endsMs }, sources, async (untilMs) => {
 		const all = [...kept.compared.values()];
 		kept.compared = new Map();
@@ -47,7 +51,7 @@ export async function gather(
 				const batch = ofIt.slice(from, from + BATCH_MAX).map(({ compared }) => compared);
 				const leftMs = untilMs - sources.now();
 				if (leftMs < RECORD_MIN_MS) {
-					for (const each of batch) merge(kept, name, each);
+					for (const each of batch) add(kept, name, each);
 					continue;
 				}
 				try {
@@ -62,57 +66,38 @@ export async function gather(
 	});
 }
 
-/** Puts back what there was no time to send. */
-function merge({ compared: all }: Kept, environment: string, unsent: Compared): void {
-	const { subject, phase } = unsent;
-	const name = `${environment}/${subject}/${phase}`;
-	const since = all.get(name)?.compared ?? nothing(subject, phase);
-	all.set(name, {
-		environment,
-		compared: {
-			subject,
-			phase,
-			queries: unsent.queries + since.queries,
-			discrepancies: unsent.discrepancies + since.discrepancies,
-			errors: unsent.errors + since.errors,
-			legacyMs: unsent.legacyMs + since.legacyMs,
-			candidateMs: unsent.candidateMs + since.candidateMs,
-			timed: unsent.timed + since.timed,
-			samples: [...unsent.samples, ...since.samples].slice(0, SAMPLES_MAX),
-		},
-	});
+const nameOf = (environment: string, { subject, phase }: Pick<Compared, "subject" | "phase">): string =>
+	`${environment}/${subject}/${phase}`;
+
+/** Adds to what is known of the same. */
+function add({ compared: all }: Kept, environment: string, more: Compared): void {
+	const name = nameOf(environment, more);
+	const known = all.get(name)?.compared;
+	const compared = known
+		? {
+				...known,
+				queries: known.queries + more.queries,
+				discrepancies: known.discrepancies + more.discrepancies,
+				errors: known.errors + more.errors,
+				legacyMs: known.legacyMs + more.legacyMs,
+				candidateMs: known.candidateMs + more.candidateMs,
+				timed: known.timed + more.timed,
+				samples: [...known.samples, ...more.samples].slice(0, SAMPLES_MAX),
+			}
+		: more;
+	all.set(name, { environment, compared });
 }
 
-function add({ compared: all }: Kept, environment: string, found: Comparing): void {
-	const { subject, phase, isDiscrepancy, isError, latencies, sample } = found;
-	const name = `${environment}/${subject}/${phase}`;
-	const before = all.get(name)?.compared;
-	if (!before && all.size >= SUBJECTS_MAX) return log("comparisons_lost", { environment, subject });
-	const { queries, discrepancies, errors, legacyMs, candidateMs, timed, samples } = before ?? nothing(subject, phase);
-	all.set(name, {
-		environment,
-		compared: {
-			subject,
-			phase,
-			queries: queries + 1,
-			discrepancies: discrepancies + Number(isDiscrepancy),
-			errors: errors + Number(isError),
-			legacyMs: legacyMs + (latencies?.legacyMs ?? 0),
-			candidateMs: candidateMs + (latencies?.candidateMs ?? 0),
-			timed: timed + (latencies ? 1 : 0),
-			samples: sample && samples.length < SAMPLES_MAX ? [...samples, sample()] : samples,
-		},
-	});
+function once({ subject, phase, isDiscrepancy, isError, latencies, sample }: Comparing, hasRoom: boolean): Compared {
+	return {
+		subject,
+		phase,
+		queries: 1,
+		discrepancies: Number(isDiscrepancy),
+		errors: Number(isError),
+		legacyMs: latencies?.legacyMs ?? 0,
+		candidateMs: latencies?.candidateMs ?? 0,
+		timed: Number(latencies !== undefined),
+		samples: sample && hasRoom ? [sample()] : [],
+	};
 }
-
-const nothing = (subject: string, phase: string): Compared => ({
-	subject,
-	phase,
-	queries: 0,
-	discrepancies: 0,
-	errors: 0,
-	legacyMs: 0,
-	candidateMs: 0,
-	timed: 0,
-	samples: [],
-});

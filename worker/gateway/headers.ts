@@ -79,18 +79,12 @@ function isTraceparent(text: string): boolean {
 	return version !== "ff" && !/^0+$/.test(trace) && !/^0+$/.test(parent) && (version !== "00" || more === undefined);
 }
 
-/** Nothing is secret about it: that no two are the same is all. */
 function newTraceparent(): string {
-	return `00-${randomHex()}${randomHex()}${randomHex()}${randomHex()}-${randomHex()}${randomHex(1)}-01`;
+	return `00-${randomHex()}-${randomHex().slice(0, 16)}-01`;
 }
 
-const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-
-/** 32 bits, of which some are set, so that an id is never all zero. */
-function randomHex(set = 0): string {
-	const bits = (Math.random() * 2 ** 32) | set;
-	return `${BYTES[bits >>> 24]}${BYTES[(bits >>> 16) & 255]}${BYTES[(bits >>> 8) & 255]}${BYTES[bits & 255]}`;
-}
+/** 128 bits, of which some of the first half and of the second are set, as in every UUID of version 4: an id is never all zero. */
+const randomHex = (): string => crypto.randomUUID().replaceAll("-", "");
 
 /** Flags as a dictionary of structured fields (RFC 8941): flag → its variant. What cannot be resolved is left out. */
 export function flagsHeader(

@@ -2,7 +2,7 @@ import { type Answer, type Difference, compareAnswers } from "../../core/gateway
 import type { Comparison, Origin, PackedRoute, PackedShadow } from "../../core/gateway/packed";
 import { log } from "../log";
 import { within } from "../within";
-import { type Attempt, addressOf, attempt, isFailure } from "./attempt";
+import { type Attempt, addressOf, attempt, discard, isFailure } from "./attempt";
 import { keep } from "./buffer";
 import { type Comparing, gather } from "./comparisons";
 import type { Kept } from "./gateway";
@@ -182,7 +182,7 @@ async function candidateOf(
 	const { status } = response;
 	const headers = namesIn(response.headers, comparison);
 	if (!isWanted || comparison.body === "none" || Number(response.headers.get("content-length") ?? 0) > comparison.bodyBytesMax) {
-		await discard(response.body);
+		await discard(response);
 		return { status, headers, body: null };
 	}
 	const body = await bodyOf(response.body ?? EMPTY, comparison, untilMs, to);
@@ -227,10 +227,6 @@ async function read(reader: ReadableStreamDefaultReader<Uint8Array>, bytesMax: n
 		at += chunk.byteLength;
 	}
 	return all;
-}
-
-async function discard(body: Copy): Promise<void> {
-	if (body instanceof ReadableStream) await body.cancel().catch(() => undefined);
 }
 
 const namesIn = (headers: Headers, { headers: wanted }: Comparison): Record<string, string> =>

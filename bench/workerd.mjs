@@ -36,10 +36,19 @@ export async function aControl(head) {
 	return aWorker("control", text, { bindings: { HEAD: head }, kvNamespaces: { SNAPSHOTS: "snapshots" } });
 }
 
-/** Starts Workers in one workerd process. `kv` goes into the namespace of the Worker `control`. */
-export async function startWorkerd(workers, kv = {}) {
+/** Starts Workers in one workerd process. `kv` goes into the namespace of the Worker `control`; `isInspected`: `inspectorUrl` is there. */
+export async function startWorkerd(workers, kv = {}, isInspected = false) {
 	const before = new Set(children());
-	const mf = new Miniflare(convertV4MiniflareOptions({ host: "127.0.0.1", port: 0, cf: false, log: new Log(LogLevel.ERROR), workers }));
+	const mf = new Miniflare(
+		convertV4MiniflareOptions({
+			host: "127.0.0.1",
+			port: 0,
+			cf: false,
+			log: new Log(LogLevel.ERROR),
+			workers,
+			...(isInspected ? { inspectorPort: 0 } : {}),
+		}),
+	);
 	await mf.ready;
 	const pids = children().filter((pid) => !before.has(pid));
 	const put = async (entries) => {
@@ -47,9 +56,11 @@ export async function startWorkerd(workers, kv = {}) {
 		for (const [key, value] of Object.entries(entries)) await store.put(key, value);
 	};
 	if (Object.keys(kv).length > 0) await put(kv);
+	const inspector = isInspected ? await mf.getInspectorURL() : undefined;
 	const urls = {};
 	for (const { name } of workers) urls[name] = (await mf.unsafeGetDirectURL(name)).origin;
-	return { urls, put, cpuMs: () => cpuMsOf(pids), residentBytes: () => residentBytesOf(pids), stop: () => mf.dispose() };
+	const inspectorUrl = isInspected ? (name) => new URL(`/core:user:${name}`, inspector).href : undefined;
+	return { urls, put, inspectorUrl, cpuMs: () => cpuMsOf(pids), residentBytes: () => residentBytesOf(pids), stop: () => mf.dispose() };
 }
 
 const children = () =>

@@ -29,7 +29,7 @@ export async function measureCpu(report, tidegate, { rounds, requests, warmUp })
 		arms.push({ name: `bare-${way}`, of, url: of.urls[way], host: "bare.example" });
 	}
 	for (const { key: name, host } of routes) {
-		const of = await startEdge(published, origin.url);
+		const of = await startEdge(published, { origin: origin.url });
 		arms.push({ name, of, url: of.urls.edge, host, isGateway: true });
 	}
 	for (const arm of arms) {

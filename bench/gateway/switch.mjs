@@ -1,12 +1,14 @@
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { crc32 } from "node:zlib";
+import { inspect } from "../inspector.mjs";
 import { openConnection, requestText } from "./client.mjs";
 import { startOrigin } from "./origins.mjs";
 import { headersOf, startEdge } from "./world.mjs";
 
 const MIB = 1_024 * 1_024;
-const MEMORY_BAR_MIB = 32;
+const HELD_BAR_MIB = 1;
+const RESIDENT_BAR_MIB = 32;
 const FOLLOWED_BAR_S = 10;
 const CONNECTIONS = 50;
 const LEAVERS = 6;
@@ -18,7 +20,7 @@ const SIZES = [100, 2_000, 20_000, 100_000];
 const LEFT_AFTER_BYTES = 100_000;
 const POLL_MS = 50;
 /** So many requests it takes until workerd's memory grows no more. */
-export const LEVEL_REQUESTS = 40_000;
+export const LEVEL_REQUESTS = 60_000;
 /** A switch counts as seen once the other origin has been silent for so long. */
 const QUIET_MS = 500;
 
@@ -34,7 +36,8 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 		"back to blue": { version: 2, routes, rollouts: [{ key: "shop", served: 100_000 }], revision: 3, overlaid: ["shop"] },
 		"blue for good": { version: 3, routes, rollouts: [], revision: 4 },
 	};
-	const edge = await startEdge(await tidegate.publishGateway(states.blue));
+	const edge = await startEdge(await tidegate.publishGateway(states.blue), { isInspected: true });
+	const inspector = await inspect(edge.inspectorUrl("edge"), async () => (await fetch(edge.urls.edge)).arrayBuffer());
 	const publish = async (name) => {
 		const { head, kv } = await tidegate.publishGateway(states[name]);
 		await edge.put(kv);
@@ -44,10 +47,10 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 	};
 
 	report.progress(`switch: ${warmUpRequests} requests before`);
-	let before = 0;
-	const sampling = setInterval(() => (before = Math.max(before, edge.residentBytes())), POLL_MS);
+	const memory = async () => ({ held: await inspector.heldBytes(), resident: edge.residentBytes() });
 	await using(edge.urls.edge, (users) => users.haveAsked(warmUpRequests));
-	clearInterval(sampling);
+	await sleep(idleMs);
+	const before = await memory();
 
 	const took = {};
 	const seen = await using(edge.urls.edge, async (users) => {
@@ -65,7 +68,8 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 		return { ...users.seen, seconds: (performance.now() - startedAtMs) / 1_000 };
 	});
 	await sleep(idleMs);
-	const after = edge.residentBytes();
+	const after = await memory();
+	inspector.close();
 	const origins = [await blue.state(), await green.state()];
 	const most = (name) => Math.max(...origins.map((each) => each[name]));
 
@@ -78,9 +82,15 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 	report.figure("clients that left before their answer, or in its middle", seen.left, "clients");
 	report.figure("afterwards: requests under way at an origin", most("underWay"), "requests", 0);
 	report.figure("afterwards: connections that an origin has, kept alive", most("sockets"), "connections", KEPT_MAX);
-	// Garbage is collected late, behind the bare proxy as well: there is no level before so many requests.
+	report.figure("afterwards: what the edge's JavaScript holds", (after.held - before.held) / MIB, "MiB above before", HELD_BAR_MIB);
+	// What is freed is not given back at once, behind the bare proxy as well: there is no level before so many requests.
 	const isLevel = warmUpRequests >= LEVEL_REQUESTS;
-	report.figure("afterwards: memory", (after - before) / MIB, "MiB above the most before", isLevel ? MEMORY_BAR_MIB : null);
+	report.figure(
+		"afterwards: resident memory",
+		(after.resident - before.resident) / MIB,
+		"MiB above before",
+		isLevel ? RESIDENT_BAR_MIB : null,
+	);
 	for (const each of [edge, blue, green]) await each.stop();
 }
 

@@ -20,10 +20,10 @@ export const headersOf = (visitor) => ({
 });
 
 /** Where what is measured and stored goes: to a control that is a stand-in, with 50 ms for the way. `origin` answers at the binding ORIGIN as well. */
-export async function startEdge({ head, kv }, origin) {
+export async function startEdge({ head, kv }, { origin, isInspected } = {}) {
 	const edge = (await anEdge())("edge", { USER_HASH_KEY: "bench", GATEWAY_ALLOW_PRIVATE: "1" });
 	const serviceBindings = { ...edge.serviceBindings, ...bound(origin) };
-	return startWorkerd([{ ...edge, serviceBindings }, await aControl(head)], kv);
+	return startWorkerd([{ ...edge, serviceBindings }, await aControl(head)], kv, isInspected);
 }
 
 /** The Workers `url`, which asks by `fetch`, and `bound`, which asks by a binding. */

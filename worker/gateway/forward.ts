@@ -3,9 +3,9 @@ import type { Edge } from "../router";
 import { type Asked, type Assignment, assign, phaseOf, withoutRollout } from "./assign";
 import { type Attempt, addressOf, attempt, discard, isFailure } from "./attempt";
 import { isOpen, letsThrough, observe, observeBaseline } from "./fuses";
-import { flagsHeader, incoming, isUpgrade } from "./headers";
+import { type Said, flagsHeader, incoming } from "./headers";
 import { type Measured, type Outcomes, endOutcomes, learn, wantedOf } from "./measure";
-import { type Shadow, canRepeat, compare, copied, isConditional, placeFor, shadowOf } from "./shadow";
+import { type Shadow, canRepeat, compare, copyOf, placeFor, shadowOf } from "./shadow";
 import { type Upload, keptUpload, tooLarge, uploadOf } from "./upload";
 import { watched } from "./watch";
 
@@ -15,6 +15,7 @@ interface Decided {
 	readonly url: URL;
 	/** As the origin gets them; flags are added. */
 	readonly headers: Headers;
+	readonly said: Said;
 	readonly environment: string;
 	readonly asked: Asked;
 	readonly assigned: Assignment;
@@ -35,7 +36,7 @@ interface Way {
 
 /** Asks the origin, and the baseline's where the candidate failed; answers, and leaves what is to be learnt to be done behind the answer. */
 export async function forward(decided: Decided): Promise<Response> {
-	const { request, url, asked, isPreviewed, cookie, environment, edge } = decided;
+	const { request, url, said, asked, isPreviewed, cookie, environment, edge } = decided;
 	const { route, snapshot } = asked;
 	const { gateway, sources } = edge;
 	const { now } = sources;
@@ -48,7 +49,8 @@ export async function forward(decided: Decided): Promise<Response> {
 		: uploadOf(request, { bytesMax: route.bodyBytesMax, isMeasured: wanted !== undefined, now });
 	if (upload.broken) return unsent(upload.broken, route.bodyBytesMax);
 	const { body } = upload;
-	const watches = wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && hasBody(request);
+	const watches =
+		wanted !== undefined && (wanted.duration || wanted.bytes) && !shadow && !isDiverted && request.method !== "HEAD" && !said.isWebSocket;
 	const ask = (to: Assignment): Promise<Attempt> => {
 		tell(decided.headers, decided, to);
 		const init: RequestInit = { method: request.method, headers: decided.headers, body };
@@ -79,14 +81,12 @@ export async function forward(decided: Decided): Promise<Response> {
 	}
 	learnOutcome();
 	if (attempted.kind !== "answer") return refusal(attempted.kind);
-	let { response } = attempted;
+	const { response } = attempted;
 	const place = shadow && placeFor(shadow, gateway.kept, route.key, now());
 	if (shadow && place) {
 		const { rules } = shadow;
 		const { status, headers } = response;
-		const pair = copied(response, rules.comparison);
-		response = pair.response;
-		const legacy = { status, headers, copy: pair.copy, startedAtMs, ms, isError: isFailed, wanted };
+		const legacy = { status, headers, copy: copyOf(response, rules.comparison), startedAtMs, ms, isError: isFailed, wanted };
 		const init = (): RequestInit => {
 			const own = new Headers(decided.headers);
 			tell(own, decided, { ...taken, variant: rules.variant });
@@ -185,9 +185,6 @@ function tell(headers: Headers, { asked }: Decided, { variant, overlay }: Pick<A
 	else headers.set("x-tidegate-flags", flags);
 }
 
-/** Whether an answer may have one. */
-const hasBody = (request: Request): boolean => request.method !== "HEAD" && !isUpgrade(request);
-
 /** What is sent twice must do what is sent once does. */
 function isRepeatable({ method, body, headers }: Request): boolean {
 	if (headers.has("upgrade")) return false;
@@ -196,16 +193,16 @@ function isRepeatable({ method, body, headers }: Request): boolean {
 }
 
 /** The user has the candidate's answer already where the variant is the same; and a candidate whose fuse has blown is left alone. */
-function shadowFor({ request, asked, environment, edge }: Decided, taken: Assignment): Shadow | undefined {
+function shadowFor({ request, said, asked, environment, edge }: Decided, taken: Assignment): Shadow | undefined {
 	const { route, snapshot } = asked;
 	const { gateway, sources } = edge;
 	const { kept, draw } = gateway;
-	if (!route.shadow || taken.variant === route.shadow.variant || isUpgrade(request) || !canRepeat(request)) return undefined;
+	if (!route.shadow || taken.variant === route.shadow.variant || said.isWebSocket || said.isConditional || !canRepeat(request))
+		return undefined;
 	const flag = route.flag === undefined ? undefined : snapshot.flag(route.flag);
 	const rollout = flag === undefined || flag === "corrupt" ? undefined : flag.rollout;
 	if (rollout && isOpen(kept.fuses, environment, rollout.key, sources.now())) return undefined;
-	const shadow = shadowOf(route, request.method, draw());
-	return shadow && !isConditional(request) ? shadow : undefined;
+	return shadowOf(route, request.method, draw());
 }
 
 /** So soon it is known that a client has left. */

@@ -16,49 +16,53 @@ const HOP_BY_HOP = new Set([
 	"transfer-encoding",
 	"upgrade",
 ]);
+/** What asks for part of an answer, or for it on a condition that was made for another origin's. */
+const CONDITION = /^(?:if-(?:none-match|modified-since|match|unmodified-since)|range)$/;
 /** Those, and what a client says of who it is, or of us: only we do. Many an origin takes an underscore for a hyphen. */
 const NOT_PASSED = new RegExp(`^(?:${[...HOP_BY_HOP].join("|")}|x[-_](?:forwarded|tidegate)[-_].*|forwarded|x[-_]real[-_]ip)$`);
 
-export interface Outgoing {
-	readonly headers: Headers;
+/** What is to be known of a request's header. */
+export interface Said {
 	/** Of the request line and the header as they came. */
 	readonly bytes: number;
 	/** Of the body, as far as it is announced. */
 	readonly bodyBytes: number;
 	readonly hasPreview: boolean;
+	readonly isWebSocket: boolean;
+	readonly isConditional: boolean;
 }
 
-export const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
-
 /** The header as the origin gets it, without what is said of flags. All that matters is taken from one walk: each question to the runtime costs. */
-export function outgoing(request: Request, { href, protocol }: URL, host: string): Outgoing {
+export function outgoing(request: Request, { href, protocol }: URL, host: string): { readonly headers: Headers; readonly said: Said } {
 	const headers = new Headers(request.headers);
-	const seen = { bytes: href.length, bodyBytes: 0, connection: "", client: "", hasPreview: false, isWebSocket: false, isTraced: false };
+	const said = { bytes: href.length, bodyBytes: 0, hasPreview: false, isWebSocket: false, isConditional: false };
+	let [connection, client, isTraced] = ["", "", false];
 	// An iterator would cost as much again.
 	request.headers.forEach((value, name) => {
-		seen.bytes += name.length + value.length + 4;
+		said.bytes += name.length + value.length + 4;
 		if (NOT_PASSED.test(name)) headers.delete(name);
-		if (name === "connection") seen.connection = value;
-		else if (name === "upgrade") seen.isWebSocket = value.toLowerCase() === "websocket";
-		else if (name === "cf-connecting-ip") seen.client = value;
-		else if (name === "traceparent") seen.isTraced = isTraceparent(value);
-		else if (name === "content-length") seen.bodyBytes = Number(value);
-		else if (name === PREVIEW_HEADER) seen.hasPreview = true;
+		if (name === "connection") connection = value;
+		else if (name === "upgrade") said.isWebSocket = value.toLowerCase() === "websocket";
+		else if (name === "cf-connecting-ip") client = value;
+		else if (name === "traceparent") isTraced = isTraceparent(value);
+		else if (name === "content-length") said.bodyBytes = Number(value);
+		else if (name === PREVIEW_HEADER) said.hasPreview = true;
+		else if (CONDITION.test(name)) said.isConditional = true;
 	});
-	for (const name of namedIn(seen.connection)) headers.delete(name);
+	for (const name of namedIn(connection)) headers.delete(name);
 	// That the connection becomes another is the whole request's wish, which is passed on; the runtime does the rest.
-	if (seen.isWebSocket) headers.set("upgrade", "websocket");
+	if (said.isWebSocket) headers.set("upgrade", "websocket");
 
 	// Cloudflare sets it, whatever the client sent.
-	if (seen.client !== "") headers.set("x-forwarded-for", seen.client);
+	if (client !== "") headers.set("x-forwarded-for", client);
 	headers.set("x-forwarded-host", host);
 	headers.set("x-forwarded-proto", protocol.slice(0, -1));
-	if (!seen.isTraced) {
+	if (!isTraced) {
 		headers.set("traceparent", newTraceparent());
 		// It belongs to the trace that was none.
 		headers.delete("tracestate");
 	}
-	return { headers, bytes: seen.bytes, bodyBytes: seen.bodyBytes, hasPreview: seen.hasPreview };
+	return { headers, said };
 }
 
 /** Names that a Connection header lists. Not all are names, and what is none would throw. */

@@ -47,19 +47,19 @@ export async function proxy(request: Request, href: string, environment: string,
 	const protections = inForce(routes.protections, host, nowMs);
 	if (protections.length > 0 && isShed(protections, route, path, gateway.draw()))
 		return problem(503, "Too many requests: try again.", SHED);
-	const { headers, bytes, bodyBytes, hasPreview } = outgoing(request, url, host);
-	if (bytes > route.headerBytesMax) return problem(431, `The header is larger than ${route.headerBytesMax} bytes.`);
-	if (bodyBytes > route.bodyBytesMax) return tooLarge(route.bodyBytesMax);
+	const { headers, said } = outgoing(request, url, host);
+	if (said.bytes > route.headerBytesMax) return problem(431, `The header is larger than ${route.headerBytesMax} bytes.`);
+	if (said.bodyBytes > route.bodyBytesMax) return tooLarge(route.bodyBytesMax);
 	const isAsked = route.flag !== undefined || route.forward.length > 0 || protections.length > 0;
 	const { context, cookie } = isAsked ? visitorOf(request, url, path, route) : NOBODY;
 	if (isLockedOut(protections, snapshot, context)) return problem(403, "This is closed for now.");
 
-	const preview = hasPreview ? await previewOf(request, host, gateway.previewKey, nowMs) : undefined;
+	const preview = said.hasPreview ? await previewOf(request, host, gateway.previewKey, nowMs) : undefined;
 	const overlay = isIsolated(protections, snapshot, context) ? isolated(route, snapshot, open.overlay) : open.overlay;
 	const asked = { route, snapshot, overlay, context, forced: preview === ANY_VARIANT ? undefined : preview };
 	const assigned = assign(asked);
 	if (!assigned) return problem(502, "Nobody knows where this goes: try again.", AGAIN);
-	return forward({ request, url, headers, environment, asked, assigned, isPreviewed: preview !== undefined, cookie, edge });
+	return forward({ request, url, headers, said, environment, asked, assigned, isPreviewed: preview !== undefined, cookie, edge });
 }
 
 const nothing = (): Response => problem(404, "There is nothing at this path.");

@@ -46,10 +46,6 @@ export function canRepeat(request: Request): boolean {
 	return length !== null && Number(length) <= REQUEST_BYTES_MAX;
 }
 
-/** What asks for part of an answer, or for it on a condition that was made for another origin's. */
-const CONDITIONS = ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "range"];
-export const isConditional = ({ headers }: Request): boolean => CONDITIONS.some((name) => headers.has(name));
-
 /** A place among the shadow requests under way; given back when it is over. */
 export interface Place {
 	readonly sinceMs: number;
@@ -76,13 +72,12 @@ export function placeFor({ rules: { comparison } }: Shadow, { shadowing, skipped
 	return undefined;
 }
 
-/** The user's answer, and a copy of its body for as long as it may be compared. */
-export function copied(response: Response, { body, bodyBytesMax }: Comparison): { readonly response: Response; readonly copy: Copy } {
+/** A copy of the body of the user's answer, where it may be compared. */
+export function copyOf(response: Response, { body, bodyBytesMax }: Comparison): Copy {
 	const isEndless = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
 	if (body === "none" || isEndless || response.body === null || Number(response.headers.get("content-length") ?? 0) > bodyBytesMax)
-		return { response, copy: response.body === null ? EMPTY : null };
-	const [users, ours] = response.body.tee();
-	return { response: new Response(users, response), copy: ours };
+		return response.body === null ? EMPTY : null;
+	return response.clone().body;
 }
 type Copy = ReadableStream<Uint8Array> | typeof EMPTY | null;
 const EMPTY = new Uint8Array();

@@ -20,7 +20,9 @@ const SIZES = [100, 2_000, 20_000, 100_000];
 const LEFT_AFTER_BYTES = 100_000;
 const POLL_MS = 50;
 /** So many requests it takes until workerd's memory grows no more. */
-export const LEVEL_REQUESTS = 60_000;
+export const LEVEL_REQUESTS = 80_000;
+/** Garbage that lies about for longer would hide what stays. */
+const COLLECT_MS = 5_000;
 /** A switch counts as seen once the other origin has been silent for so long. */
 const QUIET_MS = 500;
 
@@ -47,6 +49,8 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 	};
 
 	report.progress(`switch: ${warmUpRequests} requests before`);
+	const over = new AbortController();
+	const collecting = collectUntil(over.signal, inspector);
 	const memory = async () => ({ held: await inspector.heldBytes(), resident: edge.residentBytes() });
 	await using(edge.urls.edge, (users) => users.haveAsked(warmUpRequests));
 	await sleep(idleMs);
@@ -69,6 +73,8 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 	});
 	await sleep(idleMs);
 	const after = await memory();
+	over.abort();
+	await collecting;
 	inspector.close();
 	const origins = [await blue.state(), await green.state()];
 	const most = (name) => Math.max(...origins.map((each) => each[name]));
@@ -92,6 +98,10 @@ export async function measureSwitch(report, tidegate, { seconds, warmUpRequests,
 		isLevel ? RESIDENT_BAR_MIB : null,
 	);
 	for (const each of [edge, blue, green]) await each.stop();
+}
+
+async function collectUntil(signal, inspector) {
+	for (; !signal.aborted; await sleep(COLLECT_MS)) await inspector.heldBytes();
 }
 
 /** Lets users ask while the work is done, and waits for the last of their answers. */

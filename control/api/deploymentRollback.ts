@@ -1,9 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { environmentName, flagKey } from "../../core/flags/model";
 import { rollbackStatistics } from "../../core/rollouts/rollbackStatistics";
-import { type Emergency, type EmergencyOutcome, takeBack } from "../store/emergency";
-import { emergencyByKey, emergencyKeyed } from "../store/emergencyByKey";
-import { keptText } from "../store/idempotency";
+import { type Emergency, takeBack } from "../store/emergency";
 import { type Place, listRollbackHistory, listTaken, rollbackRecord } from "../store/rollbackHistory";
 import { ENGINE } from "../tick/engine";
 import { actOf, body, json, publishBehind, refusals, resource } from "./context";
@@ -50,7 +48,7 @@ deploymentRollback.openapi(
 		path: "/rollback/manual",
 		summary: "Emergency: roll back everything, or what is named, in one transaction",
 		description:
-			"Served at the edge within 10 s of this answer. Sent again it takes back what is live then; within an hour under the same Idempotency-Key it changes nothing and answers what it has ended, if it has ended anything. What cannot be read is rolled back too, what is scheduled is cancelled, drafts stay.",
+			"Served at the edge within 10 s of this answer. Sent again it takes back what is live then; within an hour under the same Idempotency-Key it changes nothing and answers as it did first, if it has ended anything or was to kill flags that are there. What cannot be read is rolled back too, what is scheduled is cancelled, drafts stay.",
 		request: { headers: idempotencyKey, ...body(emergency) },
 		responses: { 200: { description: "done", ...json(outcome) }, ...refusals(400, 401, 409, 413, 415, 422) },
 	}),
@@ -59,20 +57,12 @@ deploymentRollback.openapi(
 		const { environment, flags, rollouts, kill, reason } = c.req.valid("json");
 		const of: Emergency["of"] = flags ? { kind: "flags", keys: flags } : rollouts ? { kind: "rollouts", keys: rollouts } : { kind: "all" };
 		const act = actOf(c, reason);
-		const sent = await keyedBy(c.req.valid("header")["idempotency-key"], c.req.valid("json"));
-		const keyed = sent && emergencyKeyed(sent);
-		const given = { environment, of, kill, idempotencyKey: keyed && keptText(keyed) };
-		const before = async (): Promise<EmergencyOutcome | undefined> => {
-			const earlier = keyed && (await emergencyByKey(db, given, keyed.key, act.atMs));
-			if (earlier && earlier.hash !== keyed.hash) refuse({ kind: "idempotency_key_used", by: "rollback/manual" });
-			return earlier?.outcome;
-		};
-		let replayed = await before();
-		const taken = replayed ?? (await takeBack(db, given, act, realNow())) ?? refuse({ kind: "changed_meanwhile" });
-		// Its twin was faster.
-		if (!replayed && taken.rolledBack.length + taken.killed.length === 0) replayed = await before();
-		if (!replayed) publishBehind(c);
-		const { rolledBack, killed, notInRollout, unknown, headRevision } = replayed ?? taken;
+		const keyed = await keyedBy(c.req.valid("header")["idempotency-key"], c.req.valid("json"));
+		const taken = (await takeBack(db, { environment, of, kill, keyed }, act, realNow())) ?? refuse({ kind: "changed_meanwhile" });
+		const { rolledBack, killed, notInRollout, unknown, headRevision, earlierHash } = taken;
+		const isRepeated = earlierHash !== undefined;
+		if (isRepeated && earlierHash !== keyed?.hash) refuse({ kind: "idempotency_key_used", by: "rollback/manual" });
+		if (!isRepeated) publishBehind(c);
 		return c.json(
 			{
 				environment,
@@ -84,7 +74,7 @@ deploymentRollback.openapi(
 				publishing: true as const,
 			},
 			200,
-			replayed ? REPLAYED : {},
+			isRepeated ? REPLAYED : {},
 		);
 	},
 );

@@ -4,6 +4,9 @@ import type { Act } from "./audit";
 import { changeStatements } from "./changeStatements";
 import { isConflict } from "./conflict";
 import type { Database } from "./database";
+import { type Carried, carriedOutStatement, earlierIn, selectByKey } from "./emergencyByKey";
+import type { Keyed } from "./idempotency";
+import { KILLABLE, killStatements } from "./kills";
 import { type RolloutChange, damagedBack } from "./rolloutChanges";
 import { AT_REST, parsed, selectAmong } from "./rollouts";
 import { activeFlags, flags, head, rollouts } from "./schema";
@@ -16,8 +19,8 @@ export interface Emergency {
 	readonly of: { readonly kind: "all" } | { readonly kind: "flags" | "rollouts"; readonly keys: readonly string[] };
 	/** Flags that are named are switched off besides. */
 	readonly kill: boolean;
-	/** As events keep it. */
-	readonly idempotencyKey?: string | undefined;
+	/** Carried out once under it. */
+	readonly keyed?: Keyed | undefined;
 }
 
 export interface EmergencyOutcome {
@@ -29,6 +32,8 @@ export interface EmergencyOutcome {
 	readonly unknown: readonly string[];
 	/** An edge that has heard of it serves nobody what was taken back. */
 	readonly headRevision: number;
+	/** Of the call that had the key before, and did this; absent: this one did. */
+	readonly earlierHash?: string;
 }
 
 /** Somebody else was faster each time: far more often than ticks and people can be. */
@@ -41,17 +46,17 @@ export async function takeBack(db: Database, given: Emergency, act: Act, realNow
 			// oxlint-disable-next-line no-await-in-loop -- one that lost against a tick looks again at what that left
 			return await attempt(db, given, act, realNow);
 		} catch (error) {
-			if (!["rollout_events", "flag_versions"].some((table) => isConflict(error, table))) throw error;
+			if (!["rollout_events", "flag_versions", "audit"].some((table) => isConflict(error, table))) throw error;
 		}
 	}
 	return undefined;
 }
 
 async function attempt(db: Database, given: Emergency, act: Act, realNow: number): Promise<EmergencyOutcome> {
-	const { environment, of } = given;
+	const { environment, of, keyed } = given;
 	const named = JSON.stringify(of.kind === "all" ? [] : of.keys);
 	const isNamed = sql`IN (SELECT value FROM json_each(${named}))`;
-	const [rows, held, knownFlags, knownRollouts, heads] = await db.batch([
+	const [rows, held, knownFlags, knownRollouts, heads, underKey] = await db.batch([
 		selectAmong(db, and(eq(rollouts.environment, environment), notInArray(rollouts.status, AT_REST), amongThose(environment, of))),
 		db
 			.select({ flag: activeFlags.flag })
@@ -66,21 +71,24 @@ async function attempt(db: Database, given: Emergency, act: Act, realNow: number
 			.from(rollouts)
 			.where(and(eq(rollouts.environment, environment), sql`${rollouts.id} ${isNamed}`)),
 		db.select({ revision: head.revision }).from(head),
+		selectByKey(db, environment, keyed),
 	]);
+	const earlier = earlierIn(underKey, act.atMs);
+	if (earlier) return { ...earlier, headRevision: heads[0]?.revision ?? 0 };
 	const ends = rows.flatMap((raw) => endOf(raw, given, act, realNow) ?? []);
 	const isKilling = given.kill && of.kind === "flags" && knownFlags.length > 0;
 	const killing = isKilling ? named : undefined;
-	const committed = ends.length > 0 || isKilling ? await write(db, environment, ends, killing, act, realNow) : undefined;
 	const keys = of.kind === "flags" ? of.keys : [];
 	const isHeld = new Set(held.map(({ flag }) => flag));
 	const isKnown = new Set([...knownFlags.map(({ key }) => key), ...knownRollouts.map(({ id }) => id)]);
-	return {
+	const told = {
 		rolledBack: ends.map(({ row }) => row.id),
-		killed: committed?.killed ?? [],
 		notInRollout: keys.filter((key) => isKnown.has(key) && !isHeld.has(key)),
 		unknown: of.kind === "all" ? [] : of.keys.filter((key) => !isKnown.has(key)),
-		headRevision: committed?.headRevision ?? heads[0]?.revision ?? 0,
 	};
+	const carried = keyed && { environment, keyed, told, seen: underKey[0]?.id ?? 0 };
+	const committed = ends.length > 0 || isKilling ? await write(db, environment, ends, killing, carried, act, realNow) : undefined;
+	return { ...told, killed: committed?.killed ?? [], headRevision: committed?.headRevision ?? heads[0]?.revision ?? 0 };
 }
 
 function amongThose(environment: string, of: Emergency["of"]) {
@@ -94,12 +102,12 @@ function amongThose(environment: string, of: Emergency["of"]) {
 /** How it ends; undefined: there is nothing to end. Of one that nobody can read it is certain only that it may be serving somebody. */
 function endOf(
 	raw: Awaited<ReturnType<typeof selectAmong>>[number],
-	{ of: { kind: asked }, idempotencyKey }: Emergency,
+	{ of: { kind: asked } }: Emergency,
 	act: Act,
 	realNow: number,
 ): RolloutChange | undefined {
 	const evidence = { health: raw.health === null ? null : (JSON.parse(raw.health) as unknown) };
-	const of = { act, realNow, evidence, idempotencyKey, isEmergency: asked === "all" };
+	const of = { act, realNow, evidence, isEmergency: asked === "all" };
 	const row = parsed(raw);
 	if (!row) return { ...of, row: { ...raw, plan: null, state: null }, change: damagedBack(act) };
 	// What has not come to serve anybody holds its flags all the same, and would start later.
@@ -110,17 +118,19 @@ function endOf(
 	return undefined;
 }
 
-/** One transaction. Rejects with a conflict where somebody has changed one of the rollouts since it was read. */
+/** One transaction. Rejects with a conflict where somebody has changed one of the rollouts, or carried out the same, since that was read. */
 async function write(
 	{ $client: client }: Database,
 	environment: string,
 	ends: readonly RolloutChange[],
 	killing: string | undefined,
+	carried: Carried | undefined,
 	act: Act,
 	realNow: number,
 ): Promise<{ readonly killed: readonly string[]; readonly headRevision: number | undefined }> {
 	const results = await client.batch<{ key?: string; revision?: number }>([
-		client.prepare(`SELECT key FROM flags WHERE ${KILLABLE}`).bind(environment, killing ?? "[]"),
+		client.prepare(`SELECT key FROM flags WHERE ${KILLABLE} ORDER BY key`).bind(environment, killing ?? "[]"),
+		...(carried ? carriedOutStatement(client, carried, killing ?? "[]", act) : []),
 		...(killing === undefined ? [] : killStatements(client, environment, killing, act, realNow)),
 		...changeStatements(client, ends),
 		client.prepare("SELECT revision FROM head"),
@@ -129,40 +139,4 @@ async function write(
 		killed: (results[0]?.results ?? []).flatMap(({ key }) => key ?? []),
 		headRevision: results.at(-1)?.results[0]?.revision,
 	};
-}
-
-/** Those of ?2 in ?1 that are on. A corrupt one is left: edges serve nobody its variants. */
-const KILLABLE =
-	"environment = ?1 AND key IN (SELECT value FROM json_each(?2)) AND CASE WHEN json_valid(config) THEN config ->> '$.enabled' ELSE FALSE END";
-const OFF = "json_set(config, '$.enabled', json('false'))";
-
-/** Versions, audit rows and overlay first, by what the flags are; then the flags. The overlay has the number of the change that will absorb it. */
-function killStatements(client: D1Database, environment: string, named: string, act: Act, realNow: number): D1PreparedStatement[] {
-	const { actor, reason, correlationId, atMs } = act;
-	return [
-		client.prepare("UPDATE environments SET changed = changed + 1, changed_at_ms = ?2 WHERE name = ?1").bind(environment, atMs),
-		client
-			.prepare(
-				`INSERT INTO flag_versions (environment, key, version, config, at_ms, actor, reason)
-				SELECT environment, key, version + 1, ${OFF}, ?3, ?4, ?5 FROM flags WHERE ${KILLABLE}`,
-			)
-			.bind(environment, named, atMs, actor, reason),
-		client
-			.prepare(
-				`INSERT INTO audit (at_ms, actor, resource, action, reason, correlation_id, "before", "after")
-				SELECT ?3, ?4, 'flags/' || environment || '/' || key, 'flag.killed', ?5, ?6, config, ${OFF} FROM flags WHERE ${KILLABLE}`,
-			)
-			.bind(environment, named, atMs, actor, reason, correlationId),
-		client
-			.prepare(
-				`INSERT INTO overlays (environment, kind, key, changed, added_at_ms)
-				SELECT environment, 'kill', key, (SELECT changed FROM environments WHERE name = ?1), ?3 FROM flags WHERE ${KILLABLE}
-				ON CONFLICT (environment, kind, key) DO UPDATE SET changed = excluded.changed, added_at_ms = excluded.added_at_ms`,
-			)
-			.bind(environment, named, realNow),
-		client
-			.prepare(`UPDATE flags SET version = version + 1, config = ${OFF}, updated_at_ms = ?3 WHERE ${KILLABLE}`)
-			.bind(environment, named, atMs),
-		client.prepare("UPDATE head SET revision = revision + 1, content = revision + 1"),
-	];
 }

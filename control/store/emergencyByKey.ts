@@ -1,77 +1,72 @@
-import { and, eq, gt, inArray, sql } from "drizzle-orm";
+import { desc, eq, sql } from "drizzle-orm";
+import * as z from "zod";
+import type { Act } from "./audit";
 import type { Database } from "./database";
-import type { Emergency, EmergencyOutcome } from "./emergency";
-import { among } from "./flags";
-import { type Keyed, hashIn, isUnder } from "./idempotency";
-import { flagVersions, flags, head, rolloutEvents, rollouts } from "./schema";
+import type { EmergencyOutcome } from "./emergency";
+import type { Keyed } from "./idempotency";
+import { parseJson } from "./json";
+import { KILLABLE } from "./kills";
+import { audit } from "./schema";
 
-/** A command's key is one rollout's own: another prefix, so that neither is taken for the other. */
-const PREFIX = "emergency.";
+/** What an emergency under a key has done is a row of the audit, written with it. */
 
 /** Long after any sender has given up, and not so long that whoever uses one key for ever would take nothing back any more. */
 const KEPT_MS = 3_600_000;
 
-export const emergencyKeyed = ({ key, hash }: Keyed): Keyed => ({ key, hash: PREFIX + hash });
+/** A row holds 2 MB at most. What is more is taken back all the same, and not kept. */
+const KEPT_CHARACTERS_MAX = 500_000;
 
-interface Earlier {
-	readonly hash: string;
-	readonly outcome: EmergencyOutcome;
+const names = z.array(z.string());
+const kept = z.object({ hash: z.string(), rolledBack: names, killed: names, notInRollout: names, unknown: names });
+
+export interface Carried {
+	readonly environment: string;
+	readonly keyed: Keyed;
+	readonly told: Pick<EmergencyOutcome, "rolledBack" | "notInRollout" | "unknown">;
+	/** The newest row under the key that was looked at. */
+	readonly seen: number;
 }
 
-/** What was taken back under this key; undefined: nothing, or longer ago. */
-export async function emergencyByKey(
-	db: Database,
-	{ environment, of, kill }: Emergency,
-	key: string,
+const resource = (environment: string, key: string): string => `emergencies/${environment}/${key}`;
+
+/** The newest under this key; no key is empty. A statement, so that it can stand in a batch. */
+export function selectByKey(db: Database, environment: string, keyed: Keyed | undefined) {
+	return db
+		.select({ id: audit.id, atMs: audit.atMs, after: sql<string | null>`${audit.after}` })
+		.from(audit)
+		.where(eq(audit.resource, resource(environment, keyed?.key ?? "")))
+		.orderBy(desc(audit.id))
+		.limit(1);
+}
+
+/** undefined: nothing was done under the key, or longer ago, or nobody can read what: then it is done. */
+export function earlierIn(
+	[row]: readonly { readonly atMs: number; readonly after: string | null }[],
 	now: number,
-): Promise<Earlier | undefined> {
-	const events = await db
-		.select({
-			id: rollouts.id,
-			kept: rolloutEvents.idempotencyKey,
-			atMs: rolloutEvents.atMs,
-			actor: rolloutEvents.actor,
-			flags: sql<string>`CASE WHEN json_valid(${rollouts.plan}) THEN ${rollouts.plan} -> '$.flags' END`,
-		})
-		.from(rolloutEvents)
-		.innerJoin(rollouts, eq(rollouts.id, rolloutEvents.rollout))
-		.where(
-			and(
-				inArray(rolloutEvents.kind, ["roll_back", "cancel"]),
-				gt(rolloutEvents.atMs, now - KEPT_MS),
-				eq(rollouts.environment, environment),
-				isUnder(key),
-			),
-		)
-		.orderBy(rollouts.id);
-	const ended = events.filter(({ kept }) => hashIn(kept ?? "")?.startsWith(PREFIX));
-	const [first] = ended;
-	if (!first) return undefined;
-	const named = of.kind === "all" ? [] : of.keys;
-	const [knownFlags, killed, heads] = await db.batch([
-		db.select({ key: flags.key }).from(flags).where(among(environment, named)),
-		db
-			.select({ key: flagVersions.key })
-			.from(flagVersions)
-			.where(
-				and(
-					eq(flagVersions.environment, environment),
-					sql`${flagVersions.key} IN (SELECT value FROM json_each(${JSON.stringify(named)}))`,
-					eq(flagVersions.atMs, first.atMs),
-					eq(flagVersions.actor, first.actor),
-				),
+): (Omit<EmergencyOutcome, "headRevision"> & { readonly earlierHash: string }) | undefined {
+	if (!row || row.atMs <= now - KEPT_MS) return undefined;
+	const found = parseJson(kept, row.after ?? "");
+	if (!found) return undefined;
+	const { hash: earlierHash, ...outcome } = found;
+	return { ...outcome, earlierHash };
+}
+
+/** Stands before what it tells of. NULL aborts the batch of whoever comes second. */
+export function carriedOutStatement(
+	client: D1Database,
+	{ environment, keyed: { key, hash }, told, seen }: Carried,
+	killing: string,
+	{ actor, reason, correlationId, atMs }: Act,
+): D1PreparedStatement[] {
+	const text = JSON.stringify({ hash, ...told });
+	if (text.length > KEPT_CHARACTERS_MAX) return [];
+	return [
+		client
+			.prepare(
+				`INSERT INTO audit (at_ms, actor, resource, action, reason, correlation_id, "after")
+				SELECT ?3, CASE WHEN NOT EXISTS (SELECT 1 FROM audit WHERE resource = ?5 AND id > ?6) THEN ?4 END, ?5, 'emergency.carried_out', ?7, ?8,
+					json_set(?9, '$.killed', json((SELECT json_group_array(key) FROM (SELECT key FROM flags WHERE ${KILLABLE} ORDER BY key))))`,
 			)
-			.orderBy(flagVersions.key),
-		db.select({ revision: head.revision }).from(head),
-	]);
-	const held = new Set(ended.flatMap(({ flags: text }) => (text === null ? [] : (JSON.parse(text) as string[]))));
-	const isThere = new Set(of.kind === "flags" ? knownFlags.map(({ key: flag }) => flag) : ended.map(({ id }) => id));
-	const outcome = {
-		rolledBack: ended.map(({ id }) => id),
-		killed: kill ? killed.map(({ key: flag }) => flag) : [],
-		notInRollout: of.kind === "flags" ? named.filter((flag) => isThere.has(flag) && !held.has(flag)) : [],
-		unknown: named.filter((each) => !isThere.has(each)),
-		headRevision: heads[0]?.revision ?? 0,
-	};
-	return { hash: hashIn(first.kept ?? "") ?? "", outcome };
+			.bind(environment, killing, atMs, actor, resource(environment, key), seen, reason, correlationId, text),
+	];
 }

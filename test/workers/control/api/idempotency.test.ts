@@ -206,6 +206,56 @@ describe("an emergency rollback with a key", () => {
 		expect((await done<FlagBody>("GET", flagAt(alone))).enabled).toBe(true);
 	});
 
+	test("that only kills leaves on what was switched on since, and the first answer is given again", async () => {
+		const [{ key: flag }, { key: off }, key] = [await createFlag(), await createFlag({ enabled: false }), newKey()];
+		const sent = under(key, { flags: [flag, off, "nobody"], kill: true, reason: "leaks" });
+		const first = await send<Outcome>("POST", MANUAL, sent);
+		expect(first.body).toMatchObject({ rolledBack: [], killed: [flag], notInRollout: [flag, off], unknown: ["nobody"] });
+		expect(first.headers.get("idempotent-replayed")).toBeNull();
+		for (const [each, version] of [
+			[flag, 2],
+			[off, 1],
+		] as const)
+			// oxlint-disable-next-line no-await-in-loop -- two flags
+			await done("PATCH", flagAt(each), { body: { enabled: true }, headers: { "if-match": `"${version}"` } });
+		const again = await send<Outcome>("POST", MANUAL, sent);
+		expect([again.status, again.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
+		expect(again.body).toEqual({ ...first.body, headRevision: expect.any(Number) });
+		expect((await done<FlagBody>("GET", flagAt(flag))).enabled).toBe(true);
+		expect((await done<FlagBody>("GET", flagAt(off))).enabled).toBe(true);
+		await refused(422, "POST", MANUAL, under(key, { flags: [off], kill: true, reason: "leaks" }));
+		expect((await done<FlagBody>("GET", flagAt(off))).enabled).toBe(true);
+		const anew = under(newKey(), { flags: [flag], kill: true, reason: "leaks again" });
+		expect((await done<Outcome>("POST", MANUAL, anew)).killed).toEqual([flag]);
+	});
+
+	test("that found every flag off already leaves on what was switched on since", async () => {
+		const { key: off } = await createFlag({ enabled: false });
+		const sent = under(newKey(), { flags: [off], kill: true, reason: "leaks" });
+		expect((await done<Outcome>("POST", MANUAL, sent)).killed).toEqual([]);
+		await done("PATCH", flagAt(off), { body: { enabled: true }, headers: { "if-match": '"1"' } });
+		expect((await done<Outcome>("POST", MANUAL, sent)).killed).toEqual([]);
+		expect((await done<FlagBody>("GET", flagAt(off))).enabled).toBe(true);
+	});
+
+	test("that only kills, sent three times at once, kills once, and each is told what", async () => {
+		const { key: flag } = await createFlag();
+		const sent = under(newKey(), { flags: [flag], kill: true, reason: "leaks" });
+		const answers = await Promise.all([1, 2, 3].map(() => send<Outcome>("POST", MANUAL, sent)));
+		expect(answers.map(({ status, body }) => [status, body.killed])).toEqual([1, 2, 3].map(() => [200, [flag]]));
+		expect(answers.filter(({ headers }) => headers.get("idempotent-replayed") === "true")).toHaveLength(2);
+		expect((await done<FlagBody>("GET", flagAt(flag))).version).toBe(2);
+	});
+
+	test("is carried out again where what it left cannot be read: nobody in need is left out", async () => {
+		const [{ key: flag }, key] = [await createFlag(), newKey()];
+		const sent = under(key, { flags: [flag], kill: true, reason: "leaks" });
+		await done("POST", MANUAL, sent);
+		await env.DB.prepare(`UPDATE audit SET "after" = '{' WHERE resource = ?`).bind(`emergencies/production/${key}`).run();
+		await done("PATCH", flagAt(flag), { body: { enabled: true }, headers: { "if-match": '"2"' } });
+		expect((await done<Outcome>("POST", MANUAL, sent)).killed).toEqual([flag]);
+	});
+
 	test("sent three times at once rolls back once, and each is told what", async () => {
 		const [id, key] = [await running(), newKey()];
 		const sent = under(key, { rollouts: [id], reason: "checkout is down" });

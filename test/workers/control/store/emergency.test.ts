@@ -2,11 +2,11 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Database, open } from "../../../../control/store/database";
 import { type Emergency, takeBack } from "../../../../control/store/emergency";
-import { getFlag } from "../../../../control/store/flags";
+import { createFlag, getFlag } from "../../../../control/store/flags";
 import { readHead } from "../../../../control/store/publication";
 import { createRollout, listEvents } from "../../../../control/store/rollouts";
 import { tick } from "../../../../control/tick/tick";
-import { HARMFUL, MINUTE_MS, START_MS, aPlan, aTick, current, db, everything, outcomes, started } from "../tick/fixtures";
+import { HARMFUL, MINUTE_MS, START_MS, aFlag, aPlan, aTick, current, db, everything, outcomes, started } from "../tick/fixtures";
 import { manyLive } from "../tick/many";
 
 const act = { actor: "ops", reason: "checkout is down", correlationId: "call-1", atMs: START_MS + MINUTE_MS };
@@ -185,6 +185,21 @@ describe("beside others", () => {
 		const found = await Promise.all([back(ALL), back(ALL)]);
 		expect(found.flatMap(({ rolledBack }) => rolledBack).toSorted()).toEqual([...ids].sort());
 		expect(await count("SELECT count(*) AS n FROM rollout_events WHERE rollout LIKE 'both-%' AND kind = 'roll_back'")).toBe(20);
+	});
+
+	test("a call whose twin under the same key came in between kills nothing that was switched on since", async () => {
+		await createFlag(db, "production", aFlag("twin"), act);
+		const keyed = { key: "k-1", hash: "h" };
+		const given = { ...flagsOf(["twin"], true), keyed };
+		const { db: racing, counted } = watched(async (batch) => {
+			if (batch !== 2) return;
+			await back(given);
+			await env.DB.prepare("UPDATE flags SET version = 3, config = json_set(config, '$.enabled', json('true')) WHERE key = 'twin'").run();
+		});
+		expect(await back(given, racing)).toMatchObject({ killed: ["twin"], notInRollout: ["twin"], earlierHash: "h" });
+		expect(counted.batches).toBe(3);
+		expect(await getFlag(db, "production", "twin")).toMatchObject({ enabled: true, version: 3 });
+		expect(await back({ ...given, environment: "staging" })).toMatchObject({ killed: [], unknown: ["twin"] });
 	});
 
 	test("one that loses each time gives up, and has written nothing", async () => {

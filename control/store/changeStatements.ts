@@ -17,14 +17,16 @@ type Table = (row: RolloutChange) => readonly Row[];
 const COMING_DOWN = `rollbacks.strategy = 'gradual' AND rollbacks.due_at_ms IS NULL AND rollbacks.verified_at_ms IS NULL AND rollbacks.failure IS NULL`;
 
 /**
- * The events first: whose key another has written loses all, and so does what was decided before a tick has learnt more, by a
- * revision that is NULL. What stands on another's result stands after it.
+ * The events first: whose key another has written loses all, and so does what was decided before a tick has learnt more, or names a
+ * segment that is deleted since, by a revision that is NULL. What stands on another's result stands after it.
  */
 const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 	[
 		`INSERT INTO rollout_events (rollout, revision, at_ms, recorded_at_ms, kind, reason, message, actor, correlation_id, "before", "after",
 			evidence, idempotency_key)
-		SELECT r.id, CASE WHEN coalesce(j.value ->> 'tickedAtMs', r.ticked_at_ms) = r.ticked_at_ms THEN j.value ->> 'revision' END,
+		SELECT r.id, CASE WHEN coalesce(j.value ->> 'tickedAtMs', r.ticked_at_ms) = r.ticked_at_ms
+				AND NOT EXISTS (SELECT 1 FROM json_each(j.value -> 'segments') AS s WHERE NOT EXISTS
+					(SELECT 1 FROM segments WHERE environment = r.environment AND key = s.value)) THEN j.value ->> 'revision' END,
 			j.value ->> 'atMs', j.value ->> 'realNow', j.value ->> 'kind', j.value ->> 'reason', j.value ->> 'message', j.value ->> 'actor',
 			j.value ->> 'correlationId',
 			CASE WHEN NOT j.value ->> 'isDamaged' THEN r.state ELSE json_set(CASE WHEN json_valid(r.state) AND json_type(r.state) = 'object'
@@ -40,6 +42,7 @@ const WRITES: readonly (readonly [sql: string, rows: Table])[] = [
 				{
 					...of,
 					tickedAtMs: learntBy(given),
+					segments: namedBy(given),
 					isDamaged: row.state === null,
 					after,
 					evidence: evidence ?? null,
@@ -210,6 +213,16 @@ const wasActive = ({ state }: Before): boolean => state === null || isActive(sta
 /** Flags that it takes back while the others go on. */
 function droppedBy({ row: { state: before }, change: { state: after } }: RolloutChange): readonly string[] {
 	return before && isLive(before) && isLive(after) ? after.dropped.filter((flag) => !before.dropped.includes(flag)) : [];
+}
+
+/**
+ * Segments that a person has it exclude. Those of its plan are left out: nobody can delete them meanwhile, and what the engine takes
+ * back is held up by none that is gone all the same.
+ */
+function namedBy({ row: { plan, state: before }, change: { kind, state: after } }: RolloutChange): readonly string[] {
+	if (kind !== "exclude" || !plan || !before || !isLive(before) || !isLive(after)) return [];
+	const known = new Set([...before.excluded.segments, ...plan.rollback.segments]);
+	return after.excluded.segments.filter((segment) => !known.has(segment));
 }
 
 /** What its environment's overlay gets. */

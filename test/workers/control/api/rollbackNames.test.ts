@@ -1,5 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { carryOut } from "../../../../control/api/rolloutCommands";
+import { open } from "../../../../control/store/database";
 import {
 	ROLLOUTS,
 	type RolloutBody,
@@ -15,6 +17,11 @@ import {
 } from "./harness";
 
 /** A rollback that names what there is not is refused, and says how to go back all the same. */
+
+function once(work: () => Promise<unknown>): () => Promise<unknown> {
+	let begun: Promise<unknown> | undefined;
+	return () => (begun ??= work());
+}
 
 const IMMEDIATE = { body: { command: "roll_back", reason: "all of it" } };
 const statusOf = async (id: string): Promise<string> => (await done<RolloutBody>("GET", `${ROLLOUTS}/${id}`)).status;
@@ -78,6 +85,29 @@ describe("an unknown segment", () => {
 		await env.DB.prepare("DELETE FROM segments WHERE key = ?").bind(key).run();
 		expect(pointersOf(await refused(422, "POST", commandsOf(id), back({})))).toEqual(["/strategy"]);
 		expect((await done<RolloutBody>("POST", commandsOf(id), back({ keys: ["ann"] }))).status).toBe("running");
+	});
+
+	test("is one that is deleted between the look and the commit too: nobody is excluded, and it is refused by its place", async () => {
+		const { id } = await running();
+		const { key } = await done<{ key: string }>("POST", "/api/v1/segments?environment=production", { body: { key: newKey() } });
+		const gone = once(() => done("DELETE", `/api/v1/segments/${key}?environment=production`, { headers: { "if-match": '"1"' } }));
+		const racing = open(
+			new Proxy(env.DB, {
+				get(target, name) {
+					if (name !== "batch") return Reflect.get(target, name).bind?.(target) as unknown;
+					return async (statements: D1PreparedStatement[]) => {
+						await gone();
+						return target.batch(statements);
+					};
+				},
+			}),
+		);
+		const wanted = { command: "roll_back" as const, strategy: "targeted" as const, segments: [key], reason: "theirs only" };
+		const act = { actor: "ops", reason: wanted.reason, correlationId: "c", atMs: Date.now() };
+		expect(await carryOut(racing, id, wanted, { act, isAdmin: false }, Date.now())).toBe("lost");
+		expect((await done<RolloutBody>("GET", `${ROLLOUTS}/${id}`)).state).toMatchObject({ excluded: { segments: [] } });
+		expect(pointersOf(await refused(422, "POST", commandsOf(id), back({ segments: [key] })))).toEqual(["/segments/0"]);
+		expect((await done<RolloutBody>("POST", commandsOf(id), IMMEDIATE)).status).toBe("rolled_back");
 	});
 
 	test("is none where its row only cannot be read: those whom it names go back", async () => {

@@ -117,6 +117,14 @@ describe("a gradual way back", () => {
 });
 
 describe("a targeted way back", () => {
+	test("is not held up where a segment that its plan names is gone all the same", async () => {
+		const { id } = await started("gone", { ...LIMITED, rollback: { strategy: "targeted", segments: ["gone"] } });
+		await outcomes(await current(id), FAILING);
+		await ticks(2);
+		expect((await current(id)).state).toMatchObject({ status: "running", excluded: { segments: ["gone"] } });
+		expect(await history()).toMatchObject([{ strategy: "targeted", trigger: "limit_breached" }]);
+	});
+
 	test("is recorded, and safe once the edge has heard of the body that leaves those users out", async () => {
 		const { id } = await started("some-users", { ...LIMITED, rollback: { strategy: "targeted", keys: ["ann"] } });
 		await outcomes(await current(id), FAILING);

@@ -50,7 +50,7 @@ export interface Followed {
 	readonly hasChecks: boolean;
 }
 
-/** Those that are due, the first one first. */
+/** Those that are due, the first one first. The steps of a gradual one that a full one cuts short are that one's, or they would be carried out twice. */
 export async function listDue(db: Database, realNow: number, limit: number): Promise<Followed[]> {
 	const { results: rows } = await db.$client
 		.prepare(
@@ -58,7 +58,9 @@ export async function listDue(db: Database, realNow: number, limit: number): Pro
 				r.edge_safe_at_ms AS edgeSafeAtMs, r.due_at_ms AS dueAtMs, r.failure, r.steps AS results,
 				CASE r.strategy WHEN 'gradual' THEN (SELECT max(recorded_at_ms) FROM rollout_events WHERE rollout = r.rollout)
 					ELSE r.recorded_at_ms END AS sinceMs,
-				CASE WHEN json_valid(rollouts.plan) THEN rollouts.plan -> '$.rollback' END AS wayBack,
+				CASE WHEN json_valid(rollouts.plan) AND NOT (r.strategy = 'gradual' AND EXISTS (SELECT 1 FROM rollbacks AS cut
+						WHERE cut.rollout = r.rollout AND cut.revision > r.revision AND cut.strategy = 'full'))
+					THEN rollouts.plan -> '$.rollback' END AS wayBack,
 				CASE WHEN json_valid(rollouts.plan) THEN coalesce(json_array_length(rollouts.plan, '$.checks'), 0) ELSE 0 END AS checks
 			FROM rollbacks AS r LEFT JOIN rollouts ON rollouts.id = r.rollout WHERE r.due_at_ms <= ?1 ORDER BY r.due_at_ms, r.rollout LIMIT ?2`,
 		)

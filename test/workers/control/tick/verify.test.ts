@@ -4,6 +4,7 @@ import { storedChecks } from "../../../../core/checks/model";
 import type { Outcome } from "../../../../core/notify/settle";
 import type { StepCaller } from "../../../../control/notify/stepCaller";
 import { type Database, open } from "../../../../control/store/database";
+import { carryOut as rollOut } from "../../../../control/api/rolloutCommands";
 import { recordEdge } from "../../../../control/store/edges";
 import { takeBack } from "../../../../control/store/emergency";
 import { tick } from "../../../../control/tick/tick";
@@ -216,6 +217,33 @@ describe("steps", () => {
 		const { steps } = callees();
 		await look({ call: (step, key, body) => (key.startsWith("throws") ? Promise.reject(new Error("no")) : steps.call(step, key, body)) });
 		expect((await rowOf(other)).steps).toMatchObject([{ status: "done" }]);
+	});
+
+	test("of a gradual way back that a full one cuts short are carried out once, and both are verified", async () => {
+		const steps = [{ name: "purge", http: "https://example.com/", method: "POST", timeout: "5s", retries: 0 }];
+		const row = await started("cut-short", { rollback: { strategy: "gradual", steps } as never }, { fromPhase: 1 });
+		const taken = async (strategy: "gradual" | "full") => {
+			const sent = { command: "roll_back" as const, strategy, reason: "down" };
+			expect(await rollOut(db, row.id, sent, { act, isAdmin: false }, now)).toBe("done");
+		};
+		await taken("gradual");
+		const { called, steps: callee } = callees();
+		await look(callee);
+		expect(called).toEqual([]);
+		await taken("full");
+		await look(callee);
+		await edge(Number.MAX_SAFE_INTEGER - 1);
+		await look(callee);
+		expect(called.map(({ step, key }) => [step, key])).toEqual([["purge", `${row.id}/3/0`]]);
+		const { results } = await env.DB.prepare(
+			"SELECT strategy, verified_at_ms IS NOT NULL AS verified, failure FROM rollbacks WHERE rollout = ? ORDER BY revision",
+		)
+			.bind(row.id)
+			.all();
+		expect(results).toEqual([
+			{ strategy: "gradual", verified: 1, failure: null },
+			{ strategy: "full", verified: 1, failure: null },
+		]);
 	});
 
 	test("of a plan that cannot be read there are none", async () => {

@@ -15,14 +15,19 @@ export async function inspect(url, wake) {
 	});
 	const asked = new Map();
 	socket.addEventListener("message", ({ data }) => {
-		const { id, result } = JSON.parse(data);
-		asked.get(id)?.(result);
+		const { id, result, error } = JSON.parse(data);
+		const { done, fail } = asked.get(id) ?? {};
+		if (error) fail?.(new Error(error.message));
+		else done?.(result);
 		asked.delete(id);
+	});
+	socket.addEventListener("close", () => {
+		for (const { fail } of asked.values()) fail(new Error("the inspector has gone"));
 	});
 	let lastId = 0;
 	const call = (method) =>
-		new Promise((done) => {
-			asked.set(++lastId, done);
+		new Promise((done, fail) => {
+			asked.set(++lastId, { done, fail });
 			socket.send(JSON.stringify({ id: lastId, method }));
 		});
 	return {
@@ -31,8 +36,8 @@ export async function inspect(url, wake) {
 			const collected = call("HeapProfiler.collectGarbage");
 			for (const until = performance.now() + COLLECTED_WITHIN_MS; !(await Promise.race([collected, sleep(LOOK_MS)])); await wake())
 				if (performance.now() > until) throw new Error("the inspector did not collect the garbage in time");
-			const { usedSize, embedderHeapUsedSize } = await call("Runtime.getHeapUsage");
-			return usedSize + embedderHeapUsedSize;
+			const { usedSize, embedderHeapUsedSize, backingStorageSize } = await call("Runtime.getHeapUsage");
+			return usedSize + embedderHeapUsedSize + backingStorageSize;
 		},
 		close: () => socket.close(),
 	};

@@ -21,7 +21,7 @@ const gateway = await aGateway(
 		routes: [
 			aRoute({ key: "shop", host: "shop.example", ...common, timeout: "2s" }),
 			aRoute({ key: "small", host: "small.example", ...common, body_max: 10_000 }),
-			aRoute({ key: "compared", host: "compared.example", ...common, shadow: { variant: "true" } }),
+			aRoute({ key: "compared", host: "compared.example", ...common, timeout: "2s", shadow: { variant: "true" } }),
 			aRoute({ key: "plain", host: "plain.example", origin: blue.url, flag: undefined, origins: undefined }),
 		],
 		protections: [],
@@ -171,11 +171,14 @@ describe("an upload", () => {
 		expect(blue.got).toEqual([]);
 	});
 
-	test("that a client stalls is no failure of the candidate, and the client hears that its body did not come", async () => {
+	test.each([
+		["sent on", "shop.example", candidate, "POST"],
+		["compared", "compared.example", control, "GET"],
+	])("that a client stalls, %s, is nobody's failure, and the client hears that its body did not come", async (_, host, user, method) => {
 		green.handle = (incoming) => void incoming.resume();
 		const before = await pointsNow();
 		for (let i = 0; i < 2; i++) {
-			const asking = opened("shop.example", candidate, { method: "POST", headers: { "content-length": "1000" } });
+			const asking = opened(host, user, { method, headers: { "content-length": "1000" } });
 			asking.write("x");
 			// oxlint-disable-next-line no-await-in-loop -- one after the other
 			const [answer] = (await once(asking, "response")) as [IncomingMessage];

@@ -45,7 +45,7 @@ export async function forward(decided: Decided): Promise<Response> {
 	const wanted = isPreviewed ? undefined : wantedOf(route, snapshot);
 	const shadow = isPreviewed || isDiverted ? undefined : shadowFor(decided, taken);
 	const upload = shadow
-		? await keptUpload(request)
+		? await keptUpload(request, route.timeoutMs, sources)
 		: uploadOf(request, { bytesMax: route.bodyBytesMax, isMeasured: wanted !== undefined, now });
 	if (upload.broken) return unsent(upload.broken, route.bodyBytesMax);
 	const { body } = upload;

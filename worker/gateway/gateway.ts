@@ -33,6 +33,12 @@ export interface Gathered {
 	readonly point: Point;
 }
 
+/** A request of which nobody has learnt yet. */
+export interface Unlearnt {
+	readonly of: Measured;
+	readonly outcomes: Outcomes;
+}
+
 /** Points of a rollout that no store has. */
 export interface Lost {
 	readonly environment: string;
@@ -47,8 +53,7 @@ export interface Kept {
 	readonly hosts: Hosts;
 	/** By environment and rollout. */
 	readonly fuses: Map<string, Fuse>;
-	/** Requests of which nobody has learnt yet. */
-	unlearnt: { readonly of: Measured; readonly outcomes: Outcomes }[];
+	readonly unlearnt: Unlearnt[];
 	points: Gathered[];
 	readonly lost: Map<string, Lost>;
 	readonly pointsTurn: Turn;

@@ -57,7 +57,7 @@ export function outgoing(request: Request, { href, protocol }: URL, host: string
 	if (client !== "") headers.set("x-forwarded-for", client);
 	headers.set("x-forwarded-host", host);
 	headers.set("x-forwarded-proto", protocol.slice(0, -1));
-	if (!isTraced) {
+	if (!isTraced || !headers.has("traceparent")) {
 		headers.set("traceparent", newTraceparent());
 		// It belongs to the trace that was none.
 		headers.delete("tracestate");

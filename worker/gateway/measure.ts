@@ -8,10 +8,11 @@ import type { Point } from "../../core/telemetry";
 import { log } from "../log";
 import { asCompared, pointsAt } from "../points";
 import type { Edge } from "../router";
+import type { Sources } from "../sources";
 import { knownUnit, unitOf } from "../unit";
 import { flagsOf } from "./assign";
 import { keep, lose, send } from "./buffer";
-import type { Kept } from "./gateway";
+import type { Kept, Unlearnt } from "./gateway";
 import { inTurn, isFree } from "./turn";
 
 /** Outcomes of requests as evidence. */
@@ -65,6 +66,7 @@ export function endOutcomes({ duration, bytes }: Wanted, ms: number, length: num
 
 /** So many requests wait at most. */
 const UNLEARNT_MAX = 1_000;
+const LEARNT_AT_ONCE = 50;
 
 /**
  * Leaves an outcome to be learnt from behind an answer, with those of other requests: all at once they take a fraction of what they take one by
@@ -92,22 +94,28 @@ export async function flush({ gateway, sources, collector }: Learning, endsMs?: 
 	const isUrgent = (): boolean => kept.unlearnt.length >= urgentFrom;
 	const sending = { storeOf: gateway.points(sources.colo()), isFirst: true };
 	await inTurn(kept.pointsTurn, { pauseMs, isUrgent, endsMs }, sources, async (untilMs) => {
-		await learnAll(kept, collector.userHashKey ?? "");
+		await learnAll(kept, collector.userHashKey ?? "", sources.wait);
 		return (await send(kept, sending, untilMs, sources)) && kept.points.length + kept.unlearnt.length > 0;
 	});
 }
 
-async function learnAll(kept: Kept, secret: string): Promise<void> {
-	const due = kept.unlearnt;
-	kept.unlearnt = [];
-	for (const { of, outcomes } of due) {
-		const { environment, route } = of;
-		try {
+/** A few at a time: an answer that is on its way out does not wait for all. */
+async function learnAll(kept: Kept, secret: string, wait: Sources["wait"]): Promise<void> {
+	for (let left = kept.unlearnt.length; left > 0; left -= LEARNT_AT_ONCE) {
+		for (const one of kept.unlearnt.splice(0, LEARNT_AT_ONCE))
 			// oxlint-disable-next-line no-await-in-loop -- mostly there is nothing to wait for
-			keep(kept, environment, route.key, await pointsFor(of, outcomes, secret));
-		} catch (error) {
-			log("measurement_failed", { environment, route: route.key, error: String(error) });
-		}
+			await learnOne(kept, one, secret);
+		// oxlint-disable-next-line no-await-in-loop -- lets others go first
+		if (left > LEARNT_AT_ONCE) await wait(0);
+	}
+}
+
+async function learnOne(kept: Kept, { of, outcomes }: Unlearnt, secret: string): Promise<void> {
+	const { environment, route } = of;
+	try {
+		keep(kept, environment, route.key, await pointsFor(of, outcomes, secret));
+	} catch (error) {
+		log("measurement_failed", { environment, route: route.key, error: String(error) });
 	}
 }
 

@@ -1,4 +1,6 @@
 import { problem } from "../problem";
+import type { Sources } from "../sources";
+import { within } from "../within";
 
 /** A request's body on its way to the origin. */
 
@@ -49,13 +51,14 @@ export function uploadOf(
 	return copied;
 }
 
-/** Of a body that is sent twice: it was small enough to be kept. */
-export async function keptUpload(request: Request): Promise<Upload> {
+/** Of a body that is sent twice: it was small enough to be kept, and to come in the time that an origin has. */
+export async function keptUpload(request: Request, timeoutMs: number, { now, wait }: Pick<Sources, "now" | "wait">): Promise<Upload> {
 	if (request.body === null) return passing(null, false);
+	const untilMs = now() + timeoutMs;
 	try {
-		return passing(await request.arrayBuffer(), false);
+		return passing(await within(timeoutMs, request.arrayBuffer(), wait), false);
 	} catch {
-		return { ...passing(null, false), broken: "client_gone" };
+		return { ...passing(null, false), broken: now() < untilMs ? "client_gone" : "stalled" };
 	}
 }
 

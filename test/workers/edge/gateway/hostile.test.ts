@@ -223,6 +223,11 @@ describe("a header", () => {
 		});
 		expect(sent["traceparent"]).toMatch(/^00-/);
 		expect(sent["connection"]).toBeUndefined();
+		const trace = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+		await shop.get(control, "/", { headers: { connection, traceparent: trace, tracestate: "a=b" } });
+		const traced = Object.fromEntries(shop.asked[1]?.headers ?? []);
+		expect(traced["traceparent"]).toMatch(/^00-(?!a{32})/);
+		expect(traced["tracestate"]).toBeUndefined();
 	});
 
 	test("beyond the route's limit is refused, however it is spread", async () => {

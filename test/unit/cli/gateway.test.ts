@@ -16,7 +16,7 @@ const shop = {
 	updatedAtMs: 0,
 	warnings: [],
 };
-const missing = () => problem("route_missing", 404, "there is no route shop in this environment");
+const missing = () => problem("route_missing", 404, "there is no route shop in production");
 
 describe("routes", () => {
 	test("are listed, and one is shown as put takes it", async () => {

@@ -23,11 +23,13 @@ export interface Control {
 	get<T>(path: string, schema: z.ZodType<T>, query?: Query): Promise<T>;
 	/** A question that has a body: nothing is written. `ms`: where the answer takes longer than others. */
 	ask<T>(path: string, body: unknown, schema: z.ZodType<T>, ms?: number): Promise<T>;
-	/** `key` makes two sendings of the same write one, where control knows it. */
-	send<T>(write: Write, schema: z.ZodType<T>, key?: string): Promise<T>;
+	/** `key` makes two sendings of the same write one, where control knows it; `hear` is told what the answer says beside its body. */
+	send<T>(write: Write, schema: z.ZodType<T>, key?: string, hear?: Hear): Promise<T>;
 	/** The whole URL of a write, to be shown. */
 	locate(write: Write): string;
 }
+
+export type Hear = (headers: Headers) => void;
 
 export interface Access {
 	readonly url: string;
@@ -50,7 +52,7 @@ export function controlAt({ url, token, interrupted, requestMs = REQUEST_MS }: A
 		schema: z.ZodType<T>,
 		headers: Record<string, string>,
 		body?: unknown,
-		ms = requestMs,
+		{ ms = requestMs, hear }: { ms?: number | undefined; hear?: Hear | undefined } = {},
 	) => {
 		const answer = await request(address, {
 			method,
@@ -71,7 +73,10 @@ export function controlAt({ url, token, interrupted, requestMs = REQUEST_MS }: A
 		const what = `${method} ${new URL(address).pathname}`;
 		if (answer.status >= 300) throw refusalOf(answer, url, what);
 		const read = schema.safeParse(answer.body);
-		if (read.success) return read.data;
+		if (read.success) {
+			hear?.(answer.headers);
+			return read.data;
+		}
 		const where = read.error.issues[0]?.path.join("/") ?? "";
 		throw failure(
 			`the answer to ${what} is not understood${where === "" ? "" : ` (at ${where})`}: is ${url} control, and of the same version as this CLI?`,
@@ -80,14 +85,15 @@ export function controlAt({ url, token, interrupted, requestMs = REQUEST_MS }: A
 	return {
 		url,
 		get: (path, schema, query) => call("GET", at(path, query), schema, {}),
-		ask: (path, body, schema, ms) => call("POST", at(path), schema, {}, body, ms),
-		send: ({ method, path, query, body, ifMatch }, schema, key = randomUUID()) =>
+		ask: (path, body, schema, ms) => call("POST", at(path), schema, {}, body, { ms }),
+		send: ({ method, path, query, body, ifMatch }, schema, key = randomUUID(), hear) =>
 			call(
 				method,
 				at(path, query),
 				schema,
 				{ "idempotency-key": key, ...(ifMatch === undefined ? {} : { "if-match": `"${ifMatch}"` }) },
 				body,
+				{ hear },
 			),
 		locate: ({ path, query }) => at(path, query),
 	};

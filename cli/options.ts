@@ -62,6 +62,7 @@ export const OPTIONS = {
 	host: { type: "string", takes: "<host>", about: "the host it is about" },
 	variant: { type: "string", takes: "<variant>", about: "the variant that is forced (default: none, it is only shown)" },
 	date: { type: "string", takes: "<day>", about: "as in 2026-01-31 (default: today, UTC)" },
+	kind: { type: "string", takes: "<route|flag>", about: "whose report, where a route and a flag have the same key" },
 	context: { type: "string", takes: "<key=value>", multiple: true, about: "an attribute; key:=value reads the value as JSON" },
 	"context-json": { type: "string", takes: "<object>", about: "the whole context as a JSON object" },
 	file: { type: "string", short: "f", takes: "<file>", about: "what to write, as YAML or JSON; - is stdin" },

@@ -26,6 +26,12 @@ export function placeText({ id, status, phase, percent: served, state, next }: D
 	return said[status] ?? `${id} is ${status.replaceAll("_", " ")}`;
 }
 
+/** Of a way back that everybody had gone already. */
+export function unchangedText({ id, status, state }: Detail): string {
+	const since = state?.atMs === undefined ? "" : `, since ${instant(state.atMs)}${state.by === undefined ? "" : `, by ${state.by}`}`;
+	return `${id} is ${status.replaceAll("_", " ")} already${since}: nothing was changed`;
+}
+
 /** "50 %, 25 %, 0 %" */
 export const stagesText = (state: Detail["state"]): string => (state?.stages ?? [0]).map(percent).join(", ") || percent(0);
 

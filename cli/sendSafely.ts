@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type * as z from "zod";
-import type { Control, Write } from "./controlApi";
+import type { Control, Hear, Write } from "./controlApi";
 import { EXIT, Stop } from "./exit";
 import type { World } from "./world";
 
@@ -14,12 +14,13 @@ export async function sendSafely<T>(
 	write: Write,
 	schema: z.ZodType<T>,
 	isPassing: (error: Stop) => boolean = isUnanswered,
+	hear?: Hear,
 ): Promise<T> {
 	const key = randomUUID();
 	for (let tries = 1; ; tries++) {
 		try {
 			// oxlint-disable-next-line no-await-in-loop -- tried again
-			return await control.send(write, schema, key);
+			return await control.send(write, schema, key, hear);
 		} catch (error) {
 			if (!(error instanceof Stop) || !isPassing(error) || tries >= TRIES || world.interrupted.aborted) throw error;
 			// oxlint-disable-next-line no-await-in-loop -- see above

@@ -1,20 +1,29 @@
 import { type CompareReport, type Route, compareReport, routes } from "../answers";
 import type { Command } from "../command";
 import { differing } from "../differing";
+import { usageError } from "../exit";
 import { inOptions } from "../inOptions";
+import type { Options } from "../options";
 import { type Colour, type Paint, pairs, table } from "../output";
+
+const KINDS: readonly string[] = ["route", "flag"];
 
 export const compare: Command = {
 	name: "compare",
 	takes: "<subject>",
 	about: "What comparing found on one day, of a route, or of a flag whose application compares",
-	options: ["environment", "date"],
-	examples: ["tidegate compare shop", "tidegate compare shop --date 2026-01-31 --json | jq .discrepancies"],
+	options: ["environment", "date", "kind"],
+	examples: [
+		"tidegate compare shop",
+		"tidegate compare shop --date 2026-01-31 --json | jq .discrepancies",
+		"tidegate compare shop --kind flag",
+	],
 	notes:
-		"Without --date it is today's (UTC). Only what differs is kept as a sample, at most 100 a day; those that differ alike are shown once. --json has both answers whole.",
+		"Without --date it is today's (UTC); without --kind that of what was compared then, the route before the flag. Only what differs is kept as a sample, at most 100 a day; those that differ alike are shown once. --json has both answers whole.",
 	async run({ args: [subject = ""], control: open, environment, options, paint, note, world }) {
 		const control = open();
-		const query = { environment, date: options.date };
+		const kind = kindOf(options);
+		const query = { environment, date: options.date, kind };
 		const [found, there] = await Promise.all([
 			control.get(`/compare/${encodeURIComponent(subject)}/report`, compareReport, query).catch((error: unknown) => {
 				throw inOptions(error, { date: "date" });
@@ -22,8 +31,9 @@ export const compare: Command = {
 			// They say what may differ; the report is told without them too.
 			control.get("/gateway/routes", routes, { environment }).catch(() => undefined),
 		]);
-		if (found.status === "no_data") for (const hint of hintsFor(subject, found.date, there?.routes ?? [], world.now())) note(hint);
-		const comparing = there?.routes.find(({ key }) => key === subject)?.shadow?.compare;
+		if (found.status === "no_data") for (const hint of hintsFor(subject, kind, found.date, there?.routes ?? [], world.now())) note(hint);
+		// What an application compares goes by no route's rules.
+		const comparing = kind === "flag" ? undefined : there?.routes.find(({ key }) => key === subject)?.shadow?.compare;
 		return { json: found, text: reportText(subject, found, comparing, paint) };
 	},
 };
@@ -32,11 +42,17 @@ const COLOURS: Readonly<Record<string, Colour>> = { match: "green", discrepancie
 const SHOWN = 10;
 const PARTS_SHOWN = 3;
 
+function kindOf({ kind }: Options): string | undefined {
+	if (kind !== undefined && !KINDS.includes(kind)) throw usageError(`--kind takes route or flag, not "${kind}"`);
+	return kind;
+}
+
 /** Why there may be nothing. */
-function hintsFor(subject: string, date: string, there: readonly Route[], nowMs: number): string[] {
+function hintsFor(subject: string, kind: string | undefined, date: string, there: readonly Route[], nowMs: number): string[] {
 	const today = new Date(nowMs).toISOString().slice(0, 10);
-	const routed = there.filter(({ key, flag, shadow }) => key !== subject && flag === subject && shadow).map(({ key }) => key);
-	const commands = routed.map((key) => `tidegate compare ${key}`).join(", ");
+	const isOther = (key: string): boolean => (kind === undefined ? key !== subject : kind === "flag");
+	const routed = there.filter(({ key, flag, shadow }) => isOther(key) && flag === subject && shadow).map(({ key }) => key);
+	const commands = routed.map((key) => `tidegate compare ${key}${key === subject ? " --kind route" : ""}`).join(", ");
 	return [
 		...(date > today ? [`${date} is still to come: days are UTC, and today is ${today}`] : []),
 		...(routed.length > 0

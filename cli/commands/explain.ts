@@ -19,7 +19,7 @@ export const explain: Command = {
 		const found = await control().ask("/explain", { environment, flag: key, context }, explanation);
 		const { steps, snapshot, resolution } = found;
 		if (resolution.errorCode === "FLAG_NOT_FOUND")
-			throw failure(flagMissing(`there is no flag ${key} in this environment`, environment), { explanation: found });
+			throw failure(flagMissing(`there is no flag ${key} in ${environment}`, environment), { explanation: found });
 		return {
 			json: found,
 			text: [...steps, "", paint("dim", `snapshot ${snapshot}`), JSON.stringify(resolution, null, 2)].join("\n"),

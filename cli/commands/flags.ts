@@ -94,7 +94,7 @@ function inEnvironment(environment: string) {
 
 export function flagMissing(said: string, environment: string): string {
 	const others = environmentName.options.filter((each) => each !== environment).map((each) => `with -e ${each} those of ${each}`);
-	return `${said.replace("this environment", environment)}: tidegate flags lists those there are, ${others.join(", ")}`;
+	return `${said}: tidegate flags lists those there are, ${others.join(", ")}`;
 }
 
 function flagTable(found: readonly Flag[], paint: Paint): string {

@@ -74,7 +74,9 @@ export function withHint(id: string) {
 					: `: an id ends in its attempt, as in ${id}.1. tidegate rollout list shows those there are`,
 			);
 		if (error.exit === EXIT.failure && problem.type.endsWith(":wrong_status"))
-			return say(`. tidegate rollout show ${id} shows where it is`);
+			return say(
+				`. ${ENDED.includes(String(problem["status_now"])) ? "Nothing was changed: " : ""}tidegate rollout show ${id} shows where it is`,
+			);
 		throw error;
 	};
 }

@@ -1,11 +1,11 @@
 import { type Detail, detail } from "../answers";
 import { type Call, type Command, wouldSend } from "../command";
 import { ROLLBACK_OPTIONS, START_OPTIONS, advanceFields, extendFields, rollbackFields, startFields } from "../commandFields";
-import type { Control, Write } from "../controlApi";
+import type { Control, Hear, Write } from "../controlApi";
 import type { CommandKind } from "../../core/rollouts/command";
 import type { OptionName, Options } from "../options";
-import { placeText } from "../place";
-import { sendSafely } from "../sendSafely";
+import { placeText, unchangedText } from "../place";
+import { isUnanswered, sendSafely } from "../sendSafely";
 import type { World } from "../world";
 import { withHint } from "./rollout";
 
@@ -87,6 +87,13 @@ const COMMANDS: Readonly<Record<string, Told>> = {
 	},
 };
 
+/** Of a way back that reaches beyond the rollout, where everybody was back already. */
+const NOT_DONE: Readonly<Record<string, (environment: string) => string>> = {
+	full: (environment) =>
+		`what else is live in ${environment} is not taken back by this: tidegate emergency-rollback -e ${environment} does that`,
+	version: () => "the flags stay as they are: their versions are restored one by one, by the API",
+};
+
 export const told: readonly Command[] = Object.entries(COMMANDS).map(
 	([word, { kind, about, examples, options: own = [], means = {}, fields, notes, after }]) => ({
 		name: `rollout ${word}`,
@@ -96,11 +103,19 @@ export const told: readonly Command[] = Object.entries(COMMANDS).map(
 		means,
 		examples: examples.map((each) => `tidegate rollout ${word} new-checkout.1 ${each}`),
 		...(notes === undefined ? {} : { notes }),
-		async run({ args: [id = ""], options, control: open, world }: Call) {
+		async run({ args: [id = ""], options, control: open, world, note }: Call) {
 			const write = commandWrite(id, kind, options.reason, fields?.(options));
 			const control = open();
 			if (options["dry-run"]) return wouldSend(control, [write]);
-			const done = await tell(world, control, write).catch(withHint(id));
+			let isUnchanged = false;
+			const done = await tell(world, control, write, (headers) => {
+				isUnchanged = headers.get("rollout-unchanged") === "true";
+			}).catch(withHint(id));
+			if (isUnchanged) {
+				const left = NOT_DONE[options.strategy ?? ""]?.(done.environment);
+				if (left !== undefined) note(left);
+				return { json: { ...done, unchanged: true }, text: unchangedText(done) };
+			}
 			return { json: done, text: `${placeText(done)}${after === undefined ? "" : `\n${after} ${id}`}` };
 		},
 	}),
@@ -111,4 +126,5 @@ export function commandWrite(id: string, command: CommandKind, reason = "", fiel
 }
 
 /** Where its answer is lost it is sent again under the same key. */
-export const tell = (world: World, control: Control, write: Write): Promise<Detail> => sendSafely(world, control, write, detail);
+export const tell = (world: World, control: Control, write: Write, hear?: Hear): Promise<Detail> =>
+	sendSafely(world, control, write, detail, isUnanswered, hear);

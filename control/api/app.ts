@@ -25,6 +25,7 @@ import { health } from "./health";
 import { keys } from "./keys";
 import { metrics } from "./metrics";
 import { protections } from "./protections";
+import { environmentNamed } from "./reach";
 import { type Refusal, Refused, problemOf, refuse } from "./refusals";
 import { rolloutCommands } from "./rolloutCommands";
 import { rolloutChecks } from "./rolloutChecks";
@@ -133,7 +134,7 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	app.notFound((c) => answer({ kind: "not_found", what: `${c.req.method} ${c.req.path}` }, c.get("correlationId")));
 	app.onError((error, c) => {
 		const correlationId = c.get("correlationId");
-		if (error instanceof Refused) return answer(error.refusal, correlationId);
+		if (error instanceof Refused) return answer(error.refusal, correlationId, environmentNamed(c));
 		if (error instanceof HTTPException && error.status === 415) return answer({ kind: "wrong_media_type" }, correlationId);
 		if (error instanceof HTTPException && error.status < 500) return answer({ kind: "malformed", detail: error.message }, correlationId);
 		// zod and JSON walk a body by recursion.
@@ -145,8 +146,8 @@ export function api(compose: (env: unknown, request: Request) => Composition): O
 	return app;
 }
 
-function answer(refusal: Refusal, correlationId: string): Response {
-	const problem = problemOf(refusal);
+function answer(refusal: Refusal, correlationId: string, environment?: string): Response {
+	const problem = problemOf(refusal, environment);
 	const headers = new Headers({ "content-type": "application/problem+json", "x-correlation-id": correlationId });
 	if (problem.status === 401) headers.set("www-authenticate", "Bearer");
 	return new Response(JSON.stringify(problem), { status: problem.status, headers });

@@ -10,6 +10,7 @@ import { within } from "../within";
 import { json, refusals, resource } from "./context";
 import { report, reportOf } from "./deploymentReport";
 import { status, statusOf } from "./deploymentStatus";
+import { explained } from "./noData";
 import { refuse } from "./refusals";
 
 const HOUR_MS = 3_600_000;
@@ -51,7 +52,7 @@ deployment.openapi(
 		const { environment: name, rollout, limit } = c.req.valid("query");
 		if (rollout === undefined) {
 			const [environmentChecks, rolloutChecks] = await Promise.all([listEnvironmentChecks(db, name, limit), latestChecks(db, name, limit)]);
-			return c.json({ environment: name, environmentChecks, rolloutChecks }, 200);
+			return c.json({ environment: name, environmentChecks, rolloutChecks: await explained(db, rolloutChecks) }, 200);
 		}
 		// Its checks can be read even where its own row cannot.
 		const found = await getDamaged(db, rollout);

@@ -15,6 +15,7 @@ import { type StoredRollout, getRollout, rolloutByKey } from "../store/rollouts"
 import { type Results, knownResults } from "../tick/check";
 import { actOf, body, json, publishBehind, reason, refusals, resource } from "./context";
 import { REPLAYED, idempotencyKey, keyedBy } from "./idempotency";
+import { explained } from "./noData";
 import { type Refusal, refuse } from "./refusals";
 import { detail, detailAfter, next } from "./rolloutAnswers";
 import { carryOut } from "./rolloutCommands";
@@ -169,7 +170,8 @@ deploymentFeatures.openapi(
 		const row = await rolloutOf(db, name, key);
 		const [checks, results] = row ? await Promise.all([listChecks(db, row.id, 1), knownResults(db, [row])]) : [[], new Map()];
 		const rollout = row && isLive(row.state) ? liveAnswer(row, checks, results, c.get("now")) : null;
-		const answer = { environment: name, key, version: found.version, rollout, health: checks[0] ?? null };
+		const [check = null] = await explained(db, checks);
+		const answer = { environment: name, key, version: found.version, rollout, health: check };
 		return c.json({ ...answer, flag: configOf(found) }, 200);
 	},
 );

@@ -27,12 +27,20 @@ export async function keepWithin(c: Context<ApiEnv>): Promise<void> {
 }
 
 const text = z.string().optional().catch(undefined);
-const naming = z.object({ environment: text, rollout: text, id: text }).catch({});
+const naming = z.object({ environment: text, to: text, rollout: text, id: text }).catch({});
+
+/** What a request says of itself in one place, as it was validated; nothing of one that was refused before. */
+const namedIn = (c: Context<ApiEnv>, target: "param" | "query" | "json") => naming.parse(c.req.valid(target as never));
+
+/** The environment that the request is about, a promotion the one that it is into: its refusal calls it so. */
+export function environmentNamed(c: Context<ApiEnv>): string | undefined {
+	const json = namedIn(c, "json");
+	return namedIn(c, "param").environment ?? namedIn(c, "query").environment ?? json.environment ?? json.to;
+}
 
 async function environmentsIn(c: Context<ApiEnv>, isByQuery: boolean): Promise<readonly string[]> {
 	const { db } = c.get("deps");
-	const namedIn = (target: "param" | "query" | "json") => naming.parse(c.req.valid(target as never));
-	const [path, query, json] = [namedIn("param"), namedIn("query"), namedIn("json")];
+	const [path, query, json] = [namedIn(c, "param"), namedIn(c, "query"), namedIn(c, "json")];
 	if (isByQuery) return query.environment === undefined ? [] : [query.environment];
 	const ids = [path, query, json].flatMap(({ rollout }) => rollout ?? []);
 	const found = await Promise.all([subjectOf(c, path.id), ...ids.map(async (id) => (await getDamaged(db, id))?.environment)]);

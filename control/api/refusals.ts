@@ -9,6 +9,7 @@ import type { ProtectionRefusal } from "../store/protections";
 import type { SegmentRefusal } from "../store/segments";
 import type { Role, TokenRefusal } from "../store/tokens";
 import type { WebhookRefusal } from "../store/webhooks";
+import { printMetricInUse, printUsedBy, usedBy } from "./usedBy";
 
 /** Every way a request can be refused. The one switch below maps them to HTTP. */
 export type Refusal =
@@ -77,7 +78,8 @@ export interface Problem {
 	readonly [extension: string]: unknown;
 }
 
-export function problemOf(refusal: Refusal): Problem {
+/** `there`: the environment that the request is about. */
+export function problemOf(refusal: Refusal, there = "this environment"): Problem {
 	const { kind } = refusal;
 	const problem = (status: number, title: string, detail: string, extension: object = {}): Problem => ({
 		type: `urn:tidegate:problem:${kind}`,
@@ -107,17 +109,20 @@ export function problemOf(refusal: Refusal): Problem {
 		case "not_found":
 			return problem(404, "Not found", `there is no ${refusal.what}`);
 		case "flag_missing":
-			return problem(404, "Not found", `there is no flag ${refusal.key} in this environment`);
+			return problem(404, "Not found", `there is no flag ${refusal.key} in ${there}`);
 		case "flag_exists":
-			return problem(409, "Flag exists", `the flag ${refusal.key} exists in this environment: change it with PATCH`);
+			return problem(409, "Flag exists", `the flag ${refusal.key} exists in ${there}: change it with PATCH`);
 		case "segment_missing":
-			return problem(404, "Not found", `there is no segment ${refusal.key} in this environment`);
+			return problem(404, "Not found", `there is no segment ${refusal.key} in ${there}`);
 		case "segment_exists":
-			return problem(409, "Segment exists", `the segment ${refusal.key} exists in this environment: change it with PATCH`);
+			return problem(409, "Segment exists", `the segment ${refusal.key} exists in ${there}: change it with PATCH`);
 		case "segment_in_use":
-			return problem(409, "Segment in use", `${refusal.by.join(", ")} name segment ${refusal.key}: change or end them first`, {
-				by: refusal.by,
-			});
+			return problem(
+				409,
+				"Segment in use",
+				`${printUsedBy(refusal.by)} name segment ${refusal.key}: change or end them first`,
+				usedBy(refusal.by),
+			);
 		case "segment_mismatch":
 			return problem(412, "Version mismatch", `the segment is at version ${refusal.current} now: read it again`, {
 				currentVersion: refusal.current,
@@ -135,13 +140,13 @@ export function problemOf(refusal: Refusal): Problem {
 				currentVersion: refusal.current,
 			});
 		case "flag_required":
-			return problem(409, "Flag required", `${refusal.by.join(", ")} require flag ${refusal.key}: change them first`, { by: refusal.by });
+			return problem(409, "Flag required", `${printUsedBy(refusal.by)} require flag ${refusal.key}: change them first`, usedBy(refusal.by));
 		case "variant_required":
 			return problem(
 				409,
 				"Variant required",
-				`${refusal.by.join(", ")} require a variant that flag ${refusal.key} would lose (${refusal.variants.join(", ")}): change them first`,
-				{ by: refusal.by },
+				`${printUsedBy(refusal.by)} require a variant that flag ${refusal.key} would lose (${refusal.variants.join(", ")}): change them first`,
+				usedBy(refusal.by),
 			);
 		case "flag_in_rollout":
 			return problem(
@@ -151,9 +156,9 @@ export function problemOf(refusal: Refusal): Problem {
 				{ rollout: refusal.rollout },
 			);
 		case "route_missing":
-			return problem(404, "Not found", `there is no route ${refusal.key} in this environment`);
+			return problem(404, "Not found", `there is no route ${refusal.key} in ${there}`);
 		case "route_exists":
-			return problem(409, "Route exists", `the route ${refusal.key} exists in this environment: change it with PUT`);
+			return problem(409, "Route exists", `the route ${refusal.key} exists in ${there}: change it with PUT`);
 		case "route_conflict":
 			return problem(
 				409,
@@ -183,19 +188,19 @@ export function problemOf(refusal: Refusal): Problem {
 				`${refusal.environment} has routes of ${refusal.host}: a host belongs to one environment, so delete those first`,
 			);
 		case "too_many_routes":
-			return problem(409, "Too many routes", `this environment has ${refusal.limit} routes, which is the limit: delete one first`, {
+			return problem(409, "Too many routes", `${there} has ${refusal.limit} routes, which is the limit: delete one first`, {
 				limit: refusal.limit,
 			});
 		case "protection_missing":
-			return problem(404, "Not found", `there is no protection ${refusal.key} in this environment`);
+			return problem(404, "Not found", `there is no protection ${refusal.key} in ${there}`);
 		case "too_many_protections":
-			return problem(409, "Too many protections", `this environment has ${refusal.limit} protections, which is the limit: lift one first`, {
+			return problem(409, "Too many protections", `${there} has ${refusal.limit} protections, which is the limit: lift one first`, {
 				limit: refusal.limit,
 			});
 		case "metric_missing":
-			return problem(404, "Not found", `there is no metric ${refusal.key} in this environment`);
+			return problem(404, "Not found", `there is no metric ${refusal.key} in ${there}`);
 		case "metric_exists":
-			return problem(409, "Metric exists", `the metric ${refusal.key} exists in this environment: change it with PUT`);
+			return problem(409, "Metric exists", `the metric ${refusal.key} exists in ${there}: change it with PUT`);
 		case "metric_standard":
 			return problem(
 				409,
@@ -203,22 +208,17 @@ export function problemOf(refusal: Refusal): Problem {
 				`${refusal.key} is a standard metric: it is there in every environment, and always means the same`,
 			);
 		case "metric_in_use":
-			return problem(409, "Metric in use", printMetricInUse(refusal), { by: refusal.by });
+			return problem(409, "Metric in use", printMetricInUse(refusal), usedBy(refusal.by));
 		case "too_many_metrics":
-			return problem(
-				409,
-				"Too many metrics",
-				`this environment has ${refusal.limit} metrics of its own, which is the limit: delete one first`,
-				{
-					limit: refusal.limit,
-				},
-			);
+			return problem(409, "Too many metrics", `${there} has ${refusal.limit} metrics of its own, which is the limit: delete one first`, {
+				limit: refusal.limit,
+			});
 		case "too_many_webhooks":
 			return problem(409, "Too many webhooks", `there are ${refusal.limit} webhooks, which is the limit: delete one first`, {
 				limit: refusal.limit,
 			});
 		case "too_many_reports":
-			return problem(409, "Too many reports", `this environment keeps reports of ${refusal.limit} names, which is the limit`, {
+			return problem(409, "Too many reports", `${there} keeps reports of ${refusal.limit} names, which is the limit`, {
 				limit: refusal.limit,
 			});
 		case "nothing_to_confirm":
@@ -246,7 +246,7 @@ export function problemOf(refusal: Refusal): Problem {
 			return problem(
 				422,
 				"Snapshot too large",
-				`the flags, segments and routes of this environment would have ${refusal.bytes} bytes > limit ${refusal.limitBytes}: delete some, or shorten values and lists`,
+				`the flags, segments and routes of ${there} would have ${refusal.bytes} bytes > limit ${refusal.limitBytes}: delete some, or shorten values and lists`,
 				{ bytes: refusal.bytes, limitBytes: refusal.limitBytes },
 			);
 		case "flag_damaged":
@@ -301,12 +301,6 @@ function printLacking(why: Lacking): string {
 	const { reach, asked } = why;
 	if (asked === undefined) return `this token is for ${reach} only: name the environment, ?environment=${reach}`;
 	return `this token is for ${reach} only: ${asked === null ? "this takes one for all environments" : `it does not reach ${asked}`}`;
-}
-
-function printMetricInUse({ key, by, drafts }: Extract<MetricRefusal, { kind: "metric_in_use" }>): string {
-	const named = by.map((id) => (drafts.includes(id) ? `${id} (draft: cancel it)` : id)).join(", ");
-	const [keeps, they] = by.length === 1 ? ["keeps", "it has"] : ["keep", "they have"];
-	return `${named} ${keeps} to metric ${key} as it was planned: until ${they} ended, the metric stays and its kind stands still`;
 }
 
 const PRINTED_MAX = 50;

@@ -11,6 +11,7 @@ import type { Database } from "../store/database";
 import { damagedOr } from "../store/json";
 import { type StoredRollout, getDamaged, getRollout, latestCheck } from "../store/rollouts";
 import { knownResults } from "../tick/check";
+import { explained } from "./noData";
 import { refuse } from "./refusals";
 
 /** What is told of a rollout. */
@@ -124,7 +125,8 @@ export function summaryOf(row: StoredRollout) {
 }
 
 export async function detailOf(db: Database, row: StoredRollout, now: number) {
-	const [check = null, results] = await Promise.all([latestCheck(db, row.id), knownResults(db, [row])]);
+	const [found, results] = await Promise.all([latestCheck(db, row.id), knownResults(db, [row])]);
+	const [check = null] = found ? await explained(db, [found]) : [];
 	return {
 		...summaryOf(row),
 		plan: row.plan as unknown,

@@ -94,6 +94,9 @@ const EXAMPLES: Readonly<Record<string, { readonly summary: string; readonly val
 	},
 };
 
+/** On answers; unchanged: there was nothing left to do, since everybody was back before. */
+const TOLD = { done: {}, repeated: REPLAYED, unchanged: { "rollout-unchanged": "true" } };
+
 export const rolloutCommands = resource();
 
 rolloutCommands.openapi(
@@ -102,7 +105,7 @@ rolloutCommands.openapi(
 		path: "/{id}/commands",
 		summary: "Start, approve, reject, pause, resume, advance, extend, roll back or cancel",
 		description:
-			"A rollback is served at the edge within 10 s of this answer: users go back to the baseline. With an Idempotency-Key a command that may have been carried out can be sent again: it is carried out once.",
+			"A rollback is served at the edge within 10 s of this answer: users go back to the baseline. With an Idempotency-Key a command that may have been carried out can be sent again: it is carried out once. Where a rollback finds everybody back already, `rollout-unchanged: true` says so.",
 		request: {
 			params,
 			headers: idempotencyKey,
@@ -125,9 +128,9 @@ rolloutCommands.openapi(
 			if (outcome === "lost" && isWayBack && tries < TRIES) continue;
 			if (outcome === "lost") refuse({ kind: "changed_meanwhile" });
 			// oxlint-disable-next-line no-await-in-loop -- comes with the end
-			if (outcome === "done" && wanted.strategy === "full") await othersBack(c);
-			if (outcome === "done") publishBehind(c);
-			return c.json(await detailAfter(db, id, act.atMs), 200, outcome === "repeated" ? REPLAYED : {});
+			if (outcome !== "repeated" && wanted.strategy === "full") await othersBack(c);
+			if (outcome !== "repeated") publishBehind(c);
+			return c.json(await detailAfter(db, id, act.atMs), 200, TOLD[outcome]);
 		}
 	},
 );
@@ -166,7 +169,7 @@ interface Sender {
 /** The sender's clock and ours. */
 const CLOCKS_DIFFER_MS = 60_000;
 
-type Carried = "done" | "repeated" | "lost";
+type Carried = "done" | "repeated" | "unchanged" | "lost";
 
 export async function carryOut(db: Database, id: string, wanted: Given, sender: Sender, realNow: number): Promise<Carried> {
 	const { command: kind } = wanted;
@@ -176,7 +179,7 @@ export async function carryOut(db: Database, id: string, wanted: Given, sender: 
 	if (await isRepeated(db, id, kind, keyed)) return "repeated";
 	if (!row) return carryOutDamaged(db, id, kind, act, realNow);
 	// What a person in need asked for twice, or a tick did first, is done.
-	if (kind === "roll_back" && row.state.status === "rolled_back") return "done";
+	if (kind === "roll_back" && row.state.status === "rolled_back") return "unchanged";
 	const unknown = kind === "roll_back" && isLive(row.state) ? await unknownIn(db, row, row.state, wayBackOf(wanted)) : [];
 	if (unknown.length > 0) refuse({ kind: "invalid", errors: unknown });
 	const isStart = kind === "start" && row.state.status === "draft";
@@ -265,7 +268,7 @@ async function carryOutDamaged(db: Database, id: string, kind: CommandKind, act:
 	const row = (await getDamaged(db, id)) ?? refuse({ kind: "not_found", what: `rollout ${id}` });
 	if (kind !== "roll_back" && kind !== "cancel") refuse({ kind: "rollout_damaged", id });
 	// Nobody is served by it any more, whichever of the two it was.
-	if (row.status === "rolled_back" || row.status === "cancelled") return "done";
+	if (row.status === "rolled_back" || row.status === "cancelled") return "unchanged";
 	if (row.status === "draft" && kind === "cancel") return (await cancelDamagedDraft(db, row, act, realNow)) ? "done" : "lost";
 	if (!isActive({ status: row.status } as Parameters<typeof isActive>[0])) refuse({ kind: "rollout_damaged", id });
 	return (await rollBackDamaged(db, row, act, realNow)) ? "done" : "lost";

@@ -82,7 +82,7 @@ versions.openapi(
 		const { environment } = c.req.valid("query");
 		const found =
 			(await getVersion(c.get("deps").db, environment, key, wanted)) ??
-			refuse({ kind: "not_found", what: `version ${wanted} of flag ${key} in this environment` });
+			refuse({ kind: "not_found", what: `version ${wanted} of flag ${key} in ${environment}` });
 		return c.json({ environment, key, ...written(found), flag: found.flag }, 200);
 	},
 );

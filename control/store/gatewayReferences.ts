@@ -80,3 +80,19 @@ export async function shadowedFlags(
 		);
 	return new Set(rows.map(({ flag }) => flag));
 }
+
+/** Rollout → the routes that go by its flags, in order; those without are left out. */
+export async function routesOfRollouts(db: Database, ids: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+	const { results } = await db.$client
+		.prepare(
+			`SELECT o.id, r.key FROM rollouts AS o JOIN gateway_routes AS r ON r.environment = o.environment
+			WHERE o.id IN (SELECT value FROM json_each(?1))
+				AND CASE WHEN json_valid(o.plan) AND json_valid(r.config)
+					THEN r.config ->> '$.flag' IN (SELECT value FROM json_each(o.plan, '$.flags')) ELSE FALSE END
+			ORDER BY o.id, r.key`,
+		)
+		.bind(JSON.stringify(ids))
+		.all<{ id: string; key: string }>();
+	const byRollout = Map.groupBy(results, ({ id }) => id);
+	return new Map([...byRollout].map(([id, rows]) => [id, rows.map(({ key }) => key)]));
+}

@@ -76,6 +76,9 @@ function learning(decision: Decision, learnt: Learnt): Decision {
 	return decision.kind === "none" || decision.kind === "hold" ? decision : { ...decision, learnt };
 }
 
+/** The end of what is said where nothing was counted, nor is known why: whoever knows of more to look at says that in its place. */
+export const ARE_EVENTS_SENT = "are events sent, and are the flags enabled?";
+
 /** The evidence is left untouched: its minutes are counted when data comes again. */
 function quiet(
 	plan: Plan,
@@ -89,7 +92,7 @@ function quiet(
 			? `${printNumber(lost)} outcomes were measured and did not arrive: the edge's log names the reason (measurements_lost)`
 			: unattributed > 0
 				? `${printNumber(unattributed)} events were reported without the attributes that the flags' rules look at: send them in the event's context`
-				: `no outcome counted for ${watch.quietTicks} tick(s): are events sent, and are the flags enabled?`;
+				: `no outcome counted for ${watch.quietTicks} tick(s): ${ARE_EVENTS_SENT}`;
 	const message = `no_data: ${why}`;
 	const severities = [
 		...(watch.quietTicks >= QUIET_TICKS_WARN ? (["warn"] as const) : []),

@@ -32,7 +32,7 @@ describe("a command that cannot be carried out says why, and what to do", () => 
 			EXIT.unauthorized,
 			"does not take the token: send a valid API token",
 		],
-		["a refusal", () => problem("flag_missing", 404, "there is no flag x in this environment"), EXIT.failure, "there is no flag x"],
+		["a refusal", () => problem("flag_missing", 404, "there is no flag x in production"), EXIT.failure, "there is no flag x"],
 		[
 			"several mistakes, each on a line",
 			() => problem("invalid", 422, "", { errors: [{ pointer: "/a", message: "is required" }] }),
@@ -95,7 +95,9 @@ test("a write carries a key of its own and its reason, a read carries none", asy
 test.each([["kill"], ["unkill"], ["flags get"]])(
 	"%s of a flag that is not there names the environment, and the other one",
 	async (name) => {
-		const { env } = await standIn(() => problem("flag_missing", 404, "there is no flag cart in this environment"));
+		const { env } = await standIn(({ path }) =>
+			problem("flag_missing", 404, `there is no flag cart in ${path.includes("environment=staging") ? "staging" : "production"}`),
+		);
 		expect(await tidegate([...name.split(" "), "cart"], { env })).toMatchObject({
 			exit: EXIT.failure,
 			err: "tidegate: there is no flag cart in production: tidegate flags lists those there are, with -e staging those of staging\n",

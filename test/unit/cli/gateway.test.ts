@@ -16,7 +16,7 @@ const shop = {
 	updatedAtMs: 0,
 	warnings: [],
 };
-const missing = () => problem("route_missing", 404, "there is no route shop in this environment");
+const missing = () => problem("route_missing", 404, "there is no route shop in production");
 
 describe("routes", () => {
 	test("are listed, and one is shown as put takes it", async () => {
@@ -334,6 +334,36 @@ describe("compare", () => {
 		const { err } = await tidegate(["compare", "store", "--date", "2999-01-31"], { env });
 		expect(err).toContain("2999-01-31 is still to come");
 		expect(err).toContain("tidegate compare shop");
+	});
+
+	test.each(["route", "flag"])("asks for the report of the %s that --kind names", async (kind) => {
+		const control = await reported([]);
+		expect((await tidegate(["compare", "shop", "--kind", kind], { env: control.env })).exit).toBe(EXIT.ok);
+		expect(control.received.map(({ path }) => path)).toContain(`/api/v1/compare/shop/report?environment=production&kind=${kind}`);
+	});
+
+	test("knows no other kind, and sends nothing then", async () => {
+		const control = await reported([]);
+		expect(await tidegate(["compare", "shop", "--kind", "segment"], { env: control.env })).toMatchObject({
+			exit: EXIT.usage,
+			err: expect.stringContaining('--kind takes route or flag, not "segment"'),
+		});
+		expect(control.received).toEqual([]);
+	});
+
+	test("of a flag without data names the route of the same key by its kind", async () => {
+		const named = { ...route, flag: "shop" };
+		const { env } = await standIn(({ path }) => ({
+			body: path.includes("/gateway/routes") ? { routes: [named], damaged: [] } : { ...report, status: "no_data", samples: [] },
+		}));
+		expect((await tidegate(["compare", "shop", "--kind", "flag"], { env })).err).toContain("tidegate compare shop --kind route");
+		expect((await tidegate(["compare", "shop"], { env })).err).not.toContain("--kind route");
+	});
+
+	test("of a flag leaves nothing out by the rules of the route of the same key", async () => {
+		const [blue, green] = ['{"origin":"blue"}', '{"origin":"green"}'];
+		const { env } = await reported([sample(blue, green)]);
+		expect((await tidegate(["compare", "shop", "--kind", "flag"], { env })).out).toContain("$.origin");
 	});
 
 	test("tells what is wrong with --date by that name", async () => {

@@ -149,6 +149,49 @@ test("what does not fit is told by the commands' names here", async () => {
 	);
 });
 
+describe("rollout rollback of one that has ended", () => {
+	const ended = { atMs: 60_000, by: "ann", reason: "slow" };
+	const back = (over: object = {}) =>
+		standIn(() => ({
+			body: { ...detail, status: "rolled_back", phase: null, percent: 0, state: { status: "rolled_back", ...ended }, ...over },
+			headers: { "rollout-unchanged": "true" },
+		}));
+
+	test("is done where it is rolled back, and says since when, and that nothing was changed", async () => {
+		const { env } = await back();
+		expect(await said("rollout rollback x.1", env)).toEqual({
+			exit: EXIT.ok,
+			out: "x.1 is rolled back already, since 1970-01-01T00:01:00Z, by ann: nothing was changed\n",
+			err: "",
+		});
+		expect(JSON.parse((await said("rollout rollback x.1 --json", env)).out)).toMatchObject({ status: "rolled_back", unchanged: true });
+	});
+
+	test("says it of one that cannot be read", async () => {
+		const { env } = await back({ status: "cancelled", state: null });
+		expect((await said("rollout rollback x.1", env)).out).toBe("x.1 is cancelled already: nothing was changed\n");
+	});
+
+	test.each<[strategy: string, says: string]>([
+		["full", "what else is live in staging is not taken back by this: tidegate emergency-rollback -e staging does that"],
+		["version", "the flags stay as they are: their versions are restored one by one"],
+	])("by the strategy %s says what was not done", async (strategy, says) => {
+		const { env } = await back({ environment: "staging" });
+		const { exit, out, err } = await said(`rollout rollback x.1 --strategy ${strategy}`, env);
+		expect([exit, out]).toEqual([EXIT.ok, expect.stringContaining("nothing was changed")]);
+		expect(err).toContain(says);
+	});
+
+	test("is refused in another status, which it names", async () => {
+		const refusal = "cannot roll_back: the rollout is completed, which is final: create the plan again for a new attempt";
+		const { env } = await standIn(() => problem("wrong_status", 409, refusal, { status_now: "completed" }));
+		expect(await said("rollout rollback x.1", env)).toMatchObject({
+			exit: EXIT.failure,
+			err: "tidegate: cannot rollback: the rollout is completed, which is final: create the plan again for a new attempt. Nothing was changed: tidegate rollout show x.1 shows where it is\n",
+		});
+	});
+});
+
 describe("plan validate", () => {
 	test("ends with what it could not look at", async () => {
 		const plan = `rollout: x

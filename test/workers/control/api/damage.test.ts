@@ -20,6 +20,7 @@ import {
 	done,
 	flagAt,
 	refused,
+	send,
 } from "./harness";
 
 /** Rows that this version cannot read, and rows that hold more than it knows. */
@@ -139,6 +140,13 @@ describe("a rollout whose row is damaged", () => {
 		expect(answers.map(({ status }) => status)).toEqual(Array(3).fill("rolled_back"));
 		const { events } = await done<{ events: { kind: string }[] }>("GET", `${ROLLOUTS}/${id}/events`);
 		expect(events.map(({ kind }) => kind)).toEqual(["start", "roll_back"]);
+	});
+
+	test("says of a second rollback that it changed nothing", async () => {
+		const id = await damagedRollout();
+		const back = () => send("POST", commandsOf(id), { body: { command: "roll_back" } });
+		expect((await back()).headers.get("rollout-unchanged")).toBeNull();
+		expect((await back()).headers.get("rollout-unchanged")).toBe("true");
 	});
 
 	test("does not keep the others from starting and ending, its own flag from being told as taken", async () => {

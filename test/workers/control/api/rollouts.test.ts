@@ -259,6 +259,24 @@ describe("commands", () => {
 		expect((await readHead(open(env.DB))).head.revision).toBe(revision);
 	});
 
+	test("say of a roll_back that found it done already that it changed nothing, and only of that", async () => {
+		const id = await isIn("running");
+		const body = { command: "roll_back" };
+		const headers = { "idempotency-key": newKey() };
+		const answers = [
+			await send("POST", commandsOf(id), { body, headers }),
+			await send("POST", commandsOf(id), { body, headers }),
+			await send("POST", commandsOf(id), { body }),
+			await send("POST", commandsOf(id), { body: { ...body, strategy: "full" } }),
+		];
+		expect(answers.map(({ status, headers: told }) => [status, told.get("rollout-unchanged")])).toEqual([
+			[200, null],
+			[200, null],
+			[200, "true"],
+			[200, "true"],
+		]);
+	});
+
 	/** A command before each of whose commits somebody else is faster with one of their own, as long as there are rivals. */
 	async function amidRivals(id: string, name: string, rivals: readonly string[]): Promise<Response> {
 		const left = [...rivals];

@@ -32,4 +32,5 @@ report.note(
 );
 report.note("Fuse: requests that the candidate gets from its first failing answer on; by chance one may stay below half for a while.");
 report.note("Switch: the head first, with an overlay on the way back, then the snapshot; answers carry their origin, length and checksum.");
+report.note("Memory after it: beside that before it, and after 80,000 requests, with the garbage collected every 5 s.");
 report.end();

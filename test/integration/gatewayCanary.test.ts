@@ -235,3 +235,41 @@ test("a day of 1,254 compared requests, of which 3 differ, is reported as exactl
 		);
 	});
 }, 60_000);
+
+test("a candidate that is too slow is left as one that fails: its users get the baseline's answer, in the candidate's time and their own", async () => {
+	const host = "slow.localhost";
+	await control("POST", "/flags?environment=production", {
+		key: "slow-stack",
+		type: "string",
+		variants: { blue: "blue", green: "green" },
+		offVariant: "blue",
+		fallthrough: "blue",
+	});
+	const { id } = await control<{ id: string }>("POST", "/rollouts", {
+		rollout: "slow-stack",
+		environment: "production",
+		strategy: "percentage",
+		percents: [50, 100],
+		hold: "1h",
+		flags: ["slow-stack"],
+		candidate: "green",
+		criteria: ["error_rate < 1%"],
+		routes: [{ key: "slow", host, origins, targeting: { header: "x-user" }, timeout: "1s" }],
+	});
+	await control("POST", `/rollouts/${id}/commands`, { command: "start" });
+	await tick();
+	const users = numbers(40).map((i) => `slow-user-${i}`);
+	const askAll = () => each(users, (user) => ask(host, "/", "GET", undefined, user));
+	await eventually(async () => (await askAll()).some(({ origin }) => origin === "green"));
+
+	green.told.slow_ms = 5_000;
+	const before = green.requests;
+	const slow = await askAll();
+	const asked = green.requests;
+	expect(asked - before).toBeGreaterThan(0);
+	// By now the fuse has gone: nobody waits any more, and few ask green.
+	const left = await askAll();
+	expect([...slow, ...left].every(({ status, origin }) => status === 200 && origin === "blue")).toBe(true);
+	expect(green.requests - asked).toBeLessThanOrEqual(5);
+	green.told.slow_ms = 0;
+}, 60_000);
